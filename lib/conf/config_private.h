@@ -1,0 +1,40 @@
+/* config_private.h - what the files of this room share and nobody else sees */
+#ifndef POSTERN_CONF_CONFIG_PRIVATE_H
+#define POSTERN_CONF_CONFIG_PRIVATE_H
+
+#include "base/map.h"
+#include "conf/config.h"
+
+struct setting {
+    char *value; /* as written */
+    int line;    /* 0: set by the program or with -o */
+};
+
+struct config {
+    char *directory;
+    char *path; /* main.cf, for messages */
+    config_report *report;
+    void *context;
+    bool failed; /* a fatal problem was reported */
+    struct map *settings; /* name -> struct setting */
+    struct map *expanded; /* name -> string in strings: what config_string gave before */
+    struct arena *strings;
+    char *own_networks; /* computed default of mynetworks, NULL until asked */
+};
+
+/* config_problem - hand a problem to the reporter.  The text is complete: it names file and line itself where Postfix does. */
+void config_problem(struct config *config, bool fatal, const char *file, int line, const char *format, ...) PRINTF_LIKE(5, 6);
+/* config_line_of - where a parameter was set, 0 when it was not set in main.cf. */
+int config_line_of(const struct config *config, struct slice name);
+
+/* derived_default - the computed default of myhostname, mydomain, mynetworks, process_id and process_name, NULL for other names. */
+const char *derived_default(struct config *config, struct slice name);
+
+/* level_compare - compare two compatibility levels: *result < 0, 0, > 0.  False when one is malformed (*bad says which). */
+bool level_compare(struct slice a, struct slice b, int *result, struct slice *bad);
+
+/* expand_text - the expansion engine.  lookup gives a name's value (not expanded) or NULL; recurse: values are expanded in turn.
+   On failure false, and *error holds what is wrong. */
+bool expand_text(struct slice text, config_lookup *lookup, void *context, bool recurse, struct buffer *out, struct buffer *error);
+
+#endif

@@ -1,0 +1,42 @@
+/* header.h - RFC 5322 headers and MIME structure in one pass over content that arrives in pieces */
+#ifndef POSTERN_MESSAGE_HEADER_H
+#define POSTERN_MESSAGE_HEADER_H
+
+#include "base/arena.h"
+#include "base/buffer.h"
+
+/* header_known - number of a header we know by name (case-insensitive), HEADER_OTHER else.  Rows in lib/message/headers.def. */
+enum header_kind {
+    HEADER_OTHER,
+#define HEADER(id, name, flags) HEADER_##id,
+#include "message/headers.def"
+#undef HEADER
+};
+/* flags of a known header */
+enum { HEADER_SENDER_ADDRESSES = 1, HEADER_RECIPIENT_ADDRESSES = 2, HEADER_EXTRACT = 4 /* sendmail -t */, HEADER_RESENT = 8, HEADER_MIME = 16, HEADER_DROP = 32 };
+enum header_kind header_known(struct slice name);
+int header_flags(enum header_kind kind);
+
+/* header_parse - split "Name: value" (a complete logical header with its folds); false: not a header line (RFC 5322 2.2). */
+bool header_parse(struct slice text, struct slice *name, struct slice *value);
+
+/* The scanner: feed content in wire form (CRLF), get events.  Bounded: header_size_limit, nesting and boundary limits. */
+struct message_scanner;
+enum message_part { MESSAGE_PRIMARY_HEADER, MESSAGE_MIME_HEADER, MESSAGE_NESTED_HEADER, MESSAGE_BODY_LINE };
+struct message_scanner_events {
+    /* One complete logical header (text: with folds, CRLF between its lines, none at the end) of the primary, a MIME part, or a nested
+       message.  truncated: longer than header_size_limit. */
+    void (*header)(void *context, enum message_part part, struct slice text, bool truncated);
+    void (*header_end)(void *context, enum message_part part); /* the empty line */
+    /* One body line (without CRLF), or a piece of one longer than line_length_limit (more: true). */
+    void (*body)(void *context, struct slice line, bool more);
+    void (*mime_error)(void *context, const char *what, struct slice text); /* compat.md e.4 */
+};
+struct message_limits { size_t header_size_limit, line_length_limit, mime_nesting_limit, mime_boundary_length_limit; bool mime_processing;
+                        bool strict_8bitmime, strict_8bitmime_body, strict_7bit_headers, strict_mime_encoding_domain; };
+struct message_scanner *message_scanner_new(const struct message_limits *limits, const struct message_scanner_events *events, void *context) MUST_CHECK;
+void message_scanner_feed(struct message_scanner *scanner, struct slice data);
+void message_scanner_finish(struct message_scanner *scanner); /* end of content: flushes an unfinished line */
+void message_scanner_free(struct message_scanner *scanner);
+
+#endif

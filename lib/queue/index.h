@@ -1,0 +1,66 @@
+/* index.h - the index of what waits: a small engine interface (put, get, scan, count) over Berkeley DB
+
+   A cache of the segments, owned by qmgr alone: transactional, no sync per commit.  Primary by queue id; secondaries by (queue, next
+   attempt), by destination, by sender.  An entry read back is as untrusted as the network: version, length, checksum, ranges; a bad one
+   is reported and skipped.  Another engine (LMDB) is one more file with the same functions. */
+#ifndef POSTERN_QUEUE_INDEX_H
+#define POSTERN_QUEUE_INDEX_H
+
+#include "queue/segment.h"
+
+struct index;
+
+enum index_queue { INDEX_DEFERRED = 'd', INDEX_HOLD = 'h', INDEX_INCOMING = 'i' };
+
+/* Per recipient what a listing shows and a retry needs. */
+struct index_recipient {
+    struct slice address;
+    struct slice original;
+    uint32_t index;      /* in the record */
+    struct slice status; /* "4.4.1", empty: no attempt yet */
+    struct slice reason;
+};
+
+struct index_entry {
+    struct slice queue_id;
+    enum index_queue queue;
+    struct queue_place place;
+    int64_t arrival_time, next_attempt; /* microseconds since 1970 */
+    int64_t last_attempt;
+    uint32_t attempts;
+    int64_t message_size;
+    bool forced_expire, warned;
+    struct slice sender;
+    struct slice destination; /* "transport:next_hop" of the first waiting recipient */
+    struct index_recipient *recipients; /* those still pending */
+    size_t recipient_count;
+};
+
+/* index_open - in DIRECTORY/index; *fresh is true when it was not there or was damaged and is empty now.  NULL with *why (heap). */
+struct index *index_open(const char *directory, bool *fresh, char **why) MUST_CHECK;
+void index_close(struct index *index);
+/* Results: 1 done/found, 0 not there, -1 error (logged). */
+int index_put(struct index *index, const struct index_entry *entry);
+int index_get(struct index *index, struct slice queue_id, struct arena *arena, struct index_entry *entry);
+int index_delete(struct index *index, struct slice queue_id);
+uint64_t index_count(struct index *index, enum index_queue queue); /* kept in memory, O(1) */
+void index_drop_all(struct index *index); /* empties everything quickly */
+/* index_write_begin/end - several changes in one transaction (a batch). */
+void index_write_begin(struct index *index);
+void index_write_end(struct index *index);
+
+/* Scans.  order: by next attempt within a queue, by arrival (primary key order) within a queue, by destination, by sender. */
+enum index_order { INDEX_BY_NEXT_ATTEMPT, INDEX_BY_ID, INDEX_BY_DESTINATION, INDEX_BY_SENDER };
+struct index_scan;
+/* index_scan_start - key: destination or sender for those orders, else ignored.  The scan sees changes made while it runs or not; it may be
+   kept open across waits (it holds no lock between steps: each step re-positions).  index_scan_next: 1 and entry in the arena, 0 end, -1 error. */
+struct index_scan *index_scan_start(struct index *index, enum index_order order, enum index_queue queue, struct slice key) MUST_CHECK;
+int index_scan_next(struct index_scan *scan, struct arena *arena, struct index_entry *entry);
+void index_scan_free(struct index_scan *scan);
+
+/* Per segment: how far it was read (recovery goes on from there), and free-form state of the owner. */
+int index_segment_get(struct index *index, uint64_t segment, uint64_t *read_until);
+int index_segment_put(struct index *index, uint64_t segment, uint64_t read_until);
+int index_segment_delete(struct index *index, uint64_t segment);
+
+#endif
