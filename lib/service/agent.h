@@ -43,6 +43,7 @@ struct delivery_status {
     const char *diagnostic_type; /* NULL: none */
     struct slice diagnostic;
     struct slice reason;       /* goes into (...) and the notice */
+    bool notice_passed_on;     /* the next host promised to send the success notice */
 };
 void delivery_result(struct delivery *delivery, size_t recipient, const struct delivery_status *status);
 /* delivery_result_format - the common case: reason by format. */
