@@ -1,0 +1,70 @@
+/* test_list.c - address lists */
+#include "testing.h"
+
+#include "address/mail_address.h"
+
+/* Each address is shown as {external}, text as it is: so one string shows all tokens. */
+static const struct {
+    const char *text, *tokens;
+} cases[] = {
+    {"alice@a.test", "{alice@a.test}"},
+    {"alice", "{alice}"},
+    {"", ""},
+    {" ", " "},
+    {"<>", "<>"},
+    {"a@b.test, c@d.test", "{a@b.test}, {c@d.test}"},
+    {"\"Quoted, Name\" <old.name@lab.test>", "\"Quoted, Name\" <{old.name@lab.test}>"},
+    {"old@lab.test (a comment), x", "{old@lab.test} (a comment), {x}"},
+    {"Group: alice@lab.test, bob+ext@lab.test;, x@whole.test", "Group: {alice@lab.test}, {bob+ext@lab.test};, {x@whole.test}"},
+    {"undisclosed-recipients:;", "undisclosed-recipients:;"},
+    {"two@virtual.test carol", "{two@virtual.test}, {carol}"},
+    {"a . b @ c . d", "{a.b@c.d}"},
+    {"Full Name <a@b>", "Full Name <{a@b}>"},
+    {"<@r.test,@s.test:a@b>, c", "<{a@b}>, {c}"},
+    {"\"a b\"@c.test", "{\"a b\"@c.test}"},
+    {"a@b.test,\r\n\tc@d.test", "{a@b.test},\r\n\t{c@d.test}"},
+    {"a(x)@b.test", "{a@b.test}"},
+    {"(only a comment)", "(only a comment)"},
+    {"\"unterminated", "{unterminated}"},
+    {"<unterminated@x", "<{unterminated@x}"},
+    {"a,,b", "{a},,{b}"},
+    {"x@[127.0.0.1], y", "{x@[127.0.0.1]}, {y}"},
+    {"\\", "{\"\\\\\"}"},
+};
+
+START_TEST(lists)
+{
+    struct arena *arena = arena_new(0);
+    struct buffer shown = BUFFER_INIT;
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct address_token *tokens;
+        size_t count;
+        ck_assert(address_list_parse(slice_of(cases[i].text), 0, arena, &tokens, &count));
+        buffer_clear(&shown);
+        for (size_t t = 0; t < count; t++)
+            buffer_printf(&shown, tokens[t].kind == ADDRESS_TOKEN_ADDRESS ? "{%.*s}" : "%.*s", SLICE_ARGS(tokens[t].text));
+        ck_assert_msg(strcmp(buffer_string(&shown), cases[i].tokens) == 0, "\"%s\": got %s want %s", cases[i].text, buffer_string(&shown),
+                      cases[i].tokens);
+    }
+    buffer_release(&shown);
+    arena_free(arena);
+}
+END_TEST
+
+START_TEST(the_limit_cuts)
+{
+    struct arena *arena = arena_new(0);
+    struct address_token *tokens;
+    size_t count;
+    ck_assert(!address_list_parse(SLICE("a,b,c,d"), 3, arena, &tokens, &count));
+    ck_assert_uint_eq(count, 4);
+    ASSERT_SLICE(tokens[2].text, "b");
+    ASSERT_SLICE(tokens[3].text, ",c,d");
+    struct slice *addresses;
+    ck_assert_uint_eq(address_list_addresses(SLICE("a, <b@c>"), 0, arena, &addresses), 2);
+    ASSERT_SLICE(addresses[1], "b@c");
+    arena_free(arena);
+}
+END_TEST
+
+TEST_MAIN("address/list", lists, the_limit_cuts)
