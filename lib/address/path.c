@@ -45,6 +45,16 @@ static struct slice strip_angles(struct slice token, bool *found, bool *clean)
     }
 }
 
+/* has_gap - blanks or comments outside quotes. */
+static bool has_gap(struct slice inside)
+{
+    for (;;) {
+        struct lexeme lexeme = lexeme_next(&inside);
+        if (lexeme.kind == LEXEME_END || lexeme_is_gap(&lexeme))
+            return lexeme.kind != LEXEME_END;
+    }
+}
+
 /* domain_is_acceptable - as in RCPT TO: a trailing dot is forgiven, rewriting takes it off. */
 static bool domain_is_acceptable(struct slice domain)
 {
@@ -63,7 +73,7 @@ bool mail_address_parse_path(struct slice text, bool strict, bool utf8, struct a
     if (broken || token.len == 0 || token.len > PATH_MAX_LENGTH)
         return false;
     struct slice inside = strip_angles(token, &angles, &clean);
-    if (strict && (!angles || !clean || slice_find_any(inside, "( \t") != inside.len))
+    if (strict && (!angles || !clean || has_gap(inside)))
         return false;
     if (!slice_is_ascii(inside) && !(utf8 && slice_is_utf8(inside)))
         return false;
