@@ -50,6 +50,7 @@ typedef void config_report(void *context, bool fatal, const char *file, int line
 struct config *config_load(const char *directory, config_report *report, void *context) MUST_CHECK;
 /* config_empty - only defaults (tests, postconf -d).  config_parse - add lines of main.cf syntax from memory (tests). */
 struct config *config_empty(void) MUST_CHECK;
+struct config *config_empty_reporting(config_report *report, void *context) MUST_CHECK;
 bool config_parse(struct config *config, struct slice text, const char *file_name);
 void config_free(struct config *config);
 const char *config_directory(const struct config *config);

@@ -19,6 +19,7 @@ struct config {
     struct map *settings; /* name -> struct setting */
     struct map *expanded; /* name -> string in strings: what config_string gave before */
     struct arena *strings;
+    unsigned deriving;   /* bits: computed defaults being worked out */
     char *own_networks; /* computed default of mynetworks, NULL until asked */
 };
 
@@ -26,6 +27,12 @@ struct config {
 void config_problem(struct config *config, bool fatal, const char *file, int line, const char *format, ...) PRINTF_LIKE(5, 6);
 /* config_line_of - where a parameter was set, 0 when it was not set in main.cf. */
 int config_line_of(const struct config *config, struct slice name);
+
+/* config_read_file - the whole file (at most 16 MiB) appended to text; false with errno. */
+bool config_read_file(const char *path, struct buffer *text);
+
+/* config_check_value - read a set parameter for its reports only; row describes it. */
+void config_check_value(struct config *config, const char *name, const struct parameter *row);
 
 /* derived_default - the computed default of myhostname, mydomain, mynetworks, process_id and process_name, NULL for other names. */
 const char *derived_default(struct config *config, struct slice name);
