@@ -115,6 +115,7 @@ static void add_lexeme(struct spec *spec, const struct lexeme *lexeme)
         buffer_append_byte(&spec->text, '@');
     } else if (lexeme->kind == LEXEME_QUOTED) {
         spec->quoted = true;
+        spec->broken |= spec->has_at; /* a domain has no quotes */
         append_unquoted(&spec->text, lexeme->text);
     } else {
         spec->broken |= lexeme->kind == LEXEME_SPECIAL || (lexeme->kind == LEXEME_LITERAL && !spec->has_at);
