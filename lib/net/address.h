@@ -37,7 +37,8 @@ struct net_network { int family; unsigned prefix; uint8_t bytes[16]; };
 bool net_network_parse(struct net_network *network, struct slice text, struct buffer *error) MUST_CHECK;
 bool net_network_contains(const struct net_network *network, const struct net_address *address);
 
-/* net_listen - a non-blocking, close-on-exec listening socket (SO_REUSEADDR; IPV6_V6ONLY), or -1 with errno. */
+/* net_listen - a non-blocking, close-on-exec listening socket (SO_REUSEADDR; IPV6_V6ONLY; TCP_NODELAY), or -1 with
+   errno.  A Unix socket file left behind at the path is replaced. */
 int net_listen(const struct net_address *address, int backlog);
 /* net_connect - a connected non-blocking socket, or -1 with errno (ETIMEDOUT past the deadline).  source may be NULL.  Waits. */
 int net_connect(const struct net_address *address, const struct net_address *source, int64_t deadline);

@@ -31,9 +31,13 @@ struct stream_transport {
 struct stream *stream_new_fd(int fd) MUST_CHECK;
 struct stream *stream_new(const struct stream_transport *transport, void *context) MUST_CHECK;
 void stream_free(struct stream *s);
+/* stream_release_fd - like stream_free, but the descriptor stays open and goes to the caller (to be passed on); -1: none. */
+int stream_release_fd(struct stream *s);
 int stream_fd(const struct stream *s); /* -1 when the transport has none */
 /* stream_push_transport - put a layer (TLS) on top: it is given the old transport and context to use.  Unread input is
-   destroyed (RFC 3207); returns false when there was some. */
+   destroyed (RFC 3207); returns false when there was some.  stream_free closes the layers from the top down: the close of a
+   layer may still write to the one below but does not close it.
+   stream_transport_below - what the top layer stands on; before a push: what the next layer will stand on. */
 bool stream_push_transport(struct stream *s, const struct stream_transport *transport, void *context);
 void stream_transport_below(const struct stream *s, const struct stream_transport **transport, void **context);
 
