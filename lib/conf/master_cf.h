@@ -37,6 +37,9 @@ bool master_cf_load(const char *directory, struct config *config, struct arena *
 /* master_cf_parse - the same from memory. */
 bool master_cf_parse(struct slice text, const char *file_name, struct config *config, struct arena *arena, config_report *report,
                      void *context, struct master_cf *result) MUST_CHECK;
+/* master_cf_word - take the next argument word off *rest: "word", or "{ words }" whose braces and edge blanks are taken off (*braced).
+   *wrong says what is wrong with the braces, else NULL.  False at the end. */
+bool master_cf_word(struct slice *rest, struct slice *word, bool *braced, const char **wrong);
 const char *service_type_name(enum service_type type); /* "inet", "unix", "fifo", "pass", "unix-dgram" */
 
 #endif
