@@ -16,7 +16,7 @@ const struct address_keys *route_keys(const struct route *route);
 
 /* route_rewrite - to fully qualified form (compat.md e.3): source routes, bang paths, percent hack, @myorigin, .mydomain, trailing dot.
    context: "local", "remote" (remote_header_rewrite_domain), as in envelope.rewrite_context; envelopes always use "local".
-   Result in the arena, external form. */
+   Result in the arena (or address itself when nothing changes), external form. */
 struct slice route_rewrite(struct route *route, struct slice context, struct slice address, struct arena *arena);
 
 enum address_class { ADDRESS_CLASS_LOCAL, ADDRESS_CLASS_VIRTUAL_ALIAS, ADDRESS_CLASS_VIRTUAL_MAILBOX, ADDRESS_CLASS_RELAY, ADDRESS_CLASS_DEFAULT };
@@ -38,9 +38,13 @@ void route_resolve(struct route *route, struct slice sender, struct slice recipi
 /* route_class - only the address class of a domain. */
 enum match_result route_is_local_domain(struct route *route, struct slice domain);
 
-/* route_map - one canonical-like map step (canonical, generic): 1 and *result changed, 0 unchanged, -1 temporary failure.  propagate: append the
-   unmatched extension. */
-int route_map_address(struct route *route, struct table_list *tables, struct slice address, bool propagate, struct arena *arena, struct slice *result);
+/* route_map_address - one step of a canonical-like map (canonical, generic): 1 and *result changed, 0 unchanged, -1 temporary failure.
+   propagate: append the unmatched extension.  Waits. */
+int route_map_address(struct route *route, struct table_list *tables, struct slice address, bool propagate, struct arena *arena,
+                      struct slice *result);
+/* route_map_result - one address of a map's result made complete: "@domain" keeps the key's local part, the extension (may be empty)
+   is added to the user. */
+struct slice route_map_result(struct route *route, struct slice key, struct slice value, struct slice extension, struct arena *arena);
 
 /* route_recipient_known - is the recipient listed for its class (compat.md d.7)?  1 yes (or lists off), 0 no: *table is "local recipient
    table" and so on, -1 try again.  Canonical and virtual alias maps are looked at first, as Postfix does.  Waits. */
