@@ -1,0 +1,258 @@
+/* deliver.c - the hosts of a next hop, one after the other */
+#include "deliver.h"
+
+#include "base/log.h"
+#include "table/match.h"
+#include "transfer.h"
+
+#define SMTP_PORT 25
+
+/* What a lane keeps between deliveries: at most one open session. */
+struct lane_memory {
+    struct session *kept;
+};
+
+/* The search for a host that takes the message. */
+struct search {
+    struct delivery *delivery;
+    struct arena *arena;
+    bool keep;                 /* connection caching is on for this destination */
+    bool last_destination;     /* no fallback comes after */
+    struct failure failure;    /* of the last host, or of the lookup */
+    bool any_failure;
+    bool fallback;             /* the present destination is a smtp_fallback_relay */
+    char *relay;               /* of the last session, for what is left over */
+};
+
+static struct client_params params;
+static struct match_list *cache_destinations;
+
+void deliver_open(struct service_context *context)
+{
+    client_params_load(context->config, strcmp(program_invocation_short_name, "lmtp") == 0, &params);
+    cache_destinations = match_list_new("smtp_connection_cache_destinations", params.connection_cache_destinations, MATCH_STRING_LIST, context->config);
+    hosts_load_own(&params);
+    struct dns_options dns = {.servers = params.dns_servers};
+    dns_start(&dns);
+}
+
+static bool wants_connection_kept(const struct delivery *delivery)
+{
+    if ((delivery->request->flags & DELIVERY_KEEP_CONNECTION) && params.connection_cache_on_demand)
+        return true;
+    return !match_list_is_empty(cache_destinations) && match_string(cache_destinations, delivery->request->next_hop) == MATCH_YES;
+}
+
+static bool all_settled(const struct delivery *delivery)
+{
+    for (size_t i = 0; i < delivery->recipient_count; i++)
+        if (!delivery->settled[i])
+            return false;
+    return true;
+}
+
+/* ---- the kept session ---- */
+
+static bool may_be_kept(const struct session *session)
+{
+    return !session->unusable && !session->quit_sent && clock_monotonic() - session->opened < params.connection_reuse_time_limit &&
+           (params.connection_reuse_count_limit == 0 || session->uses < params.connection_reuse_count_limit);
+}
+
+static void keep_or_close(struct search *search, struct session *session)
+{
+    struct lane_memory *memory = search->delivery->lane_state;
+
+    if (!search->keep || !may_be_kept(session)) {
+        session_close(&params, session);
+        return;
+    }
+    if (memory == NULL)
+        search->delivery->lane_state = memory = memory_zalloc(1, sizeof(*memory));
+    session_close(&params, memory->kept);
+    memory->kept = session;
+    stream_trim(session->stream);
+    search->delivery->reply.connection_kept = true;
+}
+
+/* take_kept - the lane's session if it goes to this next hop and is still good. */
+static struct session *take_kept(struct delivery *delivery)
+{
+    struct lane_memory *memory = delivery->lane_state;
+    struct session *session;
+
+    if (memory == NULL || (session = memory->kept) == NULL)
+        return NULL;
+    memory->kept = NULL;
+    if (slice_equal(slice_of(session->next_hop), delivery->request->next_hop) && session_is_alive(session) && may_be_kept(session))
+        return session;
+    session_close(&params, session);
+    return NULL;
+}
+
+void deliver_lane_closed(void *lane_state)
+{
+    struct lane_memory *memory = lane_state;
+
+    if (memory == NULL)
+        return;
+    session_close(&params, memory->kept);
+    free(memory);
+}
+
+int64_t deliver_lane_patience(void *lane_state)
+{
+    const struct lane_memory *memory = lane_state;
+
+    return memory->kept != NULL ? params.connection_cache_time_limit : CLOCK_NEVER;
+}
+
+void deliver_lane_idle(void *lane_state)
+{
+    struct lane_memory *memory = lane_state;
+
+    session_close(&params, memory->kept);
+    memory->kept = NULL;
+}
+
+/* ---- trying hosts ---- */
+
+static void note_failure(struct search *search, const struct failure *failure, const char *relay)
+{
+    search->failure = *failure;
+    search->any_failure = true;
+    search->relay = relay != NULL ? arena_strdup(search->arena, relay) : NULL;
+}
+
+/* use_session - one transaction over an open session, which is kept or closed afterwards. */
+static bool use_session(struct search *search, struct session *session, bool final)
+{
+    struct failure failure;
+    struct transfer transfer = {&params, session, search->delivery, final, search->keep};
+
+    session->uses++;
+    search->delivery->connection_use = session->uses;
+    search->delivery->connected_time = clock_wall();
+    bool done = transfer_run(&transfer, &failure);
+    if (!done) {
+        note_failure(search, &failure, session->relay);
+        transfer_settle_all(search->delivery, session->relay, &failure, final);
+    }
+    keep_or_close(search, session);
+    return done;
+}
+
+/* try_kept - a session that the server closed in the meantime is no failure: the message goes the normal way. */
+static void try_kept(struct search *search)
+{
+    struct session *session = take_kept(search->delivery);
+    struct failure failure;
+
+    if (session == NULL)
+        return;
+    struct transfer transfer = {&params, session, search->delivery, false, search->keep};
+    session->uses++;
+    search->delivery->connection_use = session->uses;
+    search->delivery->connected_time = clock_wall();
+    if (!transfer_run(&transfer, &failure))
+        log_debug(SLICE_FORMAT ": reused connection: " SLICE_FORMAT, SLICE_ARGS(search->delivery->request->envelope.queue_id),
+                  SLICE_ARGS(failure.reason));
+    keep_or_close(search, session);
+}
+
+static void try_hosts(struct search *search, const struct destination *destination, struct host *hosts, size_t count)
+{
+    int64_t sessions = 0;
+    bool detect_loops = destination->port == SMTP_PORT && !params.lmtp && destination->unix_path.len == 0;
+
+    if (params.mx_address_limit > 0 && count > (size_t)params.mx_address_limit)
+        count = (size_t)params.mx_address_limit;
+    for (size_t i = 0; i < count && !all_settled(search->delivery); i++) {
+        struct failure failure;
+        bool connected = false;
+        struct session *session = session_open(&params, &hosts[i], search->delivery->request->next_hop, detect_loops, search->arena,
+                                               &connected, &failure);
+        if (connected && ++sessions == params.mx_session_limit)
+            count = i + 1;
+        bool final = i + 1 == count && search->last_destination;
+        if (session != NULL) {
+            use_session(search, session, final);
+            continue;
+        }
+        note_failure(search, &failure, NULL);
+        if (failure.loop)
+            return;
+        if (connected && !final)
+            transfer_settle_all(search->delivery, "none", &failure, !failure.temporary);
+    }
+}
+
+static void try_destination(struct search *search, struct slice text)
+{
+    struct destination destination;
+    struct host_failure why;
+    struct host *hosts;
+
+    if (!destination_parse(&params, text, search->arena, &destination)) {
+        struct failure failure = {.temporary = true, .status = "4.3.5", .handshake = true};
+        failure.reason = arena_format(search->arena, "bad next-hop destination: " SLICE_FORMAT, SLICE_ARGS(text));
+        note_failure(search, &failure, NULL);
+        return;
+    }
+    size_t count = hosts_find(&params, &destination, search->arena, &hosts, &why);
+    if (count == 0) {
+        struct failure failure = {.temporary = why.temporary, .status = why.status, .reason = why.reason, .handshake = true, .loop = why.loop};
+        note_failure(search, &failure, NULL);
+        return;
+    }
+    try_hosts(search, &destination, hosts, count);
+}
+
+/* settle_rest - what no host took. What looks like a fault of our own configuration is not held against the sender. */
+static void settle_rest(struct search *search)
+{
+    struct delivery *delivery = search->delivery;
+    struct failure failure = search->failure;
+
+    if (all_settled(delivery))
+        return;
+    if (!search->any_failure)
+        failure = (struct failure){.temporary = true, .status = "4.4.1", .reason = SLICE("no server took the message")};
+    if (!failure.temporary && search->fallback) {
+        log_warning("%s_fallback_relay configuration problem", params.lmtp ? "lmtp" : "smtp");
+        failure.temporary = true;
+        failure.status = "4.3.5";
+    } else if (!failure.temporary && slice_equal(delivery->request->next_hop, slice_of(params.relayhost))) {
+        log_warning("relayhost configuration problem");
+        failure.temporary = true;
+        failure.status = "4.3.5";
+    }
+    if (failure.temporary && failure.handshake) {
+        delivery->reply.site_failure = true;
+        delivery->reply.site_status = arena_slice(delivery->arena, slice_of(failure.status));
+        delivery->reply.site_reason = failure.reason;
+    }
+    transfer_settle_all(delivery, search->relay != NULL ? search->relay : "none", &failure, true);
+}
+
+void deliver(struct delivery *delivery)
+{
+    struct search search = {.delivery = delivery, .arena = delivery->arena, .keep = wants_connection_kept(delivery)};
+    struct slice rest = delivery->request->next_hop, word, fallbacks = slice_of(params.fallback_relay), all[64];
+    size_t primary = 0, count = 0;
+
+    try_kept(&search);
+    while (count < COUNT_OF(all) && config_list_next(&rest, &word))
+        all[count++] = word;
+    primary = count;
+    while (count < COUNT_OF(all) && config_list_next(&fallbacks, &word))
+        all[count++] = word;
+    for (size_t i = 0; i < count && !all_settled(delivery); i++) {
+        search.last_destination = i + 1 == count;
+        search.fallback = i >= primary;
+        try_destination(&search, all[i]);
+        if (search.failure.loop)
+            break; /* fallback relays are no way out of a loop */
+    }
+    settle_rest(&search);
+}

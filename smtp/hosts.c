@@ -1,0 +1,250 @@
+/* hosts.c - MX lookup, host lookup, and not talking to ourselves */
+#include "hosts.h"
+
+#include "base/log.h"
+
+#define SMTP_PORT 25
+#define MX_HOSTS_MAX 100 /* hosts of one domain that are looked up */
+
+static struct net_address *own_addresses;
+static size_t own_count;
+
+static void add_own(const struct net_address *address)
+{
+    own_addresses = memory_resize(own_addresses, (own_count + 1) * sizeof(*own_addresses));
+    own_addresses[own_count++] = *address;
+}
+
+static void add_listed(const char *list)
+{
+    struct slice rest = slice_of(list), word;
+    struct net_address address;
+
+    while (config_list_next(&rest, &word))
+        if (net_address_parse(&address, word, 0))
+            add_own(&address);
+}
+
+void hosts_load_own(const struct client_params *params)
+{
+    struct slice rest = slice_of(params->inet_interfaces), word;
+    bool all = false;
+
+    free(own_addresses);
+    own_addresses = NULL;
+    own_count = 0;
+    while (config_list_next(&rest, &word))
+        all = all || slice_equal_case(word, SLICE("all")) || slice_equal_case(word, SLICE("loopback-only"));
+    if (all) {
+        struct net_network *networks = NULL;
+        own_count = net_own_addresses(&own_addresses, &networks);
+        free(networks);
+    } else {
+        add_listed(params->inet_interfaces);
+    }
+    add_listed(params->proxy_interfaces);
+}
+
+static bool is_own(const struct net_address *address)
+{
+    for (size_t i = 0; i < own_count; i++)
+        if (net_address_equal_host(&own_addresses[i], address))
+            return true;
+    return false;
+}
+
+bool destination_parse(const struct client_params *params, struct slice text, struct arena *arena, struct destination *destination)
+{
+    struct slice host = text, port = {0};
+
+    memset(destination, 0, sizeof(*destination));
+    destination->port = params->default_port;
+    destination->mx_lookup = !params->lmtp;
+    if (slice_starts(text, SLICE("unix:"))) {
+        destination->unix_path = arena_slice(arena, slice_from(text, 5));
+        destination->host = destination->unix_path;
+        return destination->unix_path.len > 0;
+    }
+    if (slice_starts(text, SLICE("inet:")))
+        host = text = slice_from(text, 5);
+    if (slice_starts(text, SLICE("["))) {
+        size_t close = slice_find_last(text, ']');
+        if (close == text.len)
+            return false;
+        host = slice_make(text.data + 1, close - 1);
+        destination->mx_lookup = false;
+        port = slice_from(text, close + 1);
+        if (port.len > 0 && port.data[0] != ':')
+            return false;
+        port = slice_from(port, 1);
+    } else {
+        slice_cut(text, ':', &host, &port);
+    }
+    if (port.len > 0 && (destination->port = net_service_port(port)) == 0)
+        return false;
+    if (slice_starts_case(host, SLICE("IPv6:")))
+        host = slice_from(host, 5);
+    destination->host = arena_slice(arena, host);
+    return host.len > 0;
+}
+
+static void dns_failure(struct host_failure *failure, const struct client_params *params, struct slice name, const char *type,
+                        enum dns_status status, struct arena *arena)
+{
+    failure->temporary = status == DNS_TRY_AGAIN || (status == DNS_MALFORMED && params->defer_if_no_mx_address_found);
+    failure->status = failure->temporary ? "4.4.3" : "5.4.4";
+    failure->reason = arena_format(arena, "Host or domain name not found. Name service error for name=" SLICE_FORMAT " type=%s: %s",
+                                   SLICE_ARGS(name), type, dns_status_text(status));
+}
+
+static void add_host(struct host **hosts, size_t *count, struct slice name, const struct net_address *address, uint16_t port, unsigned preference)
+{
+    *hosts = memory_resize(*hosts, (*count + 1) * sizeof(**hosts));
+    struct host *host = &(*hosts)[(*count)++];
+    *host = (struct host){name, *address, preference};
+    net_address_set_port(&host->address, port);
+}
+
+/* add_addresses - the addresses of one host, IPv6 and IPv4 mixed by smtp_address_preference.  Returns the status of the lookup. */
+static enum dns_status add_addresses(const struct client_params *params, struct slice name, uint16_t port, unsigned preference,
+                                     struct arena *arena, struct host **hosts, size_t *count)
+{
+    struct net_address literal;
+
+    if (net_address_parse(&literal, name, port)) {
+        add_host(hosts, count, name, &literal, port, preference);
+        return DNS_FOUND;
+    }
+    struct dns_answer answer = {.status = DNS_NO_DOMAIN};
+    if (params->use_hosts && !params->use_dns)
+        answer = dns_hosts_lookup(name, arena);
+    else
+        answer = dns_addresses(name, params->families, params->use_hosts, arena);
+    bool six_first = !slice_equal(slice_of(params->address_preference), SLICE("ipv4"));
+    for (int pass = 0; pass < 2; pass++) {
+        enum dns_type wanted = (pass == 0) == six_first ? DNS_AAAA : DNS_A;
+        for (size_t i = 0; i < answer.count; i++)
+            if (answer.records[i].type == wanted)
+                add_host(hosts, count, name, &answer.records[i].address, port, preference);
+    }
+    return answer.count > 0 ? DNS_FOUND : answer.status == DNS_FOUND ? DNS_NO_DATA : answer.status;
+}
+
+static const char *last_type(const struct client_params *params)
+{
+    return params->families & 2 ? "AAAA" : "A";
+}
+
+/* drop_self - leave only hosts that are better than ourselves (RFC 5321 5.1).  False: nothing is left, mail would loop. */
+static bool drop_self(struct host *hosts, size_t *count)
+{
+    size_t kept = 0;
+    unsigned own_preference = UINT_MAX;
+
+    for (size_t i = 0; i < *count; i++)
+        if (is_own(&hosts[i].address) && hosts[i].preference < own_preference)
+            own_preference = hosts[i].preference;
+    if (own_preference == UINT_MAX)
+        return true;
+    for (size_t i = 0; i < *count; i++)
+        if (hosts[i].preference < own_preference)
+            hosts[kept++] = hosts[i];
+    *count = kept;
+    return kept > 0;
+}
+
+static void loop_failure(struct host_failure *failure, struct slice domain, struct arena *arena)
+{
+    failure->temporary = false;
+    failure->loop = true;
+    failure->status = "5.4.6";
+    failure->reason = arena_format(arena, "mail for " SLICE_FORMAT " loops back to myself", SLICE_ARGS(domain));
+}
+
+/* find_plain - the addresses of one named host. */
+static void find_plain(const struct client_params *params, const struct destination *to, struct arena *arena, struct host **hosts,
+                       size_t *count, struct host_failure *failure)
+{
+    enum dns_status status = add_addresses(params, to->host, to->port, 0, arena, hosts, count);
+
+    if (*count == 0)
+        dns_failure(failure, params, to->host, last_type(params), status, arena);
+    else if (to->port == SMTP_PORT && !params->lmtp && !drop_self(*hosts, count))
+        loop_failure(failure, to->host, arena);
+}
+
+static void find_exchanges(const struct client_params *params, const struct destination *to, const struct dns_answer *mx,
+                           struct arena *arena, struct host **hosts, size_t *count, struct host_failure *failure)
+{
+    enum dns_status status = DNS_NO_DOMAIN, worst = DNS_NO_DOMAIN;
+    struct slice failed = to->host;
+    bool temporary = false;
+
+    for (size_t i = 0; i < mx->count && i < MX_HOSTS_MAX; i++) {
+        status = add_addresses(params, mx->records[i].name, to->port, mx->records[i].preference, arena, hosts, count);
+        if (status != DNS_FOUND && !temporary) {
+            worst = status;
+            failed = mx->records[i].name;
+            temporary = status == DNS_TRY_AGAIN;
+        }
+    }
+    if (*count == 0) {
+        log_warning("no MX host for " SLICE_FORMAT " has a valid address record", SLICE_ARGS(to->host));
+        dns_failure(failure, params, failed, last_type(params), worst, arena);
+        if (params->defer_if_no_mx_address_found && !failure->temporary) {
+            failure->temporary = true;
+            failure->status = "4.4.4";
+        }
+    } else if (to->port == SMTP_PORT && !drop_self(*hosts, count)) {
+        loop_failure(failure, to->host, arena);
+    }
+}
+
+static bool is_null_mx(const struct dns_answer *mx)
+{
+    for (size_t i = 0; i < mx->count; i++)
+        if (mx->records[i].name.len == 0)
+            return true;
+    return false;
+}
+
+static void find_by_mx(const struct client_params *params, const struct destination *to, struct arena *arena, struct host **hosts,
+                       size_t *count, struct host_failure *failure)
+{
+    struct dns_answer mx = dns_mx(to->host, params->randomize_addresses, arena);
+
+    if (mx.status == DNS_FOUND && is_null_mx(&mx)) {
+        failure->status = "5.1.0";
+        failure->reason = arena_format(arena, "Domain " SLICE_FORMAT " does not accept mail (nullMX)", SLICE_ARGS(to->host));
+    } else if (mx.status == DNS_FOUND) {
+        find_exchanges(params, to, &mx, arena, hosts, count, failure);
+    } else if (mx.status == DNS_NO_DOMAIN || mx.status == DNS_NO_DATA || params->ignore_mx_lookup_error) {
+        find_plain(params, to, arena, hosts, count, failure);
+    } else {
+        dns_failure(failure, params, to->host, "MX", mx.status, arena);
+    }
+}
+
+size_t hosts_find(const struct client_params *params, const struct destination *to, struct arena *arena, struct host **hosts,
+                  struct host_failure *failure)
+{
+    struct host *found = NULL;
+    struct net_address literal;
+    size_t count = 0;
+
+    memset(failure, 0, sizeof(*failure));
+    if (to->unix_path.len > 0) {
+        struct net_address address;
+        if (net_address_unix(&address, to->unix_path))
+            add_host(&found, &count, to->unix_path, &address, 0, 0);
+        else
+            *failure = (struct host_failure){true, "4.3.5", SLICE("socket path is too long"), false};
+    } else if (to->mx_lookup && params->use_dns && !net_address_parse(&literal, to->host, 0)) {
+        find_by_mx(params, to, arena, &found, &count, failure);
+    } else {
+        find_plain(params, to, arena, &found, &count, failure);
+    }
+    *hosts = count > 0 ? arena_copy(arena, found, count * sizeof(*found)) : NULL;
+    free(found);
+    return count;
+}

@@ -1,0 +1,38 @@
+/* hosts.h - from a next hop to the addresses that are tried, in order (RFC 5321 5.1, compat.md g.1) */
+#ifndef POSTERN_SMTP_HOSTS_H
+#define POSTERN_SMTP_HOSTS_H
+
+#include "dns/dns.h"
+#include "params.h"
+
+struct destination {
+    struct slice host;      /* without brackets */
+    uint16_t port;
+    bool mx_lookup;         /* false: [host], an address literal, LMTP */
+    struct slice unix_path; /* not empty: a local socket */
+};
+
+struct host {
+    struct slice name;
+    struct net_address address; /* port set */
+    unsigned preference;
+};
+
+/* Why no host was found, or none could be used. */
+struct host_failure {
+    bool temporary;
+    const char *status; /* "5.4.4" */
+    struct slice reason;
+    bool loop;          /* mail loops back to myself */
+};
+
+/* destination_parse - one element of a next hop: "domain", "[host]:port", "host:port", "unix:path", "inet:host:port".  False: bad syntax. */
+bool destination_parse(const struct client_params *params, struct slice text, struct arena *arena, struct destination *destination);
+/* hosts_find - addresses of the destination in the order in which they are to be tried; 0 with *failure.  detect_loops: leave out hosts that are
+   ourselves or no better than ourselves.  Waits. */
+size_t hosts_find(const struct client_params *params, const struct destination *destination, struct arena *arena, struct host **hosts,
+                  struct host_failure *failure);
+/* hosts_load_own - learn our own addresses (before the sandbox closes). */
+void hosts_load_own(const struct client_params *params);
+
+#endif

@@ -1,0 +1,73 @@
+/* params.c - reading the client's parameters */
+#include "params.h"
+
+#include "base/log.h"
+#include "net/address.h"
+
+#define CONFIG_STRUCT struct client_params
+#define PREFIXED(type, name) {"smtp_" #name, PARAMETER_##type, offsetof(struct client_params, name)},
+
+static const struct config_binding common_bindings[] = {CONFIG_BINDINGS(COMMON_PARAMETERS)};
+static const struct config_binding client_bindings[] = {CLIENT_PARAMETERS(PREFIXED)};
+
+/* fill_prefixed - smtp_ names, or lmtp_ ones where such a row exists (a few are shared). */
+static void fill_prefixed(struct config *config, bool lmtp, struct client_params *params)
+{
+    for (size_t i = 0; i < COUNT_OF(client_bindings); i++) {
+        struct config_binding binding = client_bindings[i];
+        char name[64];
+        snprintf(name, sizeof(name), "lmtp_%s", binding.name + strlen("smtp_"));
+        if (lmtp && parameter_find(slice_of(name)) != NULL)
+            binding.name = name;
+        config_fill(config, &binding, 1, params);
+    }
+}
+
+static int families_of(const char *protocols)
+{
+    struct slice rest = slice_of(protocols), word;
+    int families = 0;
+
+    while (config_list_next(&rest, &word)) {
+        if (slice_equal_case(word, SLICE("all")))
+            families |= 3;
+        else if (slice_equal_case(word, SLICE("ipv4")))
+            families |= 1;
+        else if (slice_equal_case(word, SLICE("ipv6")))
+            families |= 2;
+    }
+    return families ? families : 1;
+}
+
+static bool has_word(const char *list, struct slice wanted)
+{
+    struct slice rest = slice_of(list), word;
+
+    while (config_list_next(&rest, &word))
+        if (slice_equal_case(word, wanted))
+            return true;
+    return false;
+}
+
+void client_params_load(struct config *config, bool lmtp, struct client_params *params)
+{
+    memset(params, 0, sizeof(*params));
+    fill_prefixed(config, lmtp, params);
+    config_fill(config, common_bindings, COUNT_OF(common_bindings), params);
+    params->lmtp = lmtp;
+    params->default_port = net_service_port(slice_of(params->tcp_port));
+    if (params->default_port == 0)
+        log_fatal("unknown service: %s/tcp", params->tcp_port);
+    params->families = families_of(params->inet_protocols);
+    params->use_hosts = has_word(params->host_lookup, SLICE("native"));
+    params->use_dns = !params->disable_dns_lookups && (has_word(params->host_lookup, SLICE("dns")) || !params->use_hosts);
+
+    struct slice level = slice_of(params->tls_security_level);
+    params->tls_required = level.len > 0 && !slice_equal(level, SLICE("none")) && !slice_equal(level, SLICE("may"));
+    /* not yet: TLS and SASL (a later issue); what may not go in the clear is deferred, see session.c */
+    if (level.len > 0 && !slice_equal(level, SLICE("none")))
+        log_warning("TLS for outbound mail is not yet supported: %s is treated as %s", params->tls_security_level,
+                    params->tls_required ? "an unavailable TLS engine" : "none");
+    if (params->sasl_auth_enable)
+        log_warning("SASL authentication for outbound mail is not yet supported");
+}

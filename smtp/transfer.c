@@ -1,0 +1,388 @@
+/* transfer.c - the mail transaction (RFC 5321 3.3), pipelined where the server can (RFC 2920), over LMTP (RFC 2033) too */
+#include "transfer.h"
+
+#include "base/log.h"
+
+/* The dialogue in progress. */
+struct exchange {
+    const struct transfer *t;
+    struct arena *arena;
+    size_t *asked;      /* recipients of this transaction, by place in the delivery */
+    size_t asked_count;
+    bool *accepted;     /* by place in asked */
+    size_t accepted_count;
+    struct failure *failure;
+};
+
+/* ---- settling ---- */
+
+static void settle(struct delivery *delivery, size_t recipient, const char *relay, const struct failure *failure)
+{
+    struct delivery_status status = {
+        .outcome = failure->temporary ? OUTCOME_DEFERRED : OUTCOME_BOUNCED,
+        .status = failure->status,
+        .relay = relay,
+        .remote_mta = failure->remote_mta,
+        .diagnostic_type = failure->diagnostic.len > 0 ? "smtp" : NULL,
+        .diagnostic = failure->diagnostic,
+        .reason = failure->reason,
+    };
+    delivery_result(delivery, recipient, &status);
+}
+
+void transfer_settle_all(struct delivery *delivery, const char *relay, const struct failure *failure, bool final)
+{
+    if (failure->temporary && !final) {
+        log_info(SLICE_FORMAT ": " SLICE_FORMAT, SLICE_ARGS(delivery->request->envelope.queue_id), SLICE_ARGS(failure->reason));
+        return;
+    }
+    for (size_t i = 0; i < delivery->recipient_count; i++)
+        if (!delivery->settled[i])
+            settle(delivery, i, relay, failure);
+}
+
+/* refuse_recipient - one recipient was refused. */
+static void refuse_recipient(struct exchange *x, size_t recipient, const struct reply *reply, const char *command)
+{
+    struct failure failure = {0};
+    struct reply said = *reply;
+
+    if (said.code == 552) { /* RFC 5321 4.5.3.1.10: older servers mean 452, too many recipients */
+        said.code = 452;
+        said.status.class = 4;
+    }
+    session_said(x->t->session, &said, command, x->arena, &failure);
+    if (failure.temporary && !x->t->final)
+        log_info(SLICE_FORMAT ": " SLICE_FORMAT, SLICE_ARGS(x->t->delivery->request->envelope.queue_id), SLICE_ARGS(failure.reason));
+    else
+        settle(x->t->delivery, recipient, x->t->session->relay, &failure);
+}
+
+/* refuse_message - MAIL, DATA or the end of data was refused: all recipients of the transaction share the fate. */
+static void refuse_message(struct exchange *x, const struct reply *reply, const char *command)
+{
+    struct failure failure = {0};
+
+    session_said(x->t->session, reply, command, x->arena, &failure);
+    transfer_settle_all(x->t->delivery, x->t->session->relay, &failure, x->t->final);
+}
+
+static void settle_sent(struct exchange *x, size_t recipient, const struct reply *reply)
+{
+    char code[STATUS_CODE_TEXT];
+    struct session *session = x->t->session;
+    struct delivery_status status = {
+        .outcome = OUTCOME_SENT,
+        .status = status_code_format(reply->status, code),
+        .relay = session->relay,
+        .remote_mta = session->host,
+        .diagnostic_type = "smtp",
+        .diagnostic = reply->text,
+        .reason = reply->text,
+        .notice_passed_on = (session->features & FEATURE_DSN) != 0,
+    };
+    delivery_result(x->t->delivery, recipient, &status);
+}
+
+/* ---- building the commands ---- */
+
+static void append_xtext(struct buffer *out, struct slice text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned char byte = (unsigned char)text.data[i];
+        if (byte <= 32 || byte >= 127 || byte == '+' || byte == '=')
+            buffer_printf(out, "+%02X", byte);
+        else
+            buffer_append_byte(out, (char)byte);
+    }
+}
+
+static void build_mail(const struct exchange *x, struct buffer *out)
+{
+    const struct envelope *envelope = &x->t->delivery->request->envelope;
+    int features = x->t->session->features;
+
+    buffer_append_string(out, "MAIL FROM:<");
+    buffer_append_slice(out, envelope->sender);
+    buffer_append_byte(out, '>');
+    if (features & FEATURE_SIZE)
+        buffer_printf(out, " SIZE=%lld", (long long)envelope->message_size);
+    if ((features & FEATURE_8BITMIME) && slice_equal_case(envelope->encoding, SLICE("8bit")))
+        buffer_append_string(out, " BODY=8BITMIME");
+    else if ((features & FEATURE_8BITMIME) && slice_equal_case(envelope->encoding, SLICE("7bit")))
+        buffer_append_string(out, " BODY=7BIT");
+    if ((features & FEATURE_SMTPUTF8) && envelope->smtputf8)
+        buffer_append_string(out, " SMTPUTF8");
+    if ((features & FEATURE_DSN) && envelope->envelope_id.len > 0) {
+        buffer_append_string(out, " ENVID=");
+        append_xtext(out, envelope->envelope_id);
+    }
+    if ((features & FEATURE_DSN) && envelope->ret != 0)
+        buffer_printf(out, " RET=%s", envelope->ret == 1 ? "FULL" : "HDRS");
+    buffer_append_string(out, "\r\n");
+}
+
+static void append_notify(struct buffer *out, int64_t notify)
+{
+    static const struct { int bit; const char *word; } words[] = {
+        {NOTIFY_NEVER, "NEVER"}, {NOTIFY_SUCCESS, "SUCCESS"}, {NOTIFY_FAILURE, "FAILURE"}, {NOTIFY_DELAY, "DELAY"}};
+    const char *separator = " NOTIFY=";
+
+    for (size_t i = 0; i < COUNT_OF(words); i++) {
+        if (notify & words[i].bit) {
+            buffer_printf(out, "%s%s", separator, words[i].word);
+            separator = ",";
+        }
+    }
+}
+
+static void append_orcpt(struct buffer *out, struct slice orcpt)
+{
+    size_t semicolon = slice_find(orcpt, ';');
+
+    if (orcpt.len == 0 || semicolon == orcpt.len)
+        return;
+    buffer_append_string(out, " ORCPT=");
+    buffer_append_slice(out, slice_first(orcpt, semicolon + 1));
+    append_xtext(out, slice_from(orcpt, semicolon + 1));
+}
+
+static void build_rcpt(const struct exchange *x, const struct recipient *recipient, struct buffer *out)
+{
+    buffer_append_string(out, "RCPT TO:<");
+    buffer_append_slice(out, recipient->address);
+    buffer_append_byte(out, '>');
+    if (x->t->session->features & FEATURE_DSN) {
+        append_orcpt(out, recipient->orcpt);
+        append_notify(out, recipient->notify);
+    }
+    buffer_append_string(out, "\r\n");
+}
+
+/* ---- the dialogue ---- */
+
+static bool say(struct exchange *x, struct slice text, bool flush)
+{
+    struct session *session = x->t->session;
+
+    stream_set_deadline(session->stream, clock_after(x->t->params->mail_timeout));
+    stream_write_slice(session->stream, text);
+    return !flush || stream_flush(session->stream);
+}
+
+static bool lost(struct exchange *x, const char *phase)
+{
+    session_lost(x->t->session, phase, x->arena, x->failure);
+    return false;
+}
+
+/* read_mail_reply - *go_on is false when the server refused the sender. */
+static bool read_mail_reply(struct exchange *x, bool *go_on)
+{
+    struct reply reply;
+
+    if (!session_reply(x->t->session, x->t->params->mail_timeout, &reply))
+        return lost(x, "sending MAIL FROM");
+    *go_on = reply.code / 100 == 2;
+    if (!*go_on)
+        refuse_message(x, &reply, "MAIL FROM command");
+    return true;
+}
+
+static bool read_rcpt_reply(struct exchange *x, size_t i, bool refused_already)
+{
+    struct reply reply;
+
+    if (!session_reply(x->t->session, x->t->params->rcpt_timeout, &reply))
+        return lost(x, "sending RCPT TO");
+    if (refused_already)
+        return true;
+    x->accepted[i] = reply.code / 100 == 2;
+    x->accepted_count += x->accepted[i];
+    if (!x->accepted[i])
+        refuse_recipient(x, x->asked[i], &reply, "RCPT TO command");
+    return true;
+}
+
+/* read_data_reply - *code is the reply's. */
+static bool read_data_reply(struct exchange *x, int *code)
+{
+    struct reply reply;
+
+    if (!session_reply(x->t->session, x->t->params->data_init_timeout, &reply))
+        return lost(x, "sending DATA command");
+    *code = reply.code;
+    if (reply.code / 100 != 3 && x->accepted_count > 0)
+        refuse_message(x, &reply, "DATA command");
+    return true;
+}
+
+/* commands_at_once - MAIL, all RCPT and DATA in one go. */
+static bool commands_at_once(struct exchange *x, int *data_code)
+{
+    struct buffer commands = BUFFER_INIT;
+    bool go_on = true, good;
+
+    build_mail(x, &commands);
+    for (size_t i = 0; i < x->asked_count; i++)
+        build_rcpt(x, &x->t->delivery->recipients[x->asked[i]], &commands);
+    buffer_append_string(&commands, "DATA\r\n");
+    say(x, buffer_slice(&commands), true);
+    buffer_release(&commands);
+    good = read_mail_reply(x, &go_on);
+    for (size_t i = 0; good && i < x->asked_count; i++)
+        good = read_rcpt_reply(x, i, !go_on);
+    return good && read_data_reply(x, data_code);
+}
+
+/* commands_one_by_one - for servers that do not pipeline. */
+static bool commands_one_by_one(struct exchange *x, int *data_code)
+{
+    struct buffer command = BUFFER_INIT;
+    bool go_on = false, good;
+
+    build_mail(x, &command);
+    say(x, buffer_slice(&command), true);
+    good = read_mail_reply(x, &go_on);
+    for (size_t i = 0; good && go_on && i < x->asked_count; i++) {
+        buffer_clear(&command);
+        build_rcpt(x, &x->t->delivery->recipients[x->asked[i]], &command);
+        say(x, buffer_slice(&command), true);
+        good = read_rcpt_reply(x, i, false);
+    }
+    buffer_release(&command);
+    *data_code = 0;
+    if (!good || x->accepted_count == 0)
+        return good;
+    say(x, SLICE("DATA\r\n"), true);
+    return read_data_reply(x, data_code);
+}
+
+/* finish_empty - nobody was accepted: leave the transaction in a clean state (RSET), or end a DATA that was granted all the same. */
+static bool finish_empty(struct exchange *x, int data_code)
+{
+    struct reply reply;
+    struct session *session = x->t->session;
+
+    if (session->unusable)
+        return true;
+    if (data_code / 100 == 3) {
+        say(x, SLICE(".\r\n"), true);
+        session->unusable = !session_reply(session, x->t->params->data_done_timeout, &reply);
+        return true;
+    }
+    say(x, SLICE("RSET\r\n"), true);
+    if (!session_reply(session, x->t->params->rset_timeout, &reply) || reply.code / 100 != 2)
+        session->unusable = true; /* what was settled stays settled */
+    return true;
+}
+
+/* read_shared_reply - SMTP: one reply for all accepted recipients. */
+static bool read_shared_reply(struct exchange *x)
+{
+    struct reply reply;
+
+    if (!session_reply(x->t->session, x->t->params->data_done_timeout, &reply))
+        return lost(x, "sending end of data -- message may be sent more than once");
+    if (reply.code / 100 != 2) {
+        refuse_message(x, &reply, "end of DATA command");
+        return true;
+    }
+    for (size_t i = 0; i < x->asked_count; i++)
+        if (x->accepted[i])
+            settle_sent(x, x->asked[i], &reply);
+    return true;
+}
+
+/* read_reply_each - LMTP: one reply for each accepted recipient, in order. */
+static bool read_reply_each(struct exchange *x)
+{
+    struct reply reply;
+
+    for (size_t i = 0; i < x->asked_count; i++) {
+        if (!x->accepted[i])
+            continue;
+        if (!session_reply(x->t->session, x->t->params->data_done_timeout, &reply))
+            return lost(x, "sending end of data -- message may be sent more than once");
+        if (reply.code / 100 == 2)
+            settle_sent(x, x->asked[i], &reply);
+        else
+            refuse_recipient(x, x->asked[i], &reply, "end of DATA command");
+    }
+    return true;
+}
+
+static bool send_content(struct exchange *x)
+{
+    struct session *session = x->t->session;
+
+    if (content_send(x->t->params, session, x->t->delivery) < 0) {
+        /* The queue's file cannot be read: end the connection in the middle so that the server drops what it has. */
+        *x->failure = (struct failure){.temporary = true, .status = "4.3.0", .reason = SLICE("cannot read the message in the queue")};
+        log_warning(SLICE_FORMAT ": cannot read the message in the queue: %s", SLICE_ARGS(x->t->delivery->request->envelope.queue_id),
+                    strerror(errno));
+        session->unusable = true;
+        return false;
+    }
+    if (!x->t->keep && !session->lmtp && (session->features & FEATURE_PIPELINING)) {
+        stream_write_slice(session->stream, SLICE("QUIT\r\n"));
+        session->quit_sent = true;
+    }
+    stream_set_deadline(session->stream, clock_after(x->t->params->data_xfer_timeout));
+    if (!stream_flush(session->stream))
+        return lost(x, "sending message body");
+    return session->lmtp ? read_reply_each(x) : read_shared_reply(x);
+}
+
+static bool is_international(const struct delivery *delivery)
+{
+    const struct envelope *envelope = &delivery->request->envelope;
+    bool ascii = slice_is_ascii(envelope->sender) && !(envelope->content_flags & CONTENT_8BIT_HEADER);
+
+    for (size_t i = 0; i < delivery->recipient_count; i++)
+        ascii = ascii && slice_is_ascii(delivery->recipients[i].address);
+    return envelope->smtputf8 && !ascii;
+}
+
+/* check_limits - what can be said without asking the server.  False: the message was refused. */
+static bool check_limits(struct exchange *x)
+{
+    struct session *session = x->t->session;
+    const struct envelope *envelope = &x->t->delivery->request->envelope;
+    struct failure failure = {.remote_mta = session->host};
+
+    if (session->size_limit > 0 && envelope->message_size > session->size_limit) {
+        failure.status = "5.3.4";
+        failure.reason = arena_format(x->arena, "message size %lld exceeds size limit %lld of server %s[%s]", (long long)envelope->message_size,
+                                      (long long)session->size_limit, session->host, session->address);
+    } else if (is_international(x->t->delivery) && !(session->features & FEATURE_SMTPUTF8)) {
+        failure.status = "5.6.7";
+        failure.reason = arena_format(x->arena, "SMTPUTF8 is required, but was not offered by host %s[%s]", session->host, session->address);
+    } else {
+        return true;
+    }
+    transfer_settle_all(x->t->delivery, session->relay, &failure, x->t->final);
+    return false;
+}
+
+bool transfer_run(const struct transfer *transfer, struct failure *failure)
+{
+    struct delivery *delivery = transfer->delivery;
+    struct exchange x = {.t = transfer, .arena = delivery->arena, .failure = failure};
+    int data_code = 0;
+
+    memset(failure, 0, sizeof(*failure));
+    x.asked = arena_alloc(x.arena, delivery->recipient_count * sizeof(*x.asked));
+    x.accepted = arena_alloc(x.arena, delivery->recipient_count * sizeof(*x.accepted));
+    for (size_t i = 0; i < delivery->recipient_count; i++)
+        if (!delivery->settled[i])
+            x.asked[x.asked_count++] = i;
+    if (x.asked_count == 0 || !check_limits(&x))
+        return true;
+    bool pipelining = (transfer->session->features & FEATURE_PIPELINING) != 0;
+    if (!(pipelining ? commands_at_once(&x, &data_code) : commands_one_by_one(&x, &data_code)))
+        return false;
+    if (x.accepted_count == 0 || data_code / 100 != 3)
+        return finish_empty(&x, data_code);
+    return send_content(&x);
+}
