@@ -86,8 +86,7 @@ __asm__(".text\n"
 static void *prepare(char *top, char *low UNUSED, void (*entry)(void))
 {
     uintptr_t *at = (uintptr_t *)((uintptr_t)top & ~(uintptr_t)15);
-    *--at = 0; /* keeps the entry's stack aligned as after a call */
-    *--at = 0;
+    *--at = 0; /* the return address: the stack is aligned as after a call */
     *--at = (uintptr_t)entry;
     for (int i = 0; i < 6; i++)
         *--at = 0;
