@@ -117,6 +117,14 @@ void fiber_cancel(struct fiber *fiber)
         fiber->cancelled = true;
 }
 
+bool fiber_interrupt(struct fiber *fiber)
+{
+    if (fiber->state != FIBER_WAITING || fiber->deaf)
+        return false;
+    fiber_wake(fiber, WAIT_CANCELLED);
+    return true;
+}
+
 void fiber_sleep(int64_t microseconds)
 {
     fiber_must_be_inside("fiber_sleep");

@@ -43,6 +43,8 @@ enum wait_result fiber_wait_fd(int fd, int events, int64_t deadline);
 void fiber_forget_fd(int fd);
 /* fiber_cancel - makes the fiber's present or next wait return WAIT_CANCELLED (once); for shutting down. */
 void fiber_cancel(struct fiber *fiber);
+/* fiber_interrupt - ends the fiber's present wait with WAIT_CANCELLED; nothing happens, and false, when it does not wait now. */
+bool fiber_interrupt(struct fiber *fiber);
 
 /* Conditions: wait until somebody signals.  Zero-initialise with condition_init. */
 struct condition { struct list waiters; };

@@ -26,8 +26,12 @@ struct agent {
     struct service service; /* name, flags, open, start, drain ...; serve is set by agent_main */
     /* deliver - give every recipient a result (delivery_result); those without one are deferred with a warning.  May wait. */
     void (*deliver)(struct delivery *delivery);
-    /* lane_closed - the lane ended: release delivery->lane_state; optional. lane_idle - called when no request came for a while (seconds); optional. */
+    /* lane_closed - the lane ended: release delivery->lane_state; optional. */
     void (*lane_closed)(void *lane_state);
+    /* lane_patience - microseconds that the lane may wait for its next request before lane_idle is called, CLOCK_NEVER for no limit; both optional
+       (called only when lane_state is not NULL).  lane_idle may wait. */
+    int64_t (*lane_patience)(void *lane_state);
+    void (*lane_idle)(void *lane_state);
 };
 
 int agent_main(int argc, char **argv, const struct agent *agent);
@@ -53,6 +57,11 @@ void delivery_result_format(struct delivery *delivery, size_t recipient, int out
 struct delivery_times { int64_t arrival, active, agent, connected, done; };
 void delivery_log(struct slice queue_id, const struct recipient *recipient, const struct delivery_times *times, unsigned connection_use,
                   const struct delivery_status *status);
+
+/* delivery_log_digits - delay_logging_resolution_limit, for programs that are no agents (agent_main sets it). */
+void delivery_log_digits(int64_t digits);
+/* delivery_delay_text - a time span as in delay=: two significant digits, at most that many decimals. */
+void delivery_delay_text(struct buffer *out, int64_t microseconds);
 
 /* content_read - positioned read of the content into the buffer (at most max bytes from position); false with errno. */
 bool content_read(const struct delivery *delivery, int64_t position, size_t max, struct buffer *out);

@@ -25,7 +25,7 @@ struct service_context {
     bool single_client;        /* process_limit or client limit is 1 */
     bool privileged;           /* started as root and master.cf says unpriv n */
     bool running_as_root;      /* false: whole system runs as one ordinary user */
-    bool stress;
+    bool stress;               /* changes while an event-driven service runs */
     void *state;               /* the program's own */
 };
 
@@ -34,7 +34,10 @@ struct service_client {
     struct stream *stream;
     struct net_address peer, local;
     const char *socket_name;   /* unix: last path element of the listening socket ("qmgr", "showq"); inet: NULL */
+    int interruptible;         /* INTERRUPTIBLE_: see service_interruptible */
 };
+
+enum { INTERRUPTIBLE_NEVER, INTERRUPTIBLE_AT_STOP, INTERRUPTIBLE_AT_DRAIN };
 
 enum { SERVICE_MANY_CLIENTS = 1, /* event-driven: thousands of clients per worker; otherwise one at a time (may block and change user id) */
        SERVICE_SINGLE = 2,       /* one worker only (qmgr, pickup, anvil) */
@@ -59,6 +62,8 @@ struct service {
     void (*reload)(struct service_context *context);
     /* drain - told to finish (reload of others, stop): optional; the skeleton stops accepting and exits when no client is left. */
     void (*drain)(struct service_context *context);
+    /* end - in a fiber, after the last client, just before the process exits; optional. */
+    void (*end)(struct service_context *context);
     /* stand_alone - -S: dialogue on stdin/stdout as the caller. */
     int (*stand_alone)(struct service_context *context, struct stream *stream);
 };
@@ -66,8 +71,20 @@ struct service {
 int service_main(int argc, char **argv, const struct service *service);
 /* service_is_draining - long dialogues may look whether they should end soon. */
 bool service_is_draining(void);
+/* service_is_stopping - the whole system stops (or master is gone): what can be cut short should be. */
+bool service_is_stopping(void);
 /* service_client_count - connections being served now. */
 unsigned service_client_count(void);
+/* service_request_replacement - ask master for a fresh process in this one's place (a lookup table changed, "why" is logged): this
+   one is told to drain once the new one is ready.  Asking again is harmless. */
+void service_request_replacement(const char *why);
+
+/* service_interruptible - from now on the client's waits may be ended (WAIT_CANCELLED, STREAM_CANCELLED) when the service drains or stops:
+   around the wait for the next request or command.  INTERRUPTIBLE_NEVER ends that.  Only a wait is interrupted, never a fiber about to run. */
+void service_interruptible(struct service_client *client, int when);
+/* service_receive - lane_receive for the next request of an idle lane: the drain of the service ends the wait, and 0 (nothing came until the
+   deadline) or -1 (close the lane) are returned as by lane_receive.  Waits. */
+int service_receive(struct service_client *client, struct lane *lane, struct arena *arena, void **value, int64_t deadline);
 
 /* Identity switching for one-client services (no effect when not root): service_become - effective uid/gid with supplementary groups dropped; 0 or -1.
    service_become_root - back to root. */
