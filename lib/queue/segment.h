@@ -16,10 +16,11 @@ struct queue_place {
     uint64_t content_length;
 };
 
-/* Message states (one byte in the record), recipient states (one byte each). */
-enum { MESSAGE_STATE_LIVE = 'A', MESSAGE_STATE_HELD = 'H', MESSAGE_STATE_DONE = 'D', MESSAGE_STATE_DEAD = 'X' /* commit failed */ };
+/* Message states (one byte in the record), recipient states (one byte each).  Any two differ in at least two bits: a flipped bit makes
+   an unknown state, and the record counts as corrupt. */
+enum { MESSAGE_STATE_LIVE = 'A', MESSAGE_STATE_HELD = 'H', MESSAGE_STATE_DONE = 'D', MESSAGE_STATE_DEAD = 'K' /* commit failed */ };
 enum { RECIPIENT_STATE_PENDING = 'P', RECIPIENT_STATE_DONE = 'D' /* delivered or its notice is queued */,
-       RECIPIENT_STATE_FAILED = 'F' /* bounced, notice owed */, RECIPIENT_STATE_DELIVERED_NOTICE_OWED = 'S' };
+       RECIPIENT_STATE_FAILED = 'B' /* bounced, notice owed */, RECIPIENT_STATE_DELIVERED_NOTICE_OWED = 'S' };
 
 /* ---- writing (cleanup) ---- */
 struct segment_writer;
@@ -31,15 +32,19 @@ struct segment_writer_options {
     int64_t minimum_free;        /* queue_minfree and 1.5 x message_size_limit: below it nothing is accepted */
 };
 
-/* segment_writer_open - creates directories that are missing; takes a fresh segment number with an exclusive create.  Opens directory
-   descriptors, so that it works after chroot.  NULL with errno.  segment_writer_close: waits for the commit of what was appended. */
+/* segment_writer_open - creates directories that are missing and opens them, so that it works after chroot; the first append makes the
+   first segment.  NULL with errno.  segment_writer_close: waits for the commit of what was appended.  Content sinks must be freed before. */
 struct segment_writer *segment_writer_open(const struct segment_writer_options *options) MUST_CHECK;
 void segment_writer_close(struct segment_writer *writer);
+
+/* What the writer has done so far. */
+struct segment_writer_counters { uint64_t records, bytes, syncs, segments; };
+const struct segment_writer_counters *segment_writer_counters(const struct segment_writer *writer);
 
 /* Content that arrives in pieces: kept in memory up to large_content, then in a file of its own. */
 struct content_sink;
 struct content_sink *content_sink_new(struct segment_writer *writer) MUST_CHECK;
-/* content_sink_write - false with errno (ENOSPC, ...); sticky.  content_sink_size - bytes so far. */
+/* content_sink_write - false with errno (ENOSPC, ...); sticky.  Waits (large contents only).  content_sink_size - bytes so far. */
 bool content_sink_write(struct content_sink *sink, struct slice data);
 uint64_t content_sink_size(const struct content_sink *sink);
 void content_sink_free(struct content_sink *sink); /* drops what was not appended; NULL is fine */
@@ -59,12 +64,15 @@ struct queue_record {
     bool expired;           /* forced expiry (mutable byte) */
     struct envelope envelope; /* recipients[i].index == i */
     char *recipient_states; /* one per recipient */
+    uint32_t content_checksum; /* CRC-32C of the content */
 };
 
 enum record_result { RECORD_OK, RECORD_END /* nothing more yet */, RECORD_INCOMPLETE /* torn tail */, RECORD_CORRUPT };
 
 /* record_read - parse and verify (checksums, ranges) the record at an offset of an open segment; everything lives in the arena.
-   On RECORD_CORRUPT *next is the offset where the next record can be looked for (resynchronised on the magic), or 0. */
+   *next: after RECORD_OK the end of the record; after RECORD_CORRUPT the offset of the next intact record (looked for in the rest of the
+   file), or 0: none; record->place.offset and .length then tell the damaged bytes.  Waits when called from a fiber and the bytes are not in memory
+   (so do the others that read); may be called without a fiber. */
 enum record_result record_read(int segment_fd, uint64_t segment, uint64_t offset, struct arena *arena, struct queue_record *record,
                                uint64_t *next);
 /* record_check_content - the content checksum (reads it all). */
