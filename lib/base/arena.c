@@ -91,6 +91,11 @@ void *arena_alloc(struct arena *arena, size_t size)
     return memset(memory, 0, size);
 }
 
+char *arena_bytes(struct arena *arena, size_t size)
+{
+    return take(arena, size ? size : 1, 1);
+}
+
 void *arena_copy(struct arena *arena, const void *data, size_t size)
 {
     char *copy = take(arena, size ? size : 1, ALIGNMENT);

@@ -13,6 +13,8 @@ void arena_reset(struct arena *arena);
 void arena_free(struct arena *arena);
 /* arena_alloc - size bytes, zeroed, aligned for any type; never NULL. */
 void *arena_alloc(struct arena *arena, size_t size);
+/* arena_bytes - size bytes, not zeroed, not aligned: for data that is about to be read in. */
+char *arena_bytes(struct arena *arena, size_t size);
 void *arena_copy(struct arena *arena, const void *data, size_t size);
 /* arena_slice, arena_string - copies that live as long as the arena; both are NUL terminated. */
 struct slice arena_slice(struct arena *arena, struct slice s);

@@ -284,6 +284,15 @@ struct slice stream_read_some(struct stream *s, size_t max)
     return take(s, max < have ? max : have, 0);
 }
 
+bool stream_await(struct stream *s, size_t n)
+{
+    while (s->end - s->start < n) {
+        if (!fill(s, n > INPUT_FIRST ? n : INPUT_FIRST))
+            return false;
+    }
+    return true;
+}
+
 size_t stream_buffered(const struct stream *s)
 {
     return s->end - s->start;
@@ -374,6 +383,14 @@ void stream_printf(struct stream *s, const char *format, ...)
         stream_flush(s);
 }
 
+struct buffer *stream_output(struct stream *s)
+{
+    if (s->error != STREAM_OK)
+        return NULL;
+    first_room(s);
+    return &s->output;
+}
+
 size_t stream_unsent(const struct stream *s)
 {
     return s->output.len;
@@ -401,8 +418,10 @@ void stream_send_fd(struct stream *s, int fd)
         log_panic("stream_send_fd: not a Unix socket");
     if (!s->socket.to_send)
         s->socket.to_send = memory_zalloc(1, sizeof(*s->socket.to_send));
+    if (s->socket.to_send->count == PASSED_FDS_MAX && !stream_flush(s))
+        return;
     if (s->socket.to_send->count == PASSED_FDS_MAX)
-        log_panic("stream_send_fd: more than %d descriptors at once", PASSED_FDS_MAX);
+        log_panic("stream_send_fd: %d descriptors without a byte to carry them", PASSED_FDS_MAX);
     s->socket.to_send->fds[s->socket.to_send->count++] = fd;
 }
 

@@ -61,6 +61,8 @@ struct slice stream_read_some(struct stream *s, size_t max);
 /* stream_read_until - up to and including a NUL (or any byte), at most max; false on error or when longer.  The slice leaves the
    delimiter out.  Waits. */
 bool stream_read_until(struct stream *s, char delimiter, size_t max, struct slice *bytes);
+/* stream_await - until n bytes are buffered (then stream_peek shows them); consumes nothing; false on error.  Waits. */
+bool stream_await(struct stream *s, size_t n);
 /* stream_buffered - bytes already read from the transport and not consumed (no wait, no system call);
    stream_pending - true when a read would not wait (looks at the descriptor). */
 size_t stream_buffered(const struct stream *s);
@@ -73,11 +75,13 @@ void stream_write_slice(struct stream *s, struct slice data);
 void stream_printf(struct stream *s, const char *format, ...) PRINTF_LIKE(2, 3);
 bool stream_flush(struct stream *s);
 size_t stream_unsent(const struct stream *s);
+/* stream_output - the unsent bytes, to append in place (codecs); NULL after an error.  The caller flushes when much waits. */
+struct buffer *stream_output(struct stream *s);
 /* stream_trim - give back idle buffer memory (called before a long wait for an idle client). */
 void stream_trim(struct stream *s);
 
-/* Passing open files over a Unix socket (SCM_RIGHTS).  stream_send_fd attaches fd to the next bytes flushed (it is duplicated
-   by the kernel; the caller keeps its own).  stream_take_fd - the oldest received descriptor not taken yet, or -1. */
+/* Passing open files over a Unix socket (SCM_RIGHTS).  stream_send_fd attaches fd to the next bytes flushed: it must stay
+   open until then, and the caller keeps it (it flushes itself when 16 wait).  stream_take_fd - the oldest received descriptor not taken yet, or -1. */
 void stream_send_fd(struct stream *s, int fd);
 int stream_take_fd(struct stream *s);
 
