@@ -148,10 +148,31 @@ static void log_result(const struct delivery *delivery, const struct recipient *
     delivery_log(request->envelope.queue_id, recipient, &times, delivery->connection_use, status);
 }
 
+/* result_room - places made at first: a power of two, at least one per recipient. */
+static size_t result_room(size_t recipients)
+{
+    size_t room = 1;
+    while (room < recipients)
+        room *= 2;
+    return room;
+}
+
+/* make_room - an expansion gives more results than there are recipients: double at every power of two. */
+static void make_room(struct delivery *delivery)
+{
+    size_t count = delivery->reply.results_count;
+    if (count < result_room(delivery->recipient_count) || (count & (count - 1)) != 0)
+        return;
+    struct delivery_result *larger = arena_alloc(delivery->arena, 2 * count * sizeof(*larger));
+    memcpy(larger, delivery->reply.results, count * sizeof(*larger));
+    delivery->reply.results = larger;
+}
+
 static void add_result(struct delivery *delivery, const struct recipient *recipient, const struct delivery_status *status)
 {
     struct arena *arena = delivery->arena;
     const char *action = status->action ? status->action : default_action(status->outcome);
+    make_room(delivery);
     delivery->reply.results[delivery->reply.results_count++] = (struct delivery_result){
         .index = recipient->index,
         .outcome = status->outcome,
@@ -163,25 +184,38 @@ static void add_result(struct delivery *delivery, const struct recipient *recipi
         .diagnostic_type = arena_slice(arena, slice_of(status->diagnostic_type)),
         .diagnostic = arena_slice(arena, status->diagnostic),
         .notice_passed_on = status->notice_passed_on,
+        .address = arena_slice(arena, status->address),
     };
+}
+
+/* as_expanded - the recipient as it is shown when the agent's expansion gave another final address. */
+static struct recipient as_expanded(const struct recipient *recipient, const struct delivery_status *status)
+{
+    struct recipient shown = *recipient;
+    if (status->address.len > 0 && !slice_equal_case(status->address, recipient->address)) {
+        shown.original = recipient->original.len > 0 ? recipient->original : recipient->address;
+        shown.address = status->address;
+    }
+    return shown;
 }
 
 void delivery_result(struct delivery *delivery, size_t recipient, const struct delivery_status *status)
 {
-    if (recipient >= delivery->recipient_count || delivery->settled[recipient])
+    if (recipient >= delivery->recipient_count || (delivery->settled[recipient] && status->address.len == 0))
         log_panic("delivery_result: recipient %zu of %zu", recipient, delivery->recipient_count);
     delivery->settled[recipient] = true;
     struct delivery_status final = *status;
     final.status = softened(delivery, &final);
+    struct recipient shown_recipient = as_expanded(&delivery->recipients[recipient], status);
     if (delivery->request->flags & DELIVERY_PROBE) {
         struct delivery_status shown = final;
         shown.outcome = probe_outcome(final.outcome);
-        log_result(delivery, &delivery->recipients[recipient], &shown);
+        log_result(delivery, &shown_recipient, &shown);
         /* A failure that may pass stays told apart for the verify cache. */
         if (final.outcome != OUTCOME_DEFERRED)
             final = shown;
     } else {
-        log_result(delivery, &delivery->recipients[recipient], &final);
+        log_result(delivery, &shown_recipient, &final);
     }
     add_result(delivery, &delivery->recipients[recipient], &final);
 }
@@ -227,7 +261,7 @@ static bool serve_request(struct agent_lane *lane, struct arena *arena, const st
                                 .lane_state = lane->state,
                                 .agent_time = clock_wall(),
                                 .connection_use = 1};
-    delivery.reply.results = arena_alloc(arena, (count + 1) * sizeof(struct delivery_result));
+    delivery.reply.results = arena_alloc(arena, result_room(count) * sizeof(struct delivery_result));
     delivery.settled = arena_alloc(arena, count + 1);
     if (lane_content(lane, request)) {
         delivery.content_fd = lane->content->fd;

@@ -48,6 +48,7 @@ struct delivery_status {
     struct slice diagnostic;
     struct slice reason;       /* goes into (...) and the notice */
     bool notice_passed_on;     /* the next host promised to send the success notice */
+    struct slice address;      /* final recipient after expansion by the agent; empty: the recipient itself */
 };
 void delivery_result(struct delivery *delivery, size_t recipient, const struct delivery_status *status);
 /* delivery_result_format - the common case: reason by format. */
