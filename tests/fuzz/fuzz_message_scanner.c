@@ -23,10 +23,12 @@ static void on_raw(void *context, struct slice data)
     buffer_append_slice(context, data);
 }
 
+static struct buffer errors; /* apart: raw bytes are collected before they are passed on, so their order to errors may differ */
+
 static void on_error(void *context, const char *what, struct slice text)
 {
-    buffer_append_string(context, what);
-    buffer_append_slice(context, text);
+    buffer_append_string(&errors, what);
+    buffer_append_slice(&errors, text);
 }
 
 static void scan(struct slice data, size_t piece, int options, struct buffer *out)
@@ -41,6 +43,8 @@ static void scan(struct slice data, size_t piece, int options, struct buffer *ou
         data = slice_from(data, piece);
     }
     message_scanner_finish(scanner);
+    buffer_append_slice(out, buffer_slice(&errors));
+    buffer_clear(&errors);
     message_scanner_free(scanner);
 }
 
