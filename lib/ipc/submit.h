@@ -27,7 +27,7 @@ void submit_envelope(struct submission *s, const struct envelope *envelope, int 
 void submit_content(struct submission *s, struct slice data);
 /* submit_finish - end of content; waits until the message is durable or refused; frees the submission.  message_size as logged.  Waits. */
 void submit_finish(struct submission *s, int64_t message_size, struct arena *arena, struct submit_outcome *outcome, int64_t deadline);
-/* submit_cancel - drop the transaction and free it (NULL is fine). */
+/* submit_cancel - drop the transaction and free it (NULL is fine).  Waits (a second at most). */
 void submit_cancel(struct submission *s);
 
 #endif
