@@ -39,15 +39,28 @@ struct index_entry {
 /* index_open - in DIRECTORY/index; *fresh is true when it was not there or was damaged and is empty now.  NULL with *why (heap). */
 struct index *index_open(const char *directory, bool *fresh, char **why) MUST_CHECK;
 void index_close(struct index *index);
-/* Results: 1 done/found, 0 not there, -1 error (logged). */
+/* Results: 1 done/found, 0 not there, -1 error (logged).  queue_id must be valid (queue_id_is_valid).  Putting an id again replaces its entry,
+   whatever queue it is in. */
 int index_put(struct index *index, const struct index_entry *entry);
 int index_get(struct index *index, struct slice queue_id, struct arena *arena, struct index_entry *entry);
 int index_delete(struct index *index, struct slice queue_id);
 uint64_t index_count(struct index *index, enum index_queue queue); /* kept in memory, O(1) */
 void index_drop_all(struct index *index); /* empties everything quickly */
-/* index_write_begin/end - several changes in one transaction (a batch). */
+/* index_write_begin/end - several changes in one transaction (a batch: far cheaper than one by one); may be nested; must not be left open over
+   a wait.  When the commit fails index_write_end ends the process (fatal): what was told to be done is not, and recovery begins anew. */
 void index_write_begin(struct index *index);
 void index_write_end(struct index *index);
+/* index_write_end_one - ends what index_write_begin began; false: undone, nothing changed.  For the engine and for a batch that the caller can
+   do again. */
+bool index_write_end_one(struct index *index) MUST_CHECK;
+/* index_maintain - checkpoint and so on, in the offload pool; once a second (store_sync does it).  Waits. */
+void index_maintain(struct index *index);
+/* index_is_damaged - the database itself is broken: nothing works until the process starts again, which rebuilds it from the segments.
+   index_damaged_entries - how many single entries were found damaged (their messages are found again by store_idle_work). */
+bool index_is_damaged(const struct index *index);
+uint64_t index_damaged_entries(const struct index *index);
+/* index_set_watcher - the store's: told after each commit which places got or lost an entry. */
+void index_set_watcher(struct index *index, void (*watcher)(void *context, uint64_t segment, uint64_t offset, bool present), void *context);
 
 /* Scans.  order: by next attempt within a queue, by arrival (primary key order) within a queue, by destination, by sender. */
 enum index_order { INDEX_BY_NEXT_ATTEMPT, INDEX_BY_ID, INDEX_BY_DESTINATION, INDEX_BY_SENDER };
@@ -61,6 +74,9 @@ void index_scan_free(struct index_scan *scan);
 /* Per segment: how far it was read (recovery goes on from there), and free-form state of the owner. */
 int index_segment_get(struct index *index, uint64_t segment, uint64_t *read_until);
 int index_segment_put(struct index *index, uint64_t segment, uint64_t read_until);
-int index_segment_delete(struct index *index, uint64_t segment);
+int index_segment_delete(struct index *index, uint64_t segment); /* no entry may point into it */
+uint64_t index_segment_count(struct index *index, uint64_t segment); /* entries that point into it, O(1) */
+/* index_segment_next - walk over all segments the index has heard of: start with *position = 0. */
+bool index_segment_next(struct index *index, size_t *position, uint64_t *segment);
 
 #endif
