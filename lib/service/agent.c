@@ -220,6 +220,17 @@ void delivery_result(struct delivery *delivery, size_t recipient, const struct d
     add_result(delivery, &delivery->recipients[recipient], &final);
 }
 
+void delivery_result_relay(struct delivery *delivery, size_t recipient, const struct delivery_result *result)
+{
+    if (recipient >= delivery->recipient_count)
+        log_panic("delivery_result_relay: recipient %zu of %zu", recipient, delivery->recipient_count);
+    delivery->settled[recipient] = true;
+    make_room(delivery);
+    struct delivery_result *copy = &delivery->reply.results[delivery->reply.results_count++];
+    *copy = *result;
+    copy->index = delivery->recipients[recipient].index;
+}
+
 void delivery_result_format(struct delivery *delivery, size_t recipient, int outcome, const char *status, const char *relay, const char *format, ...)
 {
     struct buffer reason = BUFFER_INIT;

@@ -51,6 +51,8 @@ struct delivery_status {
     struct slice address;      /* final recipient after expansion by the agent; empty: the recipient itself */
 };
 void delivery_result(struct delivery *delivery, size_t recipient, const struct delivery_status *status);
+/* delivery_result_relay - add a result that another agent gave (it has logged it already). */
+void delivery_result_relay(struct delivery *delivery, size_t recipient, const struct delivery_result *result);
 /* delivery_result_format - the common case: reason by format. */
 void delivery_result_format(struct delivery *delivery, size_t recipient, int outcome, const char *status, const char *relay, const char *format, ...)
     PRINTF_LIKE(6, 7);

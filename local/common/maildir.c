@@ -1,0 +1,127 @@
+/* maildir.c - adding a message to a Maildir: written and made durable in tmp/, then moved to new/ */
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+
+#include "mailbox.h"
+
+#define TRIES 3
+
+static void fail(const struct copy *copy, struct delivery_status *status, int error, const char *what, const char *path)
+{
+    struct arena *arena = copy->delivery->arena;
+    bool full = error == EDQUOT || error == EFBIG;
+
+    status->outcome = full ? OUTCOME_BOUNCED : OUTCOME_DEFERRED;
+    status->status = full ? "5.2.2" : error == ENOSPC ? "4.3.0" : "4.2.0";
+    status->reason = path != NULL ? arena_format(arena, "maildir delivery failed: %s %s: %s", what, path, strerror(error))
+                                  : arena_format(arena, "maildir delivery failed: %s: %s", what, strerror(error));
+    status->diagnostic_type = "x-unix";
+    status->diagnostic = full ? SLICE("input/output error") : SLICE("mail system error");
+}
+
+/* make_directories - DIRECTORY, DIRECTORY/tmp, new, cur, parents included; 0 or errno. */
+static int make_directories(const char *directory)
+{
+    static const char *const names[] = {"tmp", "new", "cur"};
+    char path[PATH_MAX + 8];
+    size_t length = strlen(directory);
+
+    if (length + 5 > sizeof(path))
+        return ENAMETOOLONG;
+    memcpy(path, directory, length + 1);
+    for (char *at = path + 1; (at = strchr(at, '/')) != NULL; at++) {
+        *at = '\0';
+        if (mkdir(path, 0700) < 0 && errno != EEXIST)
+            return errno;
+        *at = '/';
+    }
+    if (mkdir(path, 0700) < 0 && errno != EEXIST)
+        return errno;
+    for (size_t i = 0; i < COUNT_OF(names); i++) {
+        snprintf(path, sizeof(path), "%s/%s", directory, names[i]);
+        if (mkdir(path, 0700) < 0 && errno != EEXIST)
+            return errno;
+    }
+    return 0;
+}
+
+static int create(const char *directory, const char *path, int *error)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+    if (fd < 0 && errno == ENOENT && (*error = make_directories(directory)) == 0)
+        fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0 && *error == 0)
+        *error = errno;
+    return fd;
+}
+
+/* move_to_new - the name says device, inode and microsecond: unique on this host. */
+static int move_to_new(const char *directory, const char *tmp, int fd, const char *host)
+{
+    char path[PATH_MAX + 512];
+    struct stat info;
+    struct timeval now;
+
+    for (int i = 0; i < TRIES; i++) {
+        if (fstat(fd, &info) < 0)
+            return errno;
+        gettimeofday(&now, NULL);
+        snprintf(path, sizeof(path), "%s/new/%lld.V%llxI%llxM%lld.%s", directory, (long long)now.tv_sec, (unsigned long long)info.st_dev,
+                 (unsigned long long)info.st_ino, (long long)now.tv_usec, host);
+        /* link and unlink rather than rename: an existing message is never overwritten */
+        if (link(tmp, path) == 0) {
+            unlink(tmp);
+            return 0;
+        }
+        if (errno == ENOENT && make_directories(directory) == 0)
+            continue;
+        if (errno == EPERM || errno == EOPNOTSUPP || errno == ENOSYS) /* a file system without hard links */
+            return access(path, F_OK) != 0 && rename(tmp, path) == 0 ? 0 : errno;
+        if (errno != EEXIST)
+            return errno;
+    }
+    return EEXIST;
+}
+
+void maildir_deliver(const struct copy *copy, const char *directory, struct delivery_status *status)
+{
+    char base[PATH_MAX], tmp[PATH_MAX + 512], host[256] = "localhost";
+    size_t length = strlen(directory);
+    struct timeval now;
+    int error = 0;
+
+    while (length > 1 && directory[length - 1] == '/')
+        length--;
+    if (length >= sizeof(base)) {
+        fail(copy, status, ENAMETOOLONG, "create maildir file", directory);
+        return;
+    }
+    memcpy(base, directory, length);
+    base[length] = '\0';
+    gethostname(host, sizeof(host) - 1);
+    gettimeofday(&now, NULL);
+    snprintf(tmp, sizeof(tmp), "%s/tmp/%lld.P%d.%s", base, (long long)now.tv_sec, (int)getpid(), host);
+    int fd = create(base, tmp, &error);
+    if (fd < 0) {
+        fail(copy, status, error, "create maildir file", tmp);
+        return;
+    }
+    error = copy_to_fd(copy, fd);
+    if (error == 0 && fsync(fd) < 0)
+        error = errno;
+    if (error != 0) {
+        fail(copy, status, error, "error writing message", NULL);
+    } else if ((error = move_to_new(base, tmp, fd, host)) != 0) {
+        fail(copy, status, error, "create maildir file", tmp);
+    } else {
+        status->outcome = OUTCOME_SENT;
+        status->status = "2.0.0";
+        status->reason = SLICE("delivered to maildir");
+    }
+    if (close(fd) < 0 && error == 0)
+        fail(copy, status, errno, "error writing message", NULL);
+    if (status->outcome != OUTCOME_SENT)
+        unlink(tmp);
+}
