@@ -25,7 +25,8 @@ void command_run(const struct copy *copy, const struct command *command, struct 
 struct environment { struct arena *arena; const char **entries; size_t count, capacity; const char *filter; };
 void environment_init(struct environment *environment, struct arena *arena, const char *filter);
 void environment_set(struct environment *environment, const char *name, struct slice value);
-/* environment_add_standard - export_environment, PATH, and what the envelope says (SENDER, RECIPIENT, CLIENT_..., SASL_..., ENVID). */
+/* environment_add_exported - export_environment and PATH.  environment_add_standard - these, and what the envelope says (SENDER, RECIPIENT, CLIENT_..., SASL_..., ENVID). */
+void environment_add_exported(struct environment *environment, const char *export_environment);
 void environment_add_standard(struct environment *environment, const struct delivery *delivery, const char *export_environment, struct slice sender,
                               struct slice recipient, struct slice original);
 const char *const *environment_list(struct environment *environment);

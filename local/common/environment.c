@@ -33,7 +33,7 @@ void environment_set(struct environment *environment, const char *name, struct s
     add(environment, entry);
 }
 
-static void add_exported(struct environment *environment, const char *list)
+static void add_listed(struct environment *environment, const char *list)
 {
     struct slice rest = slice_of(list), word, name, value;
 
@@ -49,15 +49,21 @@ static void add_exported(struct environment *environment, const char *list)
     }
 }
 
+void environment_add_exported(struct environment *environment, const char *export_environment)
+{
+    char path[1024];
+    size_t length = confstr(_CS_PATH, path, sizeof(path));
+
+    add_listed(environment, export_environment);
+    add(environment, arena_printf(environment->arena, "PATH=%s", length > 0 && length <= sizeof(path) ? path : "/usr/bin:/bin"));
+}
+
 void environment_add_standard(struct environment *environment, const struct delivery *delivery, const char *export_environment, struct slice sender,
                               struct slice recipient, struct slice original)
 {
     const struct envelope *envelope = &delivery->request->envelope;
-    char path[1024];
 
-    add_exported(environment, export_environment);
-    size_t length = confstr(_CS_PATH, path, sizeof(path));
-    add(environment, arena_printf(environment->arena, "PATH=%s", length > 0 && length <= sizeof(path) ? path : "/usr/bin:/bin"));
+    environment_add_exported(environment, export_environment);
     environment_set(environment, "SENDER", sender.len > 0 ? sender : SLICE("MAILER-DAEMON"));
     environment_set(environment, "RECIPIENT", recipient);
     environment_set(environment, "DOMAIN", mail_address_domain(recipient));
