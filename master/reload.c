@@ -1,0 +1,137 @@
+/* reload.c - SIGHUP: read main.cf and master.cf again, all or nothing; and logs that were moved away */
+#include <sys/stat.h>
+
+#include "master.h"
+
+/* ---- the log ------------------------------------------------------------------------------------------------------ */
+
+static dev_t log_device;
+static ino_t log_inode;
+
+static bool look_at_log(dev_t *device, ino_t *inode)
+{
+    struct stat st;
+    if (!master.log.path || strncmp(master.log.path, "/dev/std", 8) == 0 || stat(master.log.path, &st) < 0)
+        return false;
+    *device = st.st_dev;
+    *inode = st.st_ino;
+    return true;
+}
+
+void master_reopen_log(void)
+{
+    struct log_target fresh;
+    log_flush();
+    if (!log_target_open(master.config, &fresh)) {
+        if (master.log.fd < 0)
+            log_target_use(master.config, &fresh, "master", false);
+        return;
+    }
+    int old = master.log.fd;
+    master.log = fresh;
+    log_target_use(master.config, &master.log, "master", false);
+    look_at_log(&log_device, &log_inode);
+    if (old >= 0) {
+        workers_tell(CHANNEL_LOG, master.log.fd);
+        close(old);
+    }
+}
+
+void master_check_log(void)
+{
+    dev_t device = 0;
+    ino_t inode = 0;
+    bool gone = master.log.path && strncmp(master.log.path, "/dev/", 5) != 0 && !look_at_log(&device, &inode);
+    if (gone || (look_at_log(&device, &inode) && (device != log_device || inode != log_inode)))
+        master_reopen_log();
+}
+
+/* ---- the configuration -------------------------------------------------------------------------------------------- */
+
+struct findings {
+    bool fatal;
+};
+
+static void report(void *context, bool fatal, const char *file UNUSED, int line UNUSED, const char *text)
+{
+    struct findings *findings = context;
+    findings->fatal |= fatal;
+    if (fatal)
+        log_error("%s", text);
+    else
+        log_warning("%s", text);
+}
+
+/* What a new generation is made of. */
+struct generation {
+    struct config *config;
+    struct arena *memory;
+    struct list services;
+};
+
+static void discard(struct generation *generation)
+{
+    arena_free(generation->memory);
+    config_free(generation->config);
+}
+
+static bool read_generation(struct generation *generation)
+{
+    struct findings findings = {0};
+    struct master_cf lines;
+    struct buffer why = BUFFER_INIT;
+    generation->memory = arena_new(0);
+    generation->config = config_load(NULL, report, &findings);
+    bool ok = generation->config && master_cf_load(config_directory(generation->config), generation->config, generation->memory, report,
+                                                   &findings, &lines);
+    /* What master itself reads is checked here too: a bad value would be fatal later. */
+    if (ok) {
+        config_time(generation->config, "service_throttle_time");
+        config_string(generation->config, "daemon_directory");
+        ok = services_build(generation->config, &lines, &master.services, &generation->services, &why);
+        if (!ok)
+            log_error("%s", buffer_string(&why));
+    }
+    buffer_release(&why);
+    return ok && !findings.fatal;
+}
+
+/* tell_workers - those that reload in place do so; the others finish and are followed by new ones. */
+static void tell_workers(struct service_entry *service)
+{
+    LIST_EACH(&service->workers, link) {
+        struct worker_entry *worker = LIST_ENTRY(link, struct worker_entry, link);
+        if (worker->draining)
+            continue;
+        worker->draining = service->removed || !worker->reloads;
+        channel_send(worker->channel, worker->draining ? CHANNEL_DRAIN : CHANNEL_RELOAD, 0, -1);
+    }
+}
+
+void master_reload(void)
+{
+    struct generation fresh = {0};
+    if (!read_generation(&fresh)) {
+        log_error("the configuration was not reloaded: going on with the old one");
+        discard(&fresh);
+        return;
+    }
+    struct config *old_config = master.config;
+    struct arena *old_memory = master.memory;
+    master.config = fresh.config;
+    master.memory = fresh.memory;
+    master.generation++;
+    master_reopen_log();
+    log_info("reload -- version %s, configuration %s", config_string(master.config, "mail_version"), config_directory(master.config));
+    services_adopt(&master.services, &fresh.services, master.memory);
+    LIST_EACH(&master.services, link)
+        tell_workers(LIST_ENTRY(link, struct service_entry, link));
+    LIST_EACH(&master.services, link) {
+        struct service_entry *service = LIST_ENTRY(link, struct service_entry, link);
+        service_maintain(service);
+        if (!service->removed)
+            wakeup_start(service, true);
+    }
+    arena_free(old_memory);
+    config_free(old_config);
+}

@@ -1,0 +1,35 @@
+/* control.h - the postfix command (compat.md j.2) */
+#ifndef POSTERN_TOOLS_POSTFIX_CONTROL_H
+#define POSTERN_TOOLS_POSTFIX_CONTROL_H
+
+#include "service/command.h"
+
+struct control {
+    struct config *config;
+    bool debug;
+    int verbose;
+    bool root;                     /* false: a private instance of an ordinary user */
+    const char *const *arguments;  /* after the sub-command */
+    size_t argument_count;
+};
+
+/* say_* - to the log and to stderr as "postfix/postfix-script: text".  say_fatal exits with status 1. */
+void say_open(struct config *config);
+void say_info(const char *format, ...) PRINTF_LIKE(1, 2);
+void say_warning(const char *format, ...) PRINTF_LIKE(1, 2);
+void say_fatal(const char *format, ...) PRINTF_LIKE(1, 2) NO_RETURN;
+
+/* files_check - create what is missing, warn of what is wrong (`check`); false when the system cannot start.  files_set_permissions - repair
+   owners and modes (`set-permissions`). */
+bool files_check(struct control *control);
+void files_set_permissions(struct control *control);
+/* upgrade_configuration - add services to master.cf that later versions need. */
+void upgrade_configuration(struct control *control);
+/* rotate_log - `logrotate`; gives the exit status. */
+int rotate_log(struct control *control);
+/* run_program - fork, exec with the words, wait; the exit status, 1 when it could not be run. */
+int run_program(const char *path, const char *const *words);
+/* program_path - DIRECTORY/NAME of a directory parameter; memory of the process. */
+const char *program_path(struct control *control, const char *directory_parameter, const char *name);
+
+#endif

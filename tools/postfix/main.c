@@ -1,0 +1,288 @@
+/* main.c - postfix, postern: start, stop and look after the mail system (compat.md j.2) */
+#include <getopt.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "base/log.h"
+#include "control.h"
+#include "service/instance.h"
+
+enum { STOP_POLLS = 100, FORCE_POLLS = 50 };
+static const useconds_t poll_pause = 50000;
+
+/* ---- running programs --------------------------------------------------------------------------------------------- */
+
+const char *program_path(struct control *control, const char *directory_parameter, const char *name)
+{
+    struct buffer path = BUFFER_INIT;
+    buffer_printf(&path, "%s/%s", config_string(control->config, directory_parameter), name);
+    return buffer_steal(&path);
+}
+
+int run_program(const char *path, const char *const *words)
+{
+    int status;
+    log_flush();
+    pid_t pid = fork();
+    if (pid == 0) {
+        execvp(path, (char *const *)words);
+        fprintf(stderr, "%s: %s\n", path, strerror(errno));
+        _exit(1);
+    }
+    if (pid < 0)
+        say_fatal("fork: %s", strerror(errno));
+    while (waitpid(pid, &status, 0) < 0) {
+        if (errno != EINTR)
+            return 1;
+    }
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+}
+
+static void master_words(struct control *control, const char **words, const char *mode)
+{
+    size_t n = 0;
+    words[n++] = "master";
+    words[n++] = mode;
+    if (control->debug)
+        words[n++] = "-D";
+    for (int i = 0; i < control->verbose && n < 8; i++)
+        words[n++] = "-v";
+    words[n] = NULL;
+}
+
+/* ---- sub-commands ------------------------------------------------------------------------------------------------- */
+
+static pid_t must_run(void)
+{
+    pid_t pid = 0;
+    if (!instance_running(&pid))
+        say_fatal("the Postfix mail system is not running");
+    return pid;
+}
+
+static int do_start(struct control *control)
+{
+    const char *words[12];
+    if (strcmp(config_string(control->config, "maillog_file"), "/dev/stdout") == 0)
+        say_fatal("to log to standard output, use start-fg: maillog_file = /dev/stdout");
+    if (instance_running(NULL))
+        say_fatal("the Postfix mail system is already running");
+    if (!files_check(control))
+        say_fatal("Postfix integrity check failed!");
+    say_info("starting the Postfix mail system");
+    master_words(control, words, "-w");
+    if (run_program(program_path(control, "daemon_directory", "master"), words) != 0)
+        say_fatal("mail system startup failed");
+    return 0;
+}
+
+static int do_start_foreground(struct control *control)
+{
+    const char *words[12];
+    if (*config_string(control->config, "multi_instance_directories"))
+        say_fatal("start-fg does not support multi_instance_directories");
+    if (instance_running(NULL))
+        say_fatal("the Postfix mail system is already running");
+    if (!files_check(control))
+        say_fatal("Postfix integrity check failed!");
+    say_info("starting the Postfix mail system");
+    master_words(control, words, getpid() == 1 ? "-i" : "-s");
+    log_flush();
+    const char *path = program_path(control, "daemon_directory", "master");
+    execv(path, (char *const *)words);
+    say_fatal("%s: %s", path, strerror(errno));
+}
+
+static bool gone_after(int polls)
+{
+    for (int i = 0; i < polls; i++) {
+        if (!instance_running(NULL))
+            return true;
+        usleep(poll_pause);
+    }
+    return false;
+}
+
+static int do_stop(struct control *control UNUSED)
+{
+    pid_t pid = must_run();
+    say_info("stopping the Postfix mail system");
+    kill(pid, SIGTERM);
+    if (gone_after(STOP_POLLS))
+        return 0;
+    say_info("stopping the Postfix mail system with force");
+    if (kill(-pid, SIGKILL) < 0)
+        kill(pid, SIGKILL);
+    return gone_after(FORCE_POLLS) ? 0 : 1;
+}
+
+static int do_abort(struct control *control UNUSED)
+{
+    pid_t pid = must_run();
+    say_info("aborting the Postfix mail system");
+    kill(pid, SIGTERM);
+    return 0;
+}
+
+/* do_drain - master alone is ended: its workers close their ports, finish what is in flight and go. */
+static int do_drain(struct control *control UNUSED)
+{
+    pid_t pid = must_run();
+    say_info("stopping the Postfix mail system");
+    kill(pid, SIGKILL);
+    return 0;
+}
+
+static int do_reload(struct control *control)
+{
+    pid_t pid = must_run();
+    if (!files_check(control))
+        say_fatal("Postfix integrity check failed!");
+    say_info("refreshing the Postfix mail system");
+    if (kill(pid, SIGHUP) < 0)
+        say_fatal("kill %d: %s", (int)pid, strerror(errno));
+    return 0;
+}
+
+static int do_status(struct control *control UNUSED)
+{
+    pid_t pid;
+    if (!instance_running(&pid)) {
+        say_info("the Postfix mail system is not running");
+        return 1;
+    }
+    say_info("the Postfix mail system is running: PID: %d", (int)pid);
+    return 0;
+}
+
+static int do_flush(struct control *control)
+{
+    const char *words[] = {"postqueue", "-f", NULL};
+    must_run();
+    return run_program(program_path(control, "command_directory", "postqueue"), words);
+}
+
+static int do_check(struct control *control)
+{
+    return files_check(control) ? 0 : 1;
+}
+
+static int do_set_permissions(struct control *control)
+{
+    for (size_t i = 0; i < control->argument_count; i++)
+        config_set_argument(control->config, control->arguments[i]);
+    files_set_permissions(control);
+    return 0;
+}
+
+static int do_upgrade_configuration(struct control *control)
+{
+    upgrade_configuration(control);
+    return 0;
+}
+
+static int do_post_install(struct control *control)
+{
+    files_set_permissions(control);
+    upgrade_configuration(control);
+    return 0;
+}
+
+static int do_not_yet(struct control *control UNUSED)
+{
+    say_fatal("this sub-command is not implemented yet"); /* not yet: tls, non-bdb */
+}
+
+static const struct {
+    const char *name;
+    int (*run)(struct control *control);
+} commands[] = {
+    {"check", do_check},         {"start", do_start},   {"start-fg", do_start_foreground}, {"stop", do_stop},
+    {"abort", do_abort},         {"flush", do_flush},   {"reload", do_reload},             {"status", do_status},
+    {"drain", do_drain},         {"quick-stop", do_stop}, {"quick-start", do_start},       {"logrotate", rotate_log},
+    {"set-permissions", do_set_permissions}, {"upgrade-configuration", do_upgrade_configuration}, {"post-install", do_post_install},
+    {"tls", do_not_yet},         {"non-bdb", do_not_yet},
+};
+
+/* ---- main --------------------------------------------------------------------------------------------------------- */
+
+/* check_caller - root, or the owner of a private instance. */
+static void check_caller(struct control *control)
+{
+    struct stat st;
+    control->root = geteuid() == 0;
+    if (control->root)
+        return;
+    const char *queue_directory = config_string(control->config, "queue_directory");
+    if (stat(queue_directory, &st) < 0 || st.st_uid != getuid())
+        log_fatal("the postfix command is reserved for the superuser");
+}
+
+/* run_wrapper - with several instances the wrapper does the work for each of them. */
+static void run_wrapper(struct control *control, char **argv)
+{
+    struct slice rest = slice_of(config_string(control->config, "multi_instance_wrapper")), word;
+    const char *words[64];
+    size_t n = 0;
+    while (n < 32 && config_list_next(&rest, &word))
+        words[n++] = slice_string(word);
+    for (; *argv && n < COUNT_OF(words) - 1; argv++)
+        words[n++] = *argv;
+    words[n] = NULL;
+    setenv("MAIL_CONFIG", config_directory(control->config), 1);
+    execvp(words[0], (char *const *)words);
+    log_fatal("%s: %s", words[0], strerror(errno));
+}
+
+static void enter_queue_directory(struct control *control)
+{
+    const char *path = config_string(control->config, "queue_directory");
+    if (mkdir(path, 0755) < 0 && errno != EEXIST)
+        log_fatal("mkdir %s: %s", path, strerror(errno));
+    command_queue_directory(control->config);
+}
+
+static const char *parse_options(struct control *control, int argc, char **argv)
+{
+    const char *directory = NULL;
+    int letter;
+    opterr = 0;
+    while ((letter = getopt(argc, argv, "+c:Dv")) > 0) {
+        switch (letter) {
+        case 'c':
+            if (*optarg != '/')
+                log_fatal("-c requires absolute pathname");
+            directory = optarg;
+            break;
+        case 'D': control->debug = true; break;
+        case 'v': control->verbose++; break;
+        default: log_fatal("usage: postfix [-c config_dir] [-Dv] command");
+        }
+    }
+    if (optind >= argc)
+        log_fatal("usage: postfix [-c config_dir] [-Dv] command");
+    return directory;
+}
+
+int main(int argc, char **argv)
+{
+    struct control control = {0};
+    command_start("postfix");
+    const char *directory = parse_options(&control, argc, argv);
+    control.config = command_config(directory, false);
+    setenv("MAIL_CONFIG", config_directory(control.config), 1);
+    check_caller(&control);
+    if (!directory && *config_string(control.config, "multi_instance_wrapper"))
+        run_wrapper(&control, argv + optind);
+    enter_queue_directory(&control);
+    say_open(control.config);
+    control.arguments = (const char *const *)argv + optind + 1;
+    control.argument_count = (size_t)(argc - optind - 1);
+    for (size_t i = 0; i < COUNT_OF(commands); i++) {
+        if (strcmp(argv[optind], commands[i].name) == 0)
+            return commands[i].run(&control);
+    }
+    say_fatal("unknown command: '%s'. Usage: postfix start (or stop, reload, abort, flush, check, status, set-permissions, "
+              "upgrade-configuration, logrotate)", argv[optind]);
+}

@@ -1,0 +1,62 @@
+/* say.c - messages in the name of postfix-script, as log readers know them */
+#include "base/log.h"
+#include "control.h"
+#include "service/log_target.h"
+
+static char *tag;
+static bool to_log;
+
+void say_open(struct config *config)
+{
+    struct log_target target;
+    struct buffer text = BUFFER_INIT;
+    const char *prefix = getenv("MAIL_LOGTAG");
+    buffer_printf(&text, "%s/postfix-script", prefix && *prefix ? prefix : config_string(config, "syslog_name"));
+    tag = buffer_steal(&text);
+    /* Standard output as the log is that of start-fg's master; our own words are on stderr anyway. */
+    to_log = log_target_open(config, &target) && strcmp(config_string(config, "maillog_file"), "/dev/stdout") != 0;
+    if (to_log)
+        log_target_use(config, &target, "postfix-script", true);
+}
+
+static char *format_text(const char *label, const char *format, va_list args) PRINTF_LIKE(2, 0);
+static char *format_text(const char *label, const char *format, va_list args)
+{
+    struct buffer text = BUFFER_INIT;
+    buffer_vprintf(&text, format, args);
+    fprintf(stderr, "%s: %s%s\n", tag, label, buffer_string(&text));
+    return buffer_steal(&text);
+}
+
+void say_info(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    char *text = format_text("", format, args);
+    va_end(args);
+    if (to_log)
+        log_info("%s", text);
+    free(text);
+}
+
+void say_warning(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    char *text = format_text("warning: ", format, args);
+    va_end(args);
+    if (to_log)
+        log_warning("%s", text);
+    free(text);
+}
+
+void say_fatal(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    char *text = format_text("fatal: ", format, args);
+    va_end(args);
+    if (to_log)
+        log_fatal("%s", text);
+    exit(1);
+}
