@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "queue/segment_file.h"
 
@@ -24,14 +25,26 @@ enum {
     RESERVE_TIMES = 20,
 };
 #define LAYOUT "postern index 1"
+#define QUIET_INTERVAL (10 * MICROSECONDS)
 
 static _Thread_local bool in_pool; /* no logging there */
 
 /* ---- failures ----------------------------------------------------------------------------------------------------- */
 
+/* may_speak - a full disk would otherwise fill the log too. */
+static bool may_speak(int64_t *quiet_until)
+{
+    int64_t now = clock_monotonic();
+    if (now < *quiet_until)
+        return false;
+    *quiet_until = now + QUIET_INTERVAL;
+    return true;
+}
+
 static void on_message(const DB_ENV *env UNUSED, const char *prefix UNUSED, const char *text)
 {
-    if (!in_pool)
+    static int64_t quiet_until;
+    if (!in_pool && may_speak(&quiet_until))
         log_warning("queue index: %s", text);
 }
 
@@ -52,8 +65,10 @@ static void leave_damage_note(struct index *index)
 
 void index_bdb_failed(struct index *index, const char *what, int error)
 {
+    static int64_t quiet_until;
     char path[PATH_MAX];
-    log_error("queue index: %s: %s", what, db_strerror(error));
+    if (may_speak(&quiet_until))
+        log_error("queue index: %s: %s", what, db_strerror(error));
     if (error == ENOSPC && path_in(index, "reserve", path) == 0 && unlink(path) == 0)
         log_warning("queue index: the disk is full, using the reserve");
     else if (error == DB_RUNRECOVERY || error == DB_PAGE_NOTFOUND || error == DB_VERIFY_BAD || error == DB_OLD_VERSION)
