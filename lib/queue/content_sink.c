@@ -91,6 +91,20 @@ uint64_t content_sink_size(const struct content_sink *sink)
     return sink->size;
 }
 
+bool content_sink_export(struct content_sink *sink, int fd)
+{
+    uint64_t copied = 0;
+    char piece[8192];
+    while (copied < sink->written) {
+        size_t wanted = sink->written - copied < sizeof(piece) ? (size_t)(sink->written - copied) : sizeof(piece);
+        ssize_t n = pread(sink->fd, piece, wanted, (off_t)copied);
+        if (n <= 0 || !segment_file_write(fd, piece, (size_t)n, copied))
+            return false;
+        copied += (uint64_t)n;
+    }
+    return segment_file_write(fd, sink->memory.data, sink->memory.len, copied);
+}
+
 struct sync_work {
     const struct segment_directory *directory;
     uint64_t segment;

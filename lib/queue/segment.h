@@ -47,6 +47,8 @@ struct content_sink *content_sink_new(struct segment_writer *writer) MUST_CHECK;
 /* content_sink_write - false with errno (ENOSPC, ...); sticky.  Waits (large contents only).  content_sink_size - bytes so far. */
 bool content_sink_write(struct content_sink *sink, struct slice data);
 uint64_t content_sink_size(const struct content_sink *sink);
+/* content_sink_export - write all of it to another file from its present position (a refused message that goes back to its sender). */
+bool content_sink_export(struct content_sink *sink, int fd);
 void content_sink_free(struct content_sink *sink); /* drops what was not appended; NULL is fine */
 
 /* segment_append - write the record (envelope and the sink's content, which is consumed), wait for the group commit.  0 and *place, or -1

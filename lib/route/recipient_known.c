@@ -50,7 +50,7 @@ int route_recipient_known(struct route *route, const struct route_result *resolv
     *table = "";
     if (resolved->class == ADDRESS_CLASS_DEFAULT || is_always_known(route, mail_address_local(resolved->recipient)))
         return 1;
-    struct table_list *rewriting[] = {route->recipient_canonical, route->canonical, route->virtual_alias};
+    struct table_list *rewriting[] = {route->maps.recipient_canonical, route->maps.canonical, route->maps.virtual_alias};
     for (size_t i = 0; i < COUNT_OF(rewriting); i++) {
         int known = in_maps(route, rewriting[i], resolved->recipient);
         if (known != 0)

@@ -42,6 +42,11 @@ const struct address_keys *route_keys(const struct route *route)
     return &route->keys;
 }
 
+const struct route_maps *route_maps(const struct route *route)
+{
+    return &route->maps;
+}
+
 static struct table_list *open_maps(struct config *config, const struct route_params *params, const char *name, const char *value,
                                     int flags)
 {
@@ -81,9 +86,9 @@ static void open_recipient_maps(struct route *route, struct config *config)
 {
     const struct route_params *p = &route->params;
     route->relocated = open_maps(config, p, "relocated_maps", p->relocated_maps, 0);
-    route->recipient_canonical = open_maps(config, p, "recipient_canonical_maps", p->recipient_canonical_maps, 0);
-    route->canonical = open_maps(config, p, "canonical_maps", p->canonical_maps, 0);
-    route->virtual_alias = open_maps(config, p, "virtual_alias_maps", p->virtual_alias_maps, 0);
+    route->maps.recipient_canonical = open_maps(config, p, "recipient_canonical_maps", p->recipient_canonical_maps, 0);
+    route->maps.canonical = open_maps(config, p, "canonical_maps", p->canonical_maps, 0);
+    route->maps.virtual_alias = open_maps(config, p, "virtual_alias_maps", p->virtual_alias_maps, 0);
     route->virtual_mailbox = open_maps(config, p, "virtual_mailbox_maps", p->virtual_mailbox_maps, 0);
     route->local_recipients = open_maps(config, p, "local_recipient_maps", p->local_recipient_maps, 0);
     route->relay_recipients = open_maps(config, p, "relay_recipient_maps", p->relay_recipient_maps, 0);
@@ -121,9 +126,9 @@ void route_free(struct route *route)
     close_transports(&route->delivery);
     close_transports(&route->verify);
     table_list_free(route->relocated);
-    table_list_free(route->recipient_canonical);
-    table_list_free(route->canonical);
-    table_list_free(route->virtual_alias);
+    table_list_free(route->maps.recipient_canonical);
+    table_list_free(route->maps.canonical);
+    table_list_free(route->maps.virtual_alias);
     table_list_free(route->virtual_mailbox);
     table_list_free(route->local_recipients);
     table_list_free(route->relay_recipients);

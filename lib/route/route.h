@@ -11,6 +11,9 @@ struct route; /* all tables and parameters that routing needs; one per process a
 
 struct route *route_new(struct config *config) MUST_CHECK; /* opens tables: before the sandbox closes */
 void route_free(struct route *route);
+/* route_maps - the tables that rewrite recipients, for cleanup: opened once. */
+struct route_maps { struct table_list *recipient_canonical, *canonical, *virtual_alias; };
+const struct route_maps *route_maps(const struct route *route);
 /* route_keys - key-order facts for address_lookup with this configuration. */
 const struct address_keys *route_keys(const struct route *route);
 

@@ -44,7 +44,8 @@ struct route {
     size_t own_count, proxy_count;
     struct route_transports delivery, verify;
     struct table_list *relocated;
-    struct table_list *recipient_canonical, *canonical, *virtual_alias, *virtual_mailbox, *local_recipients, *relay_recipients;
+    struct route_maps maps;
+    struct table_list *virtual_mailbox, *local_recipients, *relay_recipients;
     bool transport_parent_style; /* transport_maps is in parent_domain_matches_subdomains */
     int overlap_warnings;        /* how many were logged; they come with every message otherwise */
 };

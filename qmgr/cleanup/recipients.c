@@ -1,0 +1,173 @@
+/* recipients.c - the envelope's addresses: rewriting, blind copies, duplicates (compat.md e.3) */
+#include "base/log.h"
+#include "transaction.h"
+
+/* rewrite_local - envelope addresses are always completed in the local context. */
+static struct slice rewrite_local(struct transaction *t, struct slice address)
+{
+    return route_rewrite(t->cleanup->route, SLICE("local"), address, t->arena);
+}
+
+/* ---- adding ---- */
+
+/* is_duplicate - remembers (address, original, notices wanted). */
+static bool is_duplicate(struct transaction *t, const struct recipient *r)
+{
+    struct buffer key = BUFFER_INIT;
+    static char seen;
+    buffer_append_lower(&key, r->address);
+    if (t->cleanup->params.enable_original_recipient) {
+        buffer_append_byte(&key, '\n');
+        buffer_append_lower(&key, r->original);
+        buffer_append_byte(&key, '\n');
+        buffer_append_lower(&key, r->orcpt);
+    }
+    bool duplicate = map_get(t->recipients_seen, buffer_slice(&key)) != NULL;
+    int64_t limit = t->cleanup->params.duplicate_filter_limit;
+    if (!duplicate && (limit <= 0 || map_count(t->recipients_seen) < (size_t)limit))
+        map_set(t->recipients_seen, buffer_slice(&key), &seen);
+    buffer_release(&key);
+    return duplicate;
+}
+
+static void add(struct transaction *t, const struct recipient *r)
+{
+    struct envelope *e = &t->envelope;
+    if (e->recipients_count == 1 && !t->recipients_seen) {
+        t->recipients_seen = map_new(NULL);
+        is_duplicate(t, &e->recipients[0]);
+    }
+    if (t->recipients_seen && is_duplicate(t, r))
+        return;
+    if (e->recipients_count == t->recipient_room) {
+        size_t room = t->recipient_room ? t->recipient_room * 2 : 4;
+        struct recipient *larger = arena_alloc(t->arena, room * sizeof(*larger));
+        if (e->recipients_count)
+            memcpy(larger, e->recipients, e->recipients_count * sizeof(*larger));
+        e->recipients = larger;
+        t->recipient_room = room;
+    }
+    e->recipients[e->recipients_count++] = *r;
+}
+
+/* note_expanded - the sender wants to hear of success: the way ends here, for it (RFC 3461 5.2.7.3). */
+static void note_expanded(struct transaction *t, const struct recipient *r)
+{
+    struct bounce_recipient *larger = arena_alloc(t->arena, (t->expanded_count + 1) * sizeof(*larger));
+    if (t->expanded_count)
+        memcpy(larger, t->expanded, t->expanded_count * sizeof(*larger));
+    larger[t->expanded_count++] = (struct bounce_recipient){
+        .recipient = *r, .result = {.outcome = OUTCOME_SENT, .status = SLICE("2.0.0"), .action = SLICE("expanded"),
+                                    .reason = SLICE("alias expanded"), .relay = SLICE("none")}};
+    t->expanded = larger;
+}
+
+/* expand_and_add - a rewritten recipient through virtual_alias_maps. */
+static void expand_and_add(struct transaction *t, struct recipient *r)
+{
+    struct slice *results;
+    size_t count;
+    if ((t->options & SUBMIT_NO_ADDRESS_MAPPING) || table_list_is_empty(t->cleanup->maps->virtual_alias)) {
+        add(t, r);
+        return;
+    }
+    if (!recipients_expand(t, r->address, &results, &count))
+        return;
+    bool itself = count == 1 && slice_equal_case(results[0], r->address);
+    if (!itself && (r->notify & NOTIFY_SUCCESS)) {
+        note_expanded(t, r);
+        r->notify &= ~NOTIFY_SUCCESS;
+        if (r->notify == 0)
+            r->notify = NOTIFY_NEVER;
+    }
+    struct slice original = r->original.len ? r->original : r->address;
+    for (size_t i = 0; i < count; i++) {
+        struct recipient child = *r;
+        child.address = results[i];
+        child.original = slice_equal(original, results[i]) ? (struct slice){0} : original;
+        add(t, &child);
+    }
+}
+
+/* ---- blind copies ---- */
+
+static bool wants_bcc(const struct transaction *t)
+{
+    return !(t->options & (SUBMIT_NO_BCC | SUBMIT_NO_ADDRESS_MAPPING)) && t->envelope.source != SOURCE_BOUNCE &&
+           t->envelope.source != SOURCE_FORWARD && !(t->envelope.trace & (TRACE_PROBE | TRACE_VERIFY_ONLY));
+}
+
+void recipients_add_bcc(struct transaction *t, struct slice address)
+{
+    struct recipient r = {.address = rewrite_local(t, address), .notify = NOTIFY_NEVER};
+    struct slice given = r.address;
+    if (r.address.len == 0 || !address_map(t, CLASS_ENVELOPE_RECIPIENT, &r.address))
+        return;
+    if (!slice_equal(given, r.address))
+        r.original = given;
+    expand_and_add(t, &r);
+}
+
+/* add_mapped_bcc - the copies that sender_bcc_maps or recipient_bcc_maps give for an address. */
+static void add_mapped_bcc(struct transaction *t, struct table_list *maps, const char *name, struct slice address)
+{
+    if (table_list_is_empty(maps) || address.len == 0 || !wants_bcc(t))
+        return;
+    struct buffer value = BUFFER_INIT;
+    struct slice *copies;
+    enum table_result found = address_lookup(maps, route_keys(t->cleanup->route), address, ADDRESS_KEY_ALL, &value, NULL, NULL);
+    if (found == TABLE_TRY_AGAIN)
+        transaction_map_failed(t, name, address);
+    if (found == TABLE_FOUND) {
+        size_t count = address_list_addresses(arena_slice(t->arena, buffer_slice(&value)), 0, t->arena, &copies);
+        for (size_t i = 0; i < count; i++) {
+            struct slice copy = route_map_result(t->cleanup->route, address, copies[i], (struct slice){0}, t->arena);
+            recipients_add_bcc(t, copy);
+        }
+    }
+    buffer_release(&value);
+}
+
+/* ---- the envelope ---- */
+
+static void rewrite_sender(struct transaction *t)
+{
+    struct envelope *e = &t->envelope;
+    if (e->sender.len == 0)
+        return;
+    e->sender = rewrite_local(t, e->sender);
+    if (!address_map(t, CLASS_ENVELOPE_SENDER, &e->sender))
+        return;
+    struct slice null = arena_format(t->arena, "MAILER-DAEMON@%s", t->cleanup->params.myorigin);
+    if (slice_equal_case(e->sender, null))
+        e->sender = (struct slice){0};
+}
+
+static void rewrite_recipient(struct transaction *t, const struct recipient *given)
+{
+    struct recipient r = *given;
+    struct slice address = r.address.len ? r.address : slice_of(t->cleanup->params.empty_address_recipient);
+    struct slice original = r.original.len ? r.original : r.address;
+    r.address = rewrite_local(t, address);
+    if (!address_map(t, CLASS_ENVELOPE_RECIPIENT, &r.address))
+        return;
+    r.original = slice_equal(original, r.address) ? (struct slice){0} : original;
+    t->last_recipient = r.address;
+    add_mapped_bcc(t, t->cleanup->recipient_bcc, "recipient_bcc_maps", r.address);
+    expand_and_add(t, &r);
+}
+
+void envelope_rewrite(struct transaction *t)
+{
+    struct envelope *e = &t->envelope;
+    e->recipients = NULL;
+    e->recipients_count = 0;
+    rewrite_sender(t);
+    for (size_t i = 0; i < t->given_count && !t->refused; i++)
+        rewrite_recipient(t, &t->given[i]);
+    add_mapped_bcc(t, t->cleanup->sender_bcc, "sender_bcc_maps", e->sender);
+    if (t->cleanup->params.always_bcc[0] && wants_bcc(t) && !t->refused)
+        recipients_add_bcc(t, slice_of(t->cleanup->params.always_bcc));
+    if (e->redirect.len)
+        e->redirect = rewrite_local(t, e->redirect);
+}
