@@ -11,6 +11,9 @@
 struct index;
 
 enum index_queue { INDEX_DEFERRED = 'd', INDEX_HOLD = 'h', INDEX_INCOMING = 'i' };
+enum { INDEX_QUEUE_COUNT = 3 };
+/* index_queue_number - 0.. for arrays by queue. */
+unsigned index_queue_number(enum index_queue queue);
 
 /* Per recipient what a listing shows and a retry needs. */
 struct index_recipient {
@@ -76,6 +79,8 @@ int index_segment_get(struct index *index, uint64_t segment, uint64_t *read_unti
 int index_segment_put(struct index *index, uint64_t segment, uint64_t read_until);
 int index_segment_delete(struct index *index, uint64_t segment); /* no entry may point into it */
 uint64_t index_segment_count(struct index *index, uint64_t segment); /* entries that point into it, O(1) */
+/* index_segment_set_counts - put the counts right, after an audit. */
+int index_segment_set_counts(struct index *index, uint64_t segment, const uint64_t counts[INDEX_QUEUE_COUNT]);
 /* index_segment_next - walk over all segments the index has heard of: start with *position = 0. */
 bool index_segment_next(struct index *index, size_t *position, uint64_t *segment);
 

@@ -23,7 +23,7 @@
 #include "queue/queue_id.h"
 #include "run/run.h"
 
-enum { INDEX_QUEUES = 3, INDEX_KEY_MAX = 2 + 8 + QUEUE_ID_MAX };
+enum { INDEX_KEY_MAX = 2 + 8 + QUEUE_ID_MAX };
 
 /* Key of keys.db or entries.db. */
 struct index_key {
@@ -37,7 +37,7 @@ struct index_segment {
     uint64_t number;
     bool known, known_new;   /* index_segment_put was called */
     uint64_t read_until, read_until_new;
-    int64_t counts[INDEX_QUEUES], delta[INDEX_QUEUES];
+    int64_t counts[INDEX_QUEUE_COUNT], delta[INDEX_QUEUE_COUNT];
     bool deleted_new;
 };
 
@@ -58,7 +58,7 @@ struct index {
     struct condition maintained;
     struct map *segments;  /* 8 bytes of number -> struct index_segment */
     struct list dirty;
-    int64_t counts[INDEX_QUEUES]; /* with what the open transaction adds */
+    int64_t counts[INDEX_QUEUE_COUNT]; /* with what the open transaction adds */
     struct index_change *changes; /* of the open transaction */
     size_t change_count, change_capacity;
     void (*watcher)(void *context, uint64_t segment, uint64_t offset, bool present);
@@ -75,7 +75,6 @@ int index_bdb_get(struct index *index, DB *db, const struct index_key *key, stru
 void index_bdb_failed(struct index *index, const char *what, int error);
 
 /* index_bdb_entry.c */
-unsigned index_bdb_queue_number(enum index_queue queue);
 struct index_key index_bdb_entry_key(enum index_queue queue, struct slice sort_key);
 struct index_key index_bdb_order_key(char tag, enum index_queue queue, uint64_t value, struct slice sort_key);
 /* index_bdb_read_entry - 1, 0 or -1 as index_get; a damaged entry is reported, dropped and counted. */

@@ -2,11 +2,11 @@
 #include "base/log.h"
 #include "queue/index_bdb.h"
 
-static const enum index_queue queues[INDEX_QUEUES] = {INDEX_DEFERRED, INDEX_HOLD, INDEX_INCOMING};
+static const enum index_queue queues[INDEX_QUEUE_COUNT] = {INDEX_DEFERRED, INDEX_HOLD, INDEX_INCOMING};
 
-unsigned index_bdb_queue_number(enum index_queue queue)
+unsigned index_queue_number(enum index_queue queue)
 {
-    for (unsigned q = 0; q < INDEX_QUEUES; q++) {
+    for (unsigned q = 0; q < INDEX_QUEUE_COUNT; q++) {
         if (queues[q] == queue)
             return q;
     }
@@ -53,7 +53,7 @@ static bool same_key(const struct index_key *a, const struct index_key *b)
 /* find_raw - the bytes of an entry into index->old, whatever queue it is in: 1, 0, -1. */
 static int find_raw(struct index *index, struct slice sort_key, enum index_queue *queue)
 {
-    for (unsigned q = 0; q < INDEX_QUEUES; q++) {
+    for (unsigned q = 0; q < INDEX_QUEUE_COUNT; q++) {
         if (index->counts[q] <= 0)
             continue;
         struct index_key key = index_bdb_entry_key(queues[q], sort_key);

@@ -43,7 +43,7 @@ static struct index_segment *touch(struct index *index, uint64_t number)
 
 void index_bdb_count(struct index *index, uint64_t segment, enum index_queue queue, int change)
 {
-    unsigned q = index_bdb_queue_number(queue);
+    unsigned q = index_queue_number(queue);
     touch(index, segment)->delta[q] += change;
     index->counts[q] += change;
 }
@@ -58,7 +58,7 @@ static void encode(const struct index_segment *segment, struct buffer *out)
     put_u32(out, 0);
     put_u8(out, segment->known_new ? FLAG_KNOWN : 0);
     put_u64(out, segment->read_until_new);
-    for (int q = 0; q < INDEX_QUEUES; q++)
+    for (int q = 0; q < INDEX_QUEUE_COUNT; q++)
         put_u64(out, (uint64_t)(segment->counts[q] + segment->delta[q]));
     uint32_t sum = crc32c((uint32_t)segment->number, out->data + 4, out->len - 4);
     for (int i = 0; i < 4; i++)
@@ -73,7 +73,7 @@ static bool decode(struct slice bytes, struct index_segment *segment)
         return false;
     segment->known = cursor_u8(&c) & FLAG_KNOWN;
     segment->read_until = cursor_u64(&c);
-    for (int q = 0; q < INDEX_QUEUES; q++) {
+    for (int q = 0; q < INDEX_QUEUE_COUNT; q++) {
         segment->counts[q] = (int64_t)cursor_u64(&c);
         if (segment->counts[q] < 0)
             return false;
@@ -93,7 +93,7 @@ static bool load_one(struct index *index, const DBT *key, const DBT *value)
     map_set(index->segments, number_key(&segment->number), segment);
     if (!decode(slice_make(value->data, value->size), segment))
         return false;
-    for (int q = 0; q < INDEX_QUEUES; q++)
+    for (int q = 0; q < INDEX_QUEUE_COUNT; q++)
         index->counts[q] += segment->counts[q];
     return true;
 }
@@ -146,7 +146,7 @@ int index_bdb_write_segments(struct index *index)
 static void settle(struct index *index, struct index_segment *segment, bool committed)
 {
     list_remove(&segment->dirty);
-    for (int q = 0; q < INDEX_QUEUES; q++) {
+    for (int q = 0; q < INDEX_QUEUE_COUNT; q++) {
         if (committed)
             segment->counts[q] += segment->delta[q];
         else
@@ -158,7 +158,7 @@ static void settle(struct index *index, struct index_segment *segment, bool comm
     segment->known = segment->known_new;
     segment->read_until = segment->read_until_new;
     if (segment->deleted_new) {
-        for (int q = 0; q < INDEX_QUEUES; q++)
+        for (int q = 0; q < INDEX_QUEUE_COUNT; q++)
             index->counts[q] -= segment->counts[q];
         uint64_t number = segment->number;
         map_remove(index->segments, number_key(&number));
@@ -175,7 +175,7 @@ void index_bdb_settle_segments(struct index *index, bool committed)
 
 uint64_t index_count(struct index *index, enum index_queue queue)
 {
-    int64_t count = index->counts[index_bdb_queue_number(queue)];
+    int64_t count = index->counts[index_queue_number(queue)];
     return count > 0 ? (uint64_t)count : 0;
 }
 
@@ -183,7 +183,7 @@ uint64_t index_segment_count(struct index *index, uint64_t number)
 {
     struct index_segment *segment = find(index, number);
     int64_t count = 0;
-    for (int q = 0; segment && q < INDEX_QUEUES; q++)
+    for (int q = 0; segment && q < INDEX_QUEUE_COUNT; q++)
         count += segment->counts[q] + segment->delta[q];
     return count > 0 ? (uint64_t)count : 0;
 }
@@ -214,6 +214,18 @@ int index_segment_delete(struct index *index, uint64_t number)
         return 0;
     index_write_begin(index);
     touch(index, number)->deleted_new = true;
+    return index_write_end_one(index) ? 1 : -1;
+}
+
+int index_segment_set_counts(struct index *index, uint64_t number, const uint64_t counts[INDEX_QUEUE_COUNT])
+{
+    index_write_begin(index);
+    struct index_segment *segment = touch(index, number);
+    for (int q = 0; q < INDEX_QUEUE_COUNT; q++) {
+        int64_t change = (int64_t)counts[q] - segment->counts[q] - segment->delta[q];
+        segment->delta[q] += change;
+        index->counts[q] += change;
+    }
     return index_write_end_one(index) ? 1 : -1;
 }
 
