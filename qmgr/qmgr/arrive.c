@@ -4,7 +4,7 @@
 #include "arrive.h"
 #include "base/log.h"
 
-static const int64_t scan_pause = MICROSECONDS / 100, regular_scan = 15 * MICROSECONDS;
+static const int64_t scan_pause = MICROSECONDS / 100, regular_scan = 5 * MICROSECONDS;
 
 /* What was found in the segments and waits for its activation (which may wait; a store event must not). */
 static struct list found_messages = {&found_messages, &found_messages};
@@ -28,11 +28,8 @@ void arrive_message(struct qmgr *q, const struct queue_arrival *arrival)
     struct queue_place place = {.segment = (uint64_t)arrival->segment, .offset = (uint64_t)arrival->offset,
                                 .length = (uint64_t)arrival->length, .content_file = (uint64_t)arrival->content_file,
                                 .content_offset = (uint64_t)arrival->content_offset, .content_length = (uint64_t)arrival->content_length};
-    if (!store_arrived(q->store, &place)) {
-        if (!message_find(q, arrival->envelope.queue_id))
-            arrive_scan();
-        return;
-    }
+    if (!store_arrived(q->store, &place))
+        return; /* a look at the segments was faster */
     struct message *m = message_of_envelope(q, &arrival->envelope, &place);
     if (!m)
         return;

@@ -82,6 +82,8 @@ static void serve_lane(struct qmgr *q, struct service_client *client)
     }
     arena_free(arena);
     lane_free(lane);
+    if (!q->stopping)
+        arrive_scan(); /* what its last arrivals announced may be lost */
 }
 
 /* first_byte - without taking it off: lanes begin with a byte of their own. -1: nothing came. */

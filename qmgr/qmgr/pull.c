@@ -72,8 +72,7 @@ static void load(struct qmgr *q, const struct index_entry *entry, bool flushed, 
         return;
     }
     if (!store_read(q->store, &entry->place, arena, &record)) {
-        log_warning("saving corrupt file \"" SLICE_FORMAT "\" from queue \"deferred\" to queue \"corrupt\"", SLICE_ARGS(entry->queue_id));
-        forget(q, entry);
+        forget(q, entry); /* gone, or damaged: the store has set it aside and said so */
     } else if (record.state == MESSAGE_STATE_LIVE) {
         struct message *m = message_of_record(q, &record, entry);
         if (m) {

@@ -4,7 +4,11 @@
    recipient, reason; a lone NUL ends a message, another one the listing.  Order as Postfix: maildrop, active, incoming, deferred, hold. */
 #include "qmgr.h"
 
+#include <dirent.h>
+#include <fcntl.h>
+
 #include "base/log.h"
+#include "queue/maildrop_summary.h"
 
 enum { BATCH = 100 /* entries between two looks at the rest of the world */ };
 static const int64_t write_time = 600 * MICROSECONDS;
@@ -73,9 +77,60 @@ static void put_active(struct qmgr *q, struct buffer *out, struct slice empty_se
 static void put_entry(struct buffer *out, const char *queue, const struct index_entry *entry, struct slice empty_sender)
 {
     put_message(out, queue, entry, empty_sender);
-    for (size_t i = 0; i < entry->recipient_count; i++)
-        put_recipient(out, entry->recipients[i].original, entry->recipients[i].address, entry->recipients[i].reason);
+    for (int with_reason = 1; with_reason >= 0; with_reason--) {
+        for (size_t i = 0; i < entry->recipient_count; i++) {
+            const struct index_recipient *r = &entry->recipients[i];
+            if ((r->reason.len > 0) == with_reason)
+                put_recipient(out, r->original, r->address, r->reason);
+        }
+    }
     buffer_append_byte(out, '\0');
+}
+
+/* ---- maildrop: files that pickup has not yet taken ---------------------------------------------------------------- */
+
+struct maildrop_look {
+    int directory;
+    const char *name;
+    struct arena *arena;
+    struct maildrop_summary summary;
+    bool ok;
+};
+
+static void look(void *arg)
+{
+    struct maildrop_look *look = arg;
+    look->ok = maildrop_summary_read(look->directory, look->name, look->arena, &look->summary);
+}
+
+static void put_maildrop_file(int directory, const char *name, struct buffer *out, struct slice empty_sender)
+{
+    struct maildrop_look file = {.directory = directory, .name = name, .arena = arena_new(0)};
+    run_offload(look, &file);
+    if (file.ok) {
+        struct index_entry entry = {.queue_id = file.summary.queue_id, .arrival_time = file.summary.time * MICROSECONDS,
+                                    .message_size = file.summary.size, .sender = file.summary.sender};
+        put_message(out, "maildrop", &entry, empty_sender);
+        for (size_t i = 0; i < file.summary.recipient_count; i++)
+            put_recipient(out, (struct slice){NULL, 0}, file.summary.recipients[i], (struct slice){NULL, 0});
+        buffer_append_byte(out, '\0');
+    }
+    arena_free(file.arena);
+}
+
+static bool send_maildrop(struct qmgr *q, struct stream *stream, struct buffer *out)
+{
+    DIR *directory = opendir("maildrop");
+    bool ok = true;
+    if (!directory)
+        return true;
+    for (const struct dirent *file; ok && (file = readdir(directory));) {
+        if (queue_id_is_valid(slice_of(file->d_name)))
+            put_maildrop_file(dirfd(directory), file->d_name, out, slice_of(q->params.empty_address_recipient));
+        ok = send_out(stream, out);
+    }
+    closedir(directory);
+    return ok;
 }
 
 static bool send_queue(struct qmgr *q, struct stream *stream, struct buffer *out, const char *name, enum index_queue queue)
@@ -104,8 +159,9 @@ void showq_serve(struct qmgr *q, struct stream *stream)
     stream_set_deadline(stream, clock_after(write_time));
     put_attribute(&out, "protocol", SLICE("mail_queue_list_protocol"));
     buffer_append_byte(&out, '\0');
+    bool ok = send_maildrop(q, stream, &out);
     put_active(q, &out, slice_of(q->params.empty_address_recipient));
-    bool ok = send_out(stream, &out) && send_queue(q, stream, &out, "incoming", INDEX_INCOMING) &&
+    ok = ok && send_out(stream, &out) && send_queue(q, stream, &out, "incoming", INDEX_INCOMING) &&
               send_queue(q, stream, &out, "deferred", INDEX_DEFERRED) && send_queue(q, stream, &out, "hold", INDEX_HOLD);
     if (ok) {
         stream_write(stream, "", 1);
