@@ -1,0 +1,155 @@
+/* main.c - postlock: run a command while a mailbox file is locked as local(8) locks it (compat.md j.8) */
+#include <fcntl.h>
+#include <getopt.h>
+#include <signal.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "base/log.h"
+#include "service/command.h"
+
+enum { CANNOT_LOCK = 75 };
+
+struct lock {
+    const char *path, *styles;
+    int64_t attempts, delay, stale_time;
+    char dot_path[PATH_MAX]; /* empty: not held */
+    int fd;
+};
+
+static bool has_style(const struct lock *lock, struct slice style)
+{
+    struct slice rest = slice_of(lock->styles), word;
+    while (config_list_next(&rest, &word)) {
+        if (slice_equal_case(word, style))
+            return true;
+    }
+    return false;
+}
+
+static void doze(const struct lock *lock)
+{
+    struct timespec pause = {.tv_sec = lock->delay / MICROSECONDS, .tv_nsec = lock->delay % MICROSECONDS * 1000};
+    nanosleep(&pause, NULL);
+}
+
+static void cannot_lock(const char *path)
+{
+    log_set_fatal_exit(CANNOT_LOCK);
+    log_fatal("lock %s: %s", path, strerror(errno));
+}
+
+static bool is_stale(const struct lock *lock)
+{
+    struct stat st;
+    return stat(lock->dot_path, &st) == 0 && clock_wall() - st.st_ctime * MICROSECONDS > lock->stale_time;
+}
+
+static void take_dot_lock(struct lock *lock)
+{
+    if (snprintf(lock->dot_path, sizeof(lock->dot_path), "%s.lock", lock->path) >= (int)sizeof(lock->dot_path))
+        log_fatal("file name too long: %s", lock->path);
+    for (int64_t i = 0; i < lock->attempts; i++) {
+        int fd = open(lock->dot_path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0);
+        if (fd >= 0) {
+            close(fd);
+            return;
+        }
+        if (errno != EEXIST)
+            break;
+        if (is_stale(lock))
+            unlink(lock->dot_path);
+        else
+            doze(lock);
+        errno = EEXIST;
+    }
+    char path[PATH_MAX];
+    snprintf(path, sizeof(path), "%s", lock->dot_path);
+    lock->dot_path[0] = '\0';
+    cannot_lock(path);
+}
+
+static bool try_file_locks(const struct lock *lock)
+{
+    struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    if (has_style(lock, SLICE("fcntl")) && fcntl(lock->fd, F_SETLK, &whole) < 0)
+        return false;
+    return !has_style(lock, SLICE("flock")) || flock(lock->fd, LOCK_EX | LOCK_NB) == 0;
+}
+
+static void release(const struct lock *lock)
+{
+    if (lock->dot_path[0])
+        unlink(lock->dot_path);
+    close(lock->fd);
+}
+
+static void take_file_locks(struct lock *lock)
+{
+    lock->fd = open(lock->path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+    bool held = lock->fd >= 0 && try_file_locks(lock);
+    for (int64_t i = 1; lock->fd >= 0 && !held && i < lock->attempts; i++) {
+        doze(lock);
+        held = try_file_locks(lock);
+    }
+    if (held)
+        return;
+    int saved = errno;
+    release(lock);
+    errno = saved;
+    cannot_lock(lock->path);
+}
+
+static int run_command(char **words)
+{
+    int status;
+    pid_t pid = fork();
+    if (pid < 0)
+        log_fatal("fork: %s", strerror(errno));
+    if (pid == 0) {
+        signal(SIGINT, SIG_DFL);
+        signal(SIGQUIT, SIG_DFL);
+        execvp(words[0], words);
+        fprintf(stderr, "postlock: %s: %s\n", words[0], strerror(errno));
+        _exit(errno == ENOENT ? 127 : 126);
+    }
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        continue;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+int main(int argc, char **argv)
+{
+    const char *directory = NULL, *styles = NULL;
+    int letter;
+    command_start("postlock");
+    opterr = 0;
+    while ((letter = getopt(argc, argv, "+c:l:v")) > 0) {
+        switch (letter) {
+        case 'c': directory = optarg; break;
+        case 'l': styles = optarg; break;
+        case 'v': log_verbose++; break;
+        default: log_fatal("usage: postlock [-c config_dir] [-l lock_style] [-v] folder command...");
+        }
+    }
+    if (argc - optind < 2)
+        log_fatal("usage: postlock [-c config_dir] [-l lock_style] [-v] folder command...");
+    struct config *config = command_config(directory, false);
+    struct lock lock = {.path = argv[optind],
+                        .styles = styles ? styles : config_string(config, "mailbox_delivery_lock"),
+                        .attempts = config_int(config, "deliver_lock_attempts"),
+                        .delay = config_time(config, "deliver_lock_delay"),
+                        .stale_time = config_time(config, "stale_lock_time"),
+                        .fd = -1};
+    /* The command ends by its own signals; we stay to take the lock away. */
+    signal(SIGINT, SIG_IGN);
+    signal(SIGQUIT, SIG_IGN);
+    if (has_style(&lock, SLICE("dotlock")))
+        take_dot_lock(&lock);
+    take_file_locks(&lock);
+    int status = run_command(argv + optind + 1);
+    release(&lock);
+    config_free(config);
+    return status;
+}
