@@ -46,7 +46,7 @@ static bool replace(struct worklist *list, size_t at, struct slice value, struct
     const struct cleanup *c = list->transaction->cleanup;
     struct entry old = list->entries[at];
     struct slice *results;
-    size_t count = address_list_addresses(value, (size_t)c->params.virtual_alias_expansion_limit * 2 + 2, list->transaction->arena, &results);
+    size_t count = address_list_addresses(value, 0, list->transaction->arena, &results);
     for (size_t i = 0; i < count; i++) {
         struct slice result = route_map_result(c->route, old.address, results[i], extension, list->transaction->arena);
         if (result.len > (size_t)c->params.virtual_alias_address_length_limit)

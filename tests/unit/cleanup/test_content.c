@@ -62,7 +62,7 @@ static const char checks[] = "header_checks = regexp:{ {/^Subject: reject/ REJEC
     " {/^Subject: plain reject/ REJECT}, {/^Subject: later/ REJECT 4.7.9 not now}, {/^Subject: discard/ DISCARD because}, {/^Subject: hold/ HOLD look at it},"
     " {/^Subject: redirect/ REDIRECT bob@lab.test}, {/^Subject: bcc/ BCC bob@lab.test}, {/^Subject: filter/ FILTER smtp:[10.9.0.11]:10025},"
     " {/^Subject: prepend/ PREPEND X-Prepended: yes}, {/^Subject: replace (.*)/ REPLACE Subject: replaced <$$1>}, {/^Subject: warn/ WARN careful},"
-    " {/^Subject: strip/ STRIP gone}, {/^Subject: bad action/ FROBNICATE}, {/^X-Ignore:/ IGNORE}, {/fold\\n ed/ INFO} }\n"
+    " {/^Subject: strip/ STRIP gone}, {/^Subject: bad action/ FROBNICATE}, {/^X-Ignore:/ IGNORE}, {/fold. ed/ INFO} }\n"
     "mime_header_checks = regexp:{ {/name=\"?bad\\.exe/ REJECT executable attachment}, {/^Content-Description:/ IGNORE} }\n"
     "nested_header_checks = regexp:{ {/^Subject: nested bad/ REJECT nested} }\n"
     "body_checks = regexp:{ {/forbidden (.*)/ REJECT forbidden $$1}, {/^drop this line/ IGNORE}, {/^(change) me/ REPLACE $${1}d} }\n";
