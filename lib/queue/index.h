@@ -65,6 +65,9 @@ uint64_t index_damaged_entries(const struct index *index);
 /* index_set_watcher - the store's: told after each commit which places got or lost an entry. */
 void index_set_watcher(struct index *index, void (*watcher)(void *context, uint64_t segment, uint64_t offset, bool present), void *context);
 
+/* index_test_spoil - tests: damage the bytes of an entry. */
+void index_test_spoil(struct index *index, enum index_queue queue, struct slice sort_key);
+
 /* Scans.  order: by next attempt within a queue, by arrival (primary key order) within a queue, by destination, by sender. */
 enum index_order { INDEX_BY_NEXT_ATTEMPT, INDEX_BY_ID, INDEX_BY_DESTINATION, INDEX_BY_SENDER };
 struct index_scan;

@@ -226,6 +226,19 @@ static int decode_found(struct index *index, enum index_queue queue, struct slic
     return -1;
 }
 
+void index_test_spoil(struct index *index, enum index_queue queue, struct slice sort_key)
+{
+    struct index_key key = index_bdb_entry_key(queue, sort_key);
+    if (index_bdb_get(index, index->entries, &key, &index->old) != 0 || index->old.len == 0)
+        log_panic("index_test_spoil: no such entry");
+    index->old.data[index->old.len / 2] ^= 1;
+    index_write_begin(index);
+    int error = put_pair(index, index->entries, &key, buffer_slice(&index->old));
+    if (error)
+        index_bdb_failed(index, "spoil", error);
+    index_write_end(index);
+}
+
 int index_bdb_read_entry(struct index *index, enum index_queue queue, struct slice sort_key, struct arena *arena, struct index_entry *entry)
 {
     struct index_key key = index_bdb_entry_key(queue, sort_key);

@@ -27,10 +27,12 @@ static bool is_zero(const char *bytes, size_t len)
 
 static void note_sectors(struct save *save, const char *bytes, size_t len, uint64_t offset)
 {
-    for (size_t at = 0; at < len; at += SECTOR) {
-        bool zero = is_zero(bytes + at, len - at < SECTOR ? len - at : SECTOR);
+    for (size_t at = 0, n; at < len; at += n) {
+        n = SECTOR - (size_t)((offset + at) % SECTOR);
+        n = len - at < n ? len - at : n;
+        bool zero = is_zero(bytes + at, n);
         save->has_data |= !zero;
-        save->has_gap |= zero && (offset + at) % SECTOR == 0 && len - at >= SECTOR;
+        save->has_gap |= zero && n == SECTOR;
     }
 }
 
