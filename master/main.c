@@ -9,8 +9,6 @@
 #include "master.h"
 #include "service/instance.h"
 
-struct master master;
-
 static const int64_t stop_patience = 4 * MICROSECONDS, log_check_interval = 10 * MICROSECONDS;
 enum { WANTED_DESCRIPTORS = 262144, INITIALISATION_SECONDS = 100 };
 

@@ -1,6 +1,8 @@
 /* services.c - from lines of master.cf to services with sockets and limits; a reload makes them anew and takes over what goes on */
 #include "master.h"
 
+struct master master;
+
 enum { WORKERS_MAX = 24 /* of one event-driven service: worker numbers must also do for those that are still finishing */ };
 
 /* ---- limits ------------------------------------------------------------------------------------------------------- */

@@ -97,7 +97,7 @@ static int harness_note(struct worker *worker)
     return channel_receive(worker->channel, &note, &fd) > 0 ? (int)note.kind : 0;
 }
 
-static int harness_connect(struct worker *worker)
+UNUSED static int harness_connect(struct worker *worker)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     snprintf(address.sun_path, sizeof(address.sun_path), "%s/sock", worker->directory);
@@ -107,7 +107,7 @@ static int harness_connect(struct worker *worker)
 }
 
 /* harness_say - send a line, read what comes back within five seconds. */
-static const char *harness_say(int fd, const char *line)
+UNUSED static const char *harness_say(int fd, const char *line)
 {
     static char answer[500];
     struct pollfd ready = {.fd = fd, .events = POLLIN};
