@@ -2,7 +2,7 @@
 #include "address/mail_address.h"
 #include "pickup.h"
 
-enum { RECORDS_MAX = 50 * 1000 * 1000, RECIPIENTS_MAX = 1000 * 1000 };
+enum { RECORDS_MAX = 50 * 1000 * 1000, JUMPS_MAX = 10000, RECIPIENTS_MAX = 1000 * 1000 };
 
 /* ---- envelope ----------------------------------------------------------------------------------------------------- */
 
@@ -113,7 +113,9 @@ static bool take_record(struct dropped *dropped, struct maildrop_reader *reader,
         dropped->envelope.arrival_time = number(head) * MICROSECONDS + number(slice_trim(tail)) % MICROSECONDS;
         return true;
     case MAILDROP_POINTER:
-        return number(slice_trim(data)) <= 0 || maildrop_seek(reader, number(slice_trim(data)));
+        if (number(slice_trim(data)) <= 0)
+            return true;
+        return dropped->jumps++ < JUMPS_MAX && maildrop_seek(reader, number(slice_trim(data)));
     default:
         return true; /* no meaning for a fresh submission */
     }

@@ -35,7 +35,7 @@ struct dropped {
     struct slice original, orcpt;
     int64_t notify;
     enum maildrop_phase phase;
-    uint64_t records; /* read so far: pointers must not go round for ever */
+    uint64_t records, jumps; /* so far: pointers must not go round for ever */
 };
 enum dropped_result { DROPPED_OK, DROPPED_MALFORMED };
 /* dropped_envelope - read both envelope segments: the reader is sought over the content and back when it can be.  The reader is left at the first
