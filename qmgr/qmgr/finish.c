@@ -45,7 +45,9 @@ void finish_slot(struct qmgr *q, struct message *m, struct slot *slot, const str
     bool first = slot->state == SLOT_IN_FLIGHT || slot->state == SLOT_WAITING;
     if (first)
         slot->results = NULL; /* of the attempt before */
+    m->unmarked -= slot->state == SLOT_SENT && !slot->marked;
     slot->state = first ? state : worse(slot->state, state);
+    m->unmarked += slot->state == SLOT_SENT && !slot->marked;
     if (state != SLOT_SENT || reports_all(m) || owes_success(q, m, slot, result))
         message_add_result(m, slot, result);
 }
@@ -259,8 +261,14 @@ static void park(struct qmgr *q, struct message *m, bool owed)
         }
         log_warning(SLICE_FORMAT ": cannot write to the queue index", SLICE_ARGS(m->envelope.queue_id));
         fiber_sleep(unsaved_pause);
-        if (q->stopping)
-            break; /* the record is in its segment and not in the index: the next start finds it */
+        if (q->closed)
+            return;
+        if (q->stopping || m->deleted)
+            break; /* stopping: the record is in its segment and not in the index, so the next start finds it */
+    }
+    if (m->deleted) {
+        end_message(q, m);
+        return;
     }
     message_free(q, m);
 }
@@ -275,6 +283,8 @@ static void finish(struct qmgr *q, struct message *m)
     if (waits && !expired && !owed && !m->deleted && !message_is_probe(m))
         send_warning(q, m, arena);
     arena_free(arena);
+    if (q->closed)
+        return; /* the next start sees to it */
     if (m->deleted || (!owed && (!waits || expired))) {
         end_message(q, m);
         return;
@@ -319,9 +329,11 @@ void finish_part(struct qmgr *q, struct message *m)
         fiber_start("finish", finish_fiber, arg);
         return;
     }
-    for (uint32_t i = 0; i < m->slot_count; i++) {
+    for (uint32_t i = 0; m->unmarked > 0 && i < m->slot_count; i++) {
         struct slot *slot = &m->slots[i];
-        if (slot->state == SLOT_SENT && !slot->marked)
-            mark(q, m, slot, slot->results ? RECIPIENT_STATE_DELIVERED_NOTICE_OWED : RECIPIENT_STATE_DONE);
+        if (slot->state != SLOT_SENT || slot->marked)
+            continue;
+        mark(q, m, slot, slot->results ? RECIPIENT_STATE_DELIVERED_NOTICE_OWED : RECIPIENT_STATE_DONE);
+        m->unmarked--;
     }
 }

@@ -267,6 +267,8 @@ static void deliver(struct worker *w, const struct claim *claim)
     w->content_key = (int64_t)key;
     const struct delivery_reply *reply = lane_call(w->lane, MESSAGE_delivery_request, &request, request.content_attached ? fd : -1,
                                                    MESSAGE_delivery_reply, w->arena, clock_after(w->q->params.daemon_timeout));
+    if (w->q->closed)
+        return;
     if (reply)
         delivered(w, claim, reply);
     else

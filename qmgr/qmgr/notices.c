@@ -3,7 +3,7 @@
 
 #include "base/log.h"
 
-enum { IDLE_LANES_MAX = 16 };
+enum { IDLE_LANES_MAX = 16, AT_ONCE_MAX = 50 };
 
 /* One of the services bounce, defer, trace. */
 struct notice_service {
@@ -13,11 +13,14 @@ struct notice_service {
 
 struct notices {
     struct notice_service bounce, defer, trace;
+    struct semaphore places;
 };
 
-struct notices *notices_new(struct qmgr *q UNUSED)
+struct notices *notices_new(void)
 {
-    return memory_zalloc(1, sizeof(struct notices));
+    struct notices *notices = memory_zalloc(1, sizeof(*notices));
+    semaphore_init(&notices->places, AT_ONCE_MAX);
+    return notices;
 }
 
 static struct notice_service *service_of(struct qmgr *q, int kind, const char **name)
@@ -78,6 +81,7 @@ bool notices_send(struct qmgr *q, int kind, const struct message *m, struct boun
     uint64_t key;
     request.envelope.recipients = NULL;
     request.envelope.recipients_count = 0;
+    semaphore_take(&q->notices->places, CLOCK_NEVER);
     if (store_content(q->store, &m->place, &fd, &key)) {
         request.content_attached = true;
         request.content_offset = (int64_t)m->place.content_offset;
@@ -86,6 +90,7 @@ bool notices_send(struct qmgr *q, int kind, const struct message *m, struct boun
         fd = -1;
     }
     bool done = ask(q, kind, &request, fd, arena);
+    semaphore_give(&q->notices->places);
     arena_free(arena);
     return done;
 }

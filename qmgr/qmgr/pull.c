@@ -19,7 +19,7 @@ struct pull {
     int64_t flush_time;   /* entries attempted since then are through */
 };
 
-struct pull *pull_new(struct qmgr *q UNUSED)
+struct pull *pull_new(void)
 {
     struct pull *p = memory_zalloc(1, sizeof(*p));
     condition_init(&p->wake);

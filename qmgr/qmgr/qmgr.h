@@ -57,6 +57,7 @@ struct message {
     uint32_t slot_count;
     struct list jobs;    /* struct job, waiting at destinations */
     unsigned in_flight;  /* deliveries, and one while it is being resolved */
+    uint32_t unmarked;   /* slots that are SENT, which the record does not say yet */
     unsigned broken_lanes;
     int64_t active_time;
     uint32_t attempts;
@@ -69,7 +70,6 @@ struct message {
 };
 
 struct qmgr {
-    struct service_context *context;
     struct qmgr_params params;
     struct routing *routing;
     struct store *store;
@@ -82,7 +82,8 @@ struct qmgr {
     struct notices *notices;
     struct pull *pull;
     uid_t owner;          /* mail_owner */
-    bool stopping;
+    bool stopping;        /* nothing is started any more */
+    bool closed;          /* the store is closed: hands off */
 };
 
 /* ---- message.c ---------------------------------------------------------------------------------------------------- */
@@ -132,13 +133,13 @@ void finish_part(struct qmgr *q, struct message *m);
 
 /* ---- notices.c ---------------------------------------------------------------------------------------------------- */
 
-struct notices *notices_new(struct qmgr *q) MUST_CHECK;
+struct notices *notices_new(void) MUST_CHECK;
 /* notices_send - a notice about some recipients; false: the service cannot take it now.  Waits. */
 bool notices_send(struct qmgr *q, int kind, const struct message *m, struct bounce_recipient *recipients, size_t count);
 
 /* ---- pull.c ------------------------------------------------------------------------------------------------------- */
 
-struct pull *pull_new(struct qmgr *q) MUST_CHECK;
+struct pull *pull_new(void) MUST_CHECK;
 void pull_start(struct qmgr *q);
 /* pull_flush - everything deferred is due now, once.  pull_flush_site - what has a recipient in that domain.  pull_id - one message: 1 done, 0 not there,
    Wait (pull_id). */
