@@ -3,6 +3,7 @@
 #include "pickup.h"
 
 enum { RECORDS_MAX = 50 * 1000 * 1000, JUMPS_MAX = 10000, RECIPIENTS_MAX = 1000 * 1000 };
+#define YEAR_2500 INT64_C(16725225600) /* seconds */
 
 /* ---- envelope ----------------------------------------------------------------------------------------------------- */
 
@@ -110,7 +111,8 @@ static bool take_record(struct dropped *dropped, struct maildrop_reader *reader,
         return true;
     case MAILDROP_TIME:
         slice_cut(slice_trim(data), ' ', &head, &tail);
-        dropped->envelope.arrival_time = number(head) * MICROSECONDS + number(slice_trim(tail)) % MICROSECONDS;
+        if (number(head) > 0 && number(head) < YEAR_2500)
+            dropped->envelope.arrival_time = number(head) * MICROSECONDS + number(slice_trim(tail)) % MICROSECONDS;
         return true;
     case MAILDROP_POINTER:
         if (number(slice_trim(data)) <= 0)

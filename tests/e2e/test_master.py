@@ -1,0 +1,147 @@
+"""master: start, status, crash throttle, reload, killed master, stop."""
+import os
+import signal
+import time
+
+import pytest
+from harness import Dialogue, Instance, wait_until
+
+
+@pytest.fixture
+def instance():
+    it = Instance("sup")
+    yield it
+    it.cleanup()
+
+
+def pids_of(it, name):
+    return sorted(pid for pid, program in it.pids() if program == name)
+
+
+def test_start_status_stop(instance):
+    done = instance.command("postfix", "status")
+    assert done.returncode == 1 and "postfix/postfix-script: the Postfix mail system is not running" in done.stderr
+    assert instance.command("postfix", "stop").returncode == 1
+    instance.start()
+    done = instance.command("postfix", "status")
+    assert done.returncode == 0 and f"running: PID: {instance.master_pid()}" in done.stderr
+    done = instance.command("postfix", "start")
+    assert done.returncode == 1 and "fatal: the Postfix mail system is already running" in done.stderr
+    assert instance.command("master", "-t").returncode == 1
+    instance.wait_log(r"postfix/postfix-script\[\d+\]: starting the Postfix mail system")
+    instance.wait_log(r"postfix/master\[\d+\]: daemon started -- version 3\.\S+, configuration /")
+    assert instance.stop().returncode == 0
+    assert instance.pids() == []
+    assert instance.command("master", "-t").returncode == 0
+    instance.wait_log(r"postfix/master\[\d+\]: terminating on signal 15")
+    instance.wait_log(r"postfix/postfix-script\[\d+\]: stopping the Postfix mail system")
+
+
+def test_killed_worker_is_replaced(instance):
+    instance.start()
+    before = wait_until(lambda: pids_of(instance, "cleanup"), "cleanup workers")
+    os.kill(before[0], signal.SIGKILL)
+    wait_until(lambda: before[0] not in pids_of(instance, "cleanup") and len(pids_of(instance, "cleanup")) == len(before), "a new worker")
+    instance.wait_log(rf"warning: process \S+/cleanup pid {before[0]} killed by signal 9")
+    assert instance.inject("a@sup.test", "a@sup.test").startswith("250")
+
+
+def test_killed_master_leaves_no_port(instance):
+    instance.start()
+    smtp = instance.smtp()
+    os.kill(instance.master_pid(), signal.SIGKILL)
+    wait_until(lambda: not instance.listening(), "the port is free", 2)
+    wait_until(lambda: instance.pids() == [], "no process is left", 8)
+    smtp.close()
+    instance.start()
+    assert instance.inject("a@sup.test", "a@sup.test").startswith("250")
+
+
+def test_restart_right_after_a_kill(instance):
+    instance.start()
+    for _ in range(3):
+        os.kill(instance.master_pid(), signal.SIGKILL)
+        wait_until(lambda: instance.command("master", "-t").returncode == 0, "the lock is free")
+        instance.start()
+    assert instance.inject("a@sup.test", "a@sup.test").startswith("250")
+
+
+def test_reload_keeps_sessions(instance):
+    instance.start()
+    with instance.smtp() as old:
+        old.say("EHLO old.test")
+        workers = pids_of(instance, "smtpd")
+        qmgr = pids_of(instance, "qmgr")
+        instance.write("main.cf", open(f"{instance.directory}/etc/main.cf").read() + "smtpd_banner = changed\n")
+        assert instance.command("postfix", "reload").returncode == 0
+        instance.wait_log(r"postfix/master\[\d+\]: reload -- version")
+        wait_until(lambda: set(pids_of(instance, "smtpd")) - set(workers), "new workers")
+
+        def greeting():
+            with instance.smtp() as new:
+                return new.greeting == "220 changed"
+        wait_until(greeting, "the new banner")
+        assert old.mail("a@sup.test", ["a@sup.test"], "Subject: x\n\nx\n").startswith("250")
+        assert pids_of(instance, "qmgr") == qmgr
+        old.say("QUIT")
+    wait_until(lambda: not set(pids_of(instance, "smtpd")) & set(workers), "old workers are gone")
+
+
+@pytest.mark.parametrize("file, text, complaint", [
+    ("master.cf", "broken line\n", r"error: .*master\.cf"),
+    ("main.cf", "no equals sign\n", r"error: .*missing '='"),
+])
+def test_bad_reload_is_refused(instance, file, text, complaint):
+    instance.start()
+    workers = pids_of(instance, "smtpd")
+    instance.write(file, open(f"{instance.directory}/etc/{file}").read() + text)
+    os.kill(instance.master_pid(), signal.SIGHUP)
+    instance.wait_log(complaint)
+    instance.wait_log("the configuration was not reloaded: going on with the old one")
+    with instance.smtp() as smtp:
+        assert smtp.greeting.startswith("220")
+    assert pids_of(instance, "smtpd") == workers
+
+
+def test_crashing_program_is_throttled(instance):
+    instance.write("master.cf", open(f"{instance.directory}/etc/master.cf").read() + "bad unix - - n - - smtp -Q\n127.0.0.1:%d inet n - n - - nothing\n" %
+                   (instance.port + 1 if instance.port < 65000 else instance.port - 1))
+    instance.start()
+    instance.wait_log(r"smtp: bad command startup -- throttling")
+    time.sleep(1)
+    assert len(instance.log_lines("bad command startup")) <= 2
+
+
+def test_process_limit(instance):
+    instance.write("master.cf", open(f"{instance.directory}/etc/master.cf").read().replace("inet n - n - - smtpd", "inet n - n - 2 smtpd"))
+    instance.start()
+    first, second = instance.smtp(), instance.smtp()
+    instance.wait_log(r'warning: service "127.0.0.1:\d+" \(127.0.0.1:\d+\) has reached its process limit "2": new clients may experience noticeable delays')
+    third = None
+    first.say("QUIT")
+    first.close()
+    third = Dialogue("127.0.0.1", instance.port)
+    assert third.greeting.startswith("220")
+    second.close()
+    third.close()
+
+
+def test_log_that_was_moved_is_reopened(instance):
+    instance.start()
+    log = f"{instance.directory}/log"
+    os.rename(log, log + ".old")
+    os.kill(instance.master_pid(), signal.SIGHUP)
+    instance.wait_log("reload -- version")
+    assert instance.inject("a@sup.test", "nobody@sup.test")
+    instance.wait_log(r"smtpd\[\d+\]: connect from")
+
+
+def test_postlog_and_postkick(instance):
+    instance.start()
+    assert instance.command("postlog", "-t", "postfix/script", "-p", "warn", "hello", "world").returncode == 0
+    instance.wait_log(r"postfix/script\[\d+\]: warning: hello world")
+    assert instance.command("postlog", input="one\ntwo\n").returncode == 0
+    instance.wait_log(r"\]: two$")
+    assert instance.command("postkick", "public", "pickup", "W").returncode == 0
+    done = instance.command("postkick", "private", "nothing", "W")
+    assert done.returncode == 1 and "Cannot contact class private service nothing" in done.stderr
