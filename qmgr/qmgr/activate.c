@@ -99,7 +99,8 @@ static void resolve_slot(struct qmgr *q, struct message *m, struct slot *slot, s
 static struct job *new_job(struct message *m, struct destination *destination, const uint32_t *slots, uint32_t count)
 {
     struct job *job = arena_alloc(m->arena, sizeof(*job));
-    *job = (struct job){.message = m, .destination = destination, .slots = slots, .count = count};
+    *job = (struct job){.message = m, .destination = destination, .slots = slots, .count = count,
+                        .one_by_one = m->envelope.verp_delimiters.len > 0};
     list_append(&m->jobs, &job->message_link);
     return job;
 }

@@ -5,6 +5,7 @@
 #include "qmgr.h"
 
 #include "base/log.h"
+#include "verp.h"
 
 enum { BROKEN_LANES_MAX = 2 /* of one message; then its transport is left alone for a while */ };
 static const int64_t idle_patience = 20 * MICROSECONDS, keep_within = MICROSECONDS, break_pause = MICROSECONDS / 10;
@@ -129,6 +130,8 @@ static void fill_request(struct worker *w, const struct claim *claim, struct del
                                          .content_length = (int64_t)m->place.content_length, .active_time = m->active_time};
     request->envelope.recipients = recipients;
     request->envelope.recipients_count = claim->count;
+    if (m->envelope.verp_delimiters.len)
+        request->envelope.sender = verp_sender(m->envelope.verp_delimiters, m->envelope.sender, recipients[0].address, w->arena);
     request->flags = (m->envelope.trace & TRACE_VERBOSE ? DELIVERY_TRACE : 0) | (message_is_probe(m) ? DELIVERY_PROBE : 0) |
                      (keeps_connection(claim->destination) ? DELIVERY_KEEP_CONNECTION : 0);
 }

@@ -2,6 +2,7 @@
 #include "qmgr.h"
 
 #include "base/log.h"
+#include "verp.h"
 
 enum { IDLE_LANES_MAX = 16, AT_ONCE_MAX = 50 };
 
@@ -73,24 +74,40 @@ static bool ask(struct qmgr *q, int kind, const struct bounce_request *request, 
     return done;
 }
 
-bool notices_send(struct qmgr *q, int kind, const struct message *m, struct bounce_recipient *recipients, size_t count)
+/* send_request - about all of them in one notice, from that sender's point of view. */
+static bool send_request(struct qmgr *q, int kind, const struct message *m, struct slice sender, struct bounce_recipient *recipients, size_t count,
+                         struct arena *arena)
 {
-    struct arena *arena = arena_new(0);
     struct bounce_request request = {.kind = kind, .envelope = m->envelope, .recipients = recipients, .recipients_count = count};
-    int fd = -1;
+    int fd;
     uint64_t key;
+    request.envelope.sender = sender;
     request.envelope.recipients = NULL;
     request.envelope.recipients_count = 0;
     semaphore_take(&q->notices->places, CLOCK_NEVER);
-    if (store_content(q->store, &m->place, &fd, &key)) {
+    if (!q->closed && store_content(q->store, &m->place, &fd, &key)) {
         request.content_attached = true;
         request.content_offset = (int64_t)m->place.content_offset;
         request.content_length = (int64_t)m->place.content_length;
     } else {
         fd = -1;
     }
-    bool done = ask(q, kind, &request, fd, arena);
+    bool done = !q->closed && ask(q, kind, &request, fd, arena);
     semaphore_give(&q->notices->places);
+    return done;
+}
+
+bool notices_send(struct qmgr *q, int kind, const struct message *m, struct bounce_recipient *recipients, size_t count)
+{
+    struct arena *arena = arena_new(0);
+    bool one_by_one = m->envelope.verp_delimiters.len && kind == NOTICE_FAILURE && !q->params.disable_verp_bounces;
+    bool done = true;
+    if (!one_by_one)
+        done = send_request(q, kind, m, m->envelope.sender, recipients, count, arena);
+    for (size_t i = 0; one_by_one && i < count; i++) {
+        struct slice sender = verp_sender(m->envelope.verp_delimiters, m->envelope.sender, recipients[i].recipient.address, arena);
+        done = send_request(q, kind, m, sender, &recipients[i], 1, arena) && done;
+    }
     arena_free(arena);
     return done;
 }

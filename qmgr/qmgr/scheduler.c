@@ -248,7 +248,7 @@ static void make_claim(struct destination *d, struct claim *claim)
     struct job *job = LIST_ENTRY(d->jobs.next, struct job, link);
     int64_t limit = d->transport->limits.recipient_limit;
     uint32_t left = job->count - job->taken;
-    uint32_t most = limit > 0 && limit < RECIPIENTS_MAX ? (uint32_t)limit : RECIPIENTS_MAX;
+    uint32_t most = job->one_by_one ? 1 : limit > 0 && limit < RECIPIENTS_MAX ? (uint32_t)limit : RECIPIENTS_MAX;
     uint32_t count = left < most ? left : most;
     *claim = (struct claim){.destination = d, .message = job->message, .slots = job->slots + job->taken, .count = count};
     job->taken += count;

@@ -79,6 +79,7 @@ struct job {
     struct destination *destination;
     const uint32_t *slots; /* recipients, as the message numbers them */
     uint32_t count, taken;
+    bool one_by_one; /* VERP: each recipient is a delivery of its own */
 };
 
 /* One delivery. */

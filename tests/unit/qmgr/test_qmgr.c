@@ -414,7 +414,17 @@ QMGR_TEST(filter_overrides_routing, "")
     core_end(&qmgr);
 }
 
+QMGR_TEST(verp_delivers_one_by_one, "")
+{
+    start();
+    send_mail("list@h.test", "one@x.test no@x.test", true, (struct envelope){.verp_delimiters = SLICE("+=")});
+    wait_for(": removed", 2000);
+    ck_assert(happened("notice 1 list+no=x.test@h.test\nabout no@x.test"));
+    core_end(&qmgr);
+}
+
 TEST_MAIN("qmgr/qmgr", delivered_and_removed, deferred_and_tried_again, flush_tries_at_once, failure_is_reported, owed_notice_is_sent_later,
           success_is_reported_when_asked_for, verify_only_reports_all, expired_is_returned, delay_is_reported_once,
           dead_destination_is_suspended, transport_that_is_not_there, deferred_transports, held_mail_waits, unannounced_mail_is_found,
-          backlog_is_spilled_and_fetched, redirect_replaces_all, filter_overrides_routing)
+          backlog_is_spilled_and_fetched, redirect_replaces_all, filter_overrides_routing,
+          verp_delivers_one_by_one)
