@@ -87,19 +87,18 @@ static bool handle(struct session *s, int type, void *value)
 static int receive_reserved(struct session *s, void **value)
 {
     int64_t give_up = 0;
-    for (;;) {
+    while (!service_is_stopping()) {
         service_interruptible(s->client, INTERRUPTIBLE_AT_STOP);
         int type = lane_receive(s->lane, s->frame, value, clock_after(DRAIN_LOOK));
         service_interruptible(s->client, INTERRUPTIBLE_NEVER);
         if (type != 0)
             return type;
-        if (service_is_stopping())
-            return -1;
         if (service_is_draining() && give_up == 0)
             give_up = clock_after(DRAIN_TIME);
         if (give_up && clock_monotonic() >= give_up)
-            return -1;
+            break;
     }
+    return -1;
 }
 
 static int receive(struct session *s, void **value)

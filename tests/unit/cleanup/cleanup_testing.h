@@ -41,7 +41,7 @@ static void on_log(enum log_severity severity, const char *text, void *context)
 }
 
 /* with_crlf - LF text to wire form (heap). */
-static struct slice with_crlf(struct arena *arena, const char *text)
+UNUSED static struct slice with_crlf(struct arena *arena, const char *text)
 {
     struct buffer out = BUFFER_INIT;
     for (; *text; text++) {
@@ -145,7 +145,7 @@ static void job_fiber(void *arg)
 }
 
 /* submit - recipients: blank-separated.  The outcome is static: one at a time. */
-static struct outcome *submit_job(struct job *job, const char *sender, const char *recipients)
+UNUSED static struct outcome *submit_job(struct job *job, const char *sender, const char *recipients)
 {
     static struct outcome outcome;
     static struct recipient list[64];
