@@ -39,7 +39,9 @@ struct message_scanner_events {
     void (*raw)(void *context, struct slice data);
 };
 struct message_limits { size_t header_size_limit, line_length_limit, mime_nesting_limit, mime_boundary_length_limit; bool mime_processing;
-                        bool strict_8bitmime, strict_8bitmime_body, strict_7bit_headers, strict_mime_encoding_domain; };
+                        bool strict_8bitmime, strict_8bitmime_body, strict_7bit_headers, strict_mime_encoding_domain;
+                        bool report_header_fault; /* a primary header that ends with a line that is no header: MESSAGE_HEADER_FAULT */ };
+#define MESSAGE_HEADER_FAULT "primary header was terminated with non-empty line"
 struct message_scanner *message_scanner_new(const struct message_limits *limits, const struct message_scanner_events *events, void *context) MUST_CHECK;
 void message_scanner_feed(struct message_scanner *scanner, struct slice data);
 void message_scanner_finish(struct message_scanner *scanner); /* end of content: flushes an unfinished line or header */

@@ -310,6 +310,8 @@ static void header_line(struct message_scanner *s, struct slice line, bool more)
     bool last;
     /* A delimiter right after the headers of a part needs no empty line; popping is left to body_line. */
     bool delimiter = s->state != MESSAGE_PRIMARY_HEADER && match_boundary(s, line, &last);
+    if (s->state == MESSAGE_PRIMARY_HEADER && s->limits.report_header_fault)
+        report(s, MESSAGE_HEADER_FAULT, text);
     end_block(s, !delimiter);
     if (s->state != MESSAGE_BODY_LINE) /* a nested message that begins without a header */
         s->state = MESSAGE_BODY_LINE;

@@ -96,7 +96,8 @@ static void fill_limits(struct cleanup *c)
         .mime_nesting_limit = (size_t)p->mime_nesting_limit, .mime_boundary_length_limit = (size_t)p->mime_boundary_length_limit,
         .mime_processing = !p->disable_mime_input_processing, .strict_8bitmime = p->strict_8bitmime,
         .strict_8bitmime_body = p->strict_8bitmime_body, .strict_7bit_headers = p->strict_7bit_headers,
-        .strict_mime_encoding_domain = p->strict_mime_encoding_domain};
+        .strict_mime_encoding_domain = p->strict_mime_encoding_domain,
+        .report_header_fault = strcasecmp(p->non_empty_end_of_header_action, "fix_quietly") != 0};
 }
 
 struct cleanup *cleanup_new(struct config *config, unsigned worker)

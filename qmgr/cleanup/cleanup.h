@@ -17,7 +17,7 @@
     X(STRING, header_checks) X(STRING, mime_header_checks) X(STRING, nested_header_checks) X(STRING, body_checks)           \
     X(STRING, message_drop_headers) X(STRING, message_reject_characters) X(STRING, message_strip_characters)                \
     X(STRING, undisclosed_recipients_header) X(STRING, header_from_format) X(STRING, empty_address_recipient)               \
-    X(STRING, smtputf8_autodetect_classes)                                                                                  \
+    X(STRING, smtputf8_autodetect_classes) X(STRING, non_empty_end_of_header_action)                                                                                \
     X(BOOL, always_add_missing_headers) X(BOOL, enable_original_recipient) X(BOOL, enable_long_queue_ids)                   \
     X(BOOL, detect_8bit_encoding_header) X(BOOL, disable_mime_input_processing) X(BOOL, strict_7bit_headers)                \
     X(BOOL, strict_8bitmime) X(BOOL, strict_8bitmime_body) X(BOOL, strict_mime_encoding_domain)                             \

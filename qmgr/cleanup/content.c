@@ -93,6 +93,11 @@ static void on_mime_error(void *context, const char *what, struct slice text)
     if (transaction_is_over(t) || t->refused || (t->options & SUBMIT_NO_HEADER_BODY_CHECKS) ||
         (t->envelope.smtputf8 && strstr(what, "message header")))
         return;
+    bool header_fault = strcmp(what, MESSAGE_HEADER_FAULT) == 0;
+    if (header_fault && strcasecmp(t->cleanup->params.non_empty_end_of_header_action, "reject") != 0) {
+        content_write(t, SLICE("MIME-Error: " MESSAGE_HEADER_FAULT "\r\n"));
+        return;
+    }
     log_mime_error(t, what, text);
     transaction_refuse(t, SUBMIT_STATUS_REFUSED, 550, arena_format(t->arena, "5.6.0 %s", what));
 }

@@ -152,6 +152,10 @@ START_TEST(limits)
     ck_assert_str_eq(o->reply, "550 5.6.0 MIME nesting exceeds safety limit");
     ASSERT_LOGGED(o, "ABCDE123456: reject: mime-error MIME nesting exceeds safety limit: ");
     buffer_release(&content);
+    o = submit("non_empty_end_of_header_action = reject\n", "a@b.test", "x@y.test", "A: b\nno header\n");
+    ck_assert_str_eq(o->reply, "550 5.6.0 primary header was terminated with non-empty line");
+    o = submit("non_empty_end_of_header_action = add_header\n", "a@b.test", "x@y.test", "Message-Id: a\nDate: d\nFrom: f@a.test\nno header\n");
+    ASSERT_SLICE(o->content, "Message-Id: a\nDate: d\nFrom: f@a.test\nMIME-Error: primary header was terminated with non-empty line\n\nno header\n");
     o = submit("strict_7bit_headers = yes\n", "a@b.test", "x@y.test", "Subject: \xe9\n\n");
     ck_assert_str_eq(o->reply, "550 5.6.0 improper use of 8-bit data in message header");
 }
