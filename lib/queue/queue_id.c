@@ -74,6 +74,36 @@ static bool is_short_form(struct slice id)
     return id.len >= SHORTEST;
 }
 
+/* number_in - value of digits in a base, or -1. */
+static int64_t number_in(struct slice digits, const char *alphabet, unsigned base)
+{
+    int64_t value = 0;
+    for (size_t i = 0; i < digits.len; i++) {
+        const char *digit = digits.data[i] ? strchr(alphabet, digits.data[i]) : NULL;
+        if (!digit || (size_t)(digit - alphabet) >= base || value > INT64_MAX / 2 / base)
+            return -1;
+        value = value * base + (digit - alphabet);
+    }
+    return digits.len ? value : -1;
+}
+
+int64_t queue_id_time(struct slice id)
+{
+    int64_t seconds, microseconds;
+    size_t mark = slice_find_last(id, 'z');
+    if (is_short_form(id)) {
+        microseconds = number_in(slice_first(id, MICROSECOND_DIGITS), hexadecimal, 16);
+        seconds = EPOCH + number_in(slice_from(id, MICROSECOND_DIGITS), hexadecimal, 16) / QUEUE_ID_WORKERS;
+    } else if (mark < id.len && mark >= LONG_SECOND_DIGITS + LONG_MICROSECOND_DIGITS) {
+        seconds = number_in(slice_first(id, mark - LONG_MICROSECOND_DIGITS), base52, 52);
+        microseconds = number_in(slice_from(slice_first(id, mark), mark - LONG_MICROSECOND_DIGITS), base52, 52);
+    } else {
+        return 0;
+    }
+    bool sane = seconds >= 0 && seconds < INT64_MAX / MICROSECONDS && microseconds >= 0 && microseconds < MICROSECONDS;
+    return sane ? seconds * MICROSECONDS + microseconds : 0;
+}
+
 /* The short form begins with the microsecond; turned round it sorts by time, as the long form does by itself.  The
    mapping is one to one: only the short form has nothing but hexadecimal digits. */
 struct slice queue_id_sort_key(struct slice id, char key[QUEUE_ID_MAX])

@@ -18,6 +18,8 @@ void queue_id_maker_init(struct queue_id_maker *maker, unsigned worker, bool lon
 struct slice queue_id_make(struct queue_id_maker *maker, char text[QUEUE_ID_MAX]);
 /* queue_id_is_valid - alphanumeric, plausible length: what tools accept from users. */
 bool queue_id_is_valid(struct slice text);
+/* queue_id_time - when the id was made (microseconds since 1970); 0 when that cannot be told from it. */
+int64_t queue_id_time(struct slice id);
 /* queue_id_sort_key - the id as bytes that sort by time of arrival (memcmp), into key; one to one. */
 struct slice queue_id_sort_key(struct slice id, char key[QUEUE_ID_MAX]);
 

@@ -88,6 +88,23 @@ START_TEST(sort_keys_follow_time)
 }
 END_TEST
 
+START_TEST(the_time_can_be_read)
+{
+    for (int long_form = 0; long_form < 2; long_form++) {
+        struct queue_id_maker maker;
+        char id[QUEUE_ID_MAX];
+        queue_id_maker_init(&maker, 63, long_form);
+        for (int i = 0; i < 1000; i++) {
+            struct slice text = queue_id_make(&maker, id);
+            ck_assert_int_eq(queue_id_time(text), maker.last);
+            maker.last += 987654321;
+        }
+    }
+    ck_assert_int_eq(queue_id_time(SLICE("")), 0);
+    ck_assert_int_eq(queue_id_time(SLICE("hello world")), 0);
+}
+END_TEST
+
 START_TEST(validity)
 {
     static const struct { const char *text; bool valid; } cases[] = {
@@ -100,4 +117,4 @@ START_TEST(validity)
 END_TEST
 
 TEST_MAIN("queue/queue_id", short_form_is_upper_case_hex, long_form_is_base_52, ids_of_64_workers_are_unique,
-          a_clock_set_back_repeats_nothing, sort_keys_follow_time, validity)
+          a_clock_set_back_repeats_nothing, sort_keys_follow_time, the_time_can_be_read, validity)
