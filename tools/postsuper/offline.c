@@ -1,0 +1,211 @@
+/* offline.c - the mail system is down: take the queue's lock and work on segments and index directly */
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/map.h"
+#include "postsuper.h"
+#include "queue/store.h"
+#include "service/sandbox.h"
+
+struct offline {
+    struct store *store;
+    struct index *index;
+    struct map *found; /* id -> struct queue_place and state: live messages without an index entry */
+    struct arena *arena;
+};
+
+struct found {
+    struct queue_place place;
+    bool held;
+};
+
+static void on_found(void *context, const struct queue_record *record)
+{
+    struct offline *offline = context;
+    struct found *found = memory_zalloc(1, sizeof(*found));
+    found->place = record->place;
+    found->held = record->state == MESSAGE_STATE_HELD;
+    map_set(offline->found, record->envelope.queue_id, found);
+}
+
+static void on_corrupt(void *context UNUSED, const struct queue_place *place UNUSED, const char *text)
+{
+    log_warning("%s", text);
+}
+
+struct offline *offline_open(struct config *config)
+{
+    static const struct store_events events = {on_found, on_corrupt};
+    struct offline *offline = memory_zalloc(1, sizeof(*offline));
+    struct sandbox_owner owner;
+    char *why = NULL;
+    /* What is made in the queue must belong to those who will use it. */
+    if (sandbox_owner_find(config, &owner) && owner.uid != geteuid())
+        sandbox_drop(&owner);
+    offline->found = map_new(free);
+    offline->arena = arena_new(0);
+    offline->store = store_open(".", &events, offline, &why);
+    if (!offline->store)
+        log_fatal("%s", why);
+    store_recover(offline->store);
+    offline->index = store_index(offline->store);
+    return offline;
+}
+
+void offline_close(struct offline *offline)
+{
+    if (!offline)
+        return;
+    store_sync(offline->store);
+    store_close(offline->store);
+    map_free(offline->found);
+    arena_free(offline->arena);
+    free(offline);
+}
+
+/* ---- one message -------------------------------------------------------------------------------------------------- */
+
+static bool put_back(struct offline *offline, const struct queue_place *place)
+{
+    struct queue_record record;
+    int fd;
+    uint64_t key;
+    if (!store_read(offline->store, place, offline->arena, &record) || !store_content(offline->store, place, &fd, &key))
+        return false;
+    if (!maildrop_put_back(&record, fd)) {
+        log_error(SLICE_FORMAT ": cannot requeue: %s", SLICE_ARGS(record.envelope.queue_id), strerror(errno));
+        return false;
+    }
+    return store_mark_done(offline->store, place);
+}
+
+static bool change_found(struct offline *offline, int verb, struct slice id, struct found *found)
+{
+    struct store *store = offline->store;
+    bool gone = false, ok = false;
+    switch (verb) {
+    case QUEUE_CONTROL_DELETE:
+        ok = gone = store_mark_done(store, &found->place);
+        break;
+    case QUEUE_CONTROL_REQUEUE:
+        ok = gone = put_back(offline, &found->place);
+        break;
+    case QUEUE_CONTROL_HOLD:
+    case QUEUE_CONTROL_RELEASE:
+        ok = found->held != (verb == QUEUE_CONTROL_HOLD) &&
+             store_mark_state(store, &found->place, verb == QUEUE_CONTROL_HOLD ? MESSAGE_STATE_HELD : MESSAGE_STATE_LIVE);
+        found->held = found->held != ok;
+        break;
+    case QUEUE_CONTROL_EXPIRE_RELEASE:
+        ok = !found->held || store_mark_state(store, &found->place, MESSAGE_STATE_LIVE);
+        found->held = found->held && !ok;
+        /* fall through */
+    case QUEUE_CONTROL_EXPIRE:
+        ok = store_mark_expired(store, &found->place);
+        break;
+    }
+    if (gone)
+        map_remove(offline->found, id);
+    return ok;
+}
+
+static bool move_entry(struct offline *offline, struct index_entry *entry, enum index_queue queue)
+{
+    char state = queue == INDEX_HOLD ? MESSAGE_STATE_HELD : MESSAGE_STATE_LIVE;
+    entry->queue = queue;
+    if (queue != INDEX_HOLD)
+        entry->next_attempt = clock_wall();
+    return store_mark_state(offline->store, &entry->place, state) && index_put(offline->index, entry) > 0;
+}
+
+static bool end_entry(struct offline *offline, const struct index_entry *entry, bool marked)
+{
+    return marked && index_delete(offline->index, entry->queue_id) >= 0;
+}
+
+static bool change_entry(struct offline *offline, int verb, struct index_entry *entry)
+{
+    bool held = entry->queue == INDEX_HOLD;
+    switch (verb) {
+    case QUEUE_CONTROL_DELETE:
+        return end_entry(offline, entry, store_mark_done(offline->store, &entry->place));
+    case QUEUE_CONTROL_REQUEUE:
+        return end_entry(offline, entry, put_back(offline, &entry->place));
+    case QUEUE_CONTROL_HOLD:
+        return !held && move_entry(offline, entry, INDEX_HOLD);
+    case QUEUE_CONTROL_RELEASE:
+        return held && move_entry(offline, entry, INDEX_DEFERRED);
+    case QUEUE_CONTROL_EXPIRE:
+    case QUEUE_CONTROL_EXPIRE_RELEASE:
+        entry->forced_expire = true;
+        if (!store_mark_expired(offline->store, &entry->place))
+            return false;
+        return held && verb == QUEUE_CONTROL_EXPIRE ? index_put(offline->index, entry) > 0 : move_entry(offline, entry, INDEX_DEFERRED);
+    }
+    return false;
+}
+
+static int queue_of(enum index_queue queue)
+{
+    return queue == INDEX_HOLD ? QUEUE_HOLD : queue == INDEX_INCOMING ? QUEUE_INCOMING : QUEUE_DEFERRED;
+}
+
+/* change_id - without an index entry a message counts as incoming or active. */
+static bool change_id(struct offline *offline, int verb, int queues, struct slice id)
+{
+    struct index_entry entry;
+    struct found *found = map_get(offline->found, id);
+    if (found)
+        return (queues & (found->held ? QUEUE_HOLD : QUEUE_INCOMING | QUEUE_ACTIVE)) && change_found(offline, verb, id, found);
+    return index_get(offline->index, id, offline->arena, &entry) > 0 && (queues & queue_of(entry.queue)) && change_entry(offline, verb, &entry);
+}
+
+/* ---- all ---------------------------------------------------------------------------------------------------------- */
+
+static void change_all_found(struct offline *offline, int verb, int queues, struct outcome *outcome)
+{
+    size_t position = 0;
+    struct slice id;
+    void *value;
+    while (map_next(offline->found, &position, &id, &value))
+        outcome->count += change_id(offline, verb, queues, id);
+}
+
+static void change_all_in(struct offline *offline, int verb, enum index_queue queue, struct outcome *outcome)
+{
+    struct index_entry entry;
+    struct index_scan *scan = index_scan_start(offline->index, INDEX_BY_ID, queue, SLICE(""));
+    while (index_scan_next(scan, offline->arena, &entry) > 0) {
+        outcome->count += change_entry(offline, verb, &entry);
+        arena_reset(offline->arena);
+    }
+    index_scan_free(scan);
+}
+
+static void change_all(struct offline *offline, int verb, int queues, struct outcome *outcome)
+{
+    int everything = QUEUE_HOLD | QUEUE_INCOMING | QUEUE_ACTIVE | QUEUE_DEFERRED;
+    change_all_found(offline, verb, queues, outcome);
+    if (verb == QUEUE_CONTROL_DELETE && (queues & everything) == everything) {
+        outcome->count += store_drop_all(offline->store);
+        return;
+    }
+    if (queues & QUEUE_INCOMING)
+        change_all_in(offline, verb, INDEX_INCOMING, outcome);
+    if (queues & QUEUE_DEFERRED)
+        change_all_in(offline, verb, INDEX_DEFERRED, outcome);
+    if ((queues & QUEUE_HOLD) && verb != QUEUE_CONTROL_HOLD)
+        change_all_in(offline, verb, INDEX_HOLD, outcome);
+}
+
+void offline_do(struct offline *offline, const struct action *action, int queues, struct outcome *outcome)
+{
+    if (action->all)
+        change_all(offline, action->verb, queues, outcome);
+    for (size_t i = 0; i < action->count; i++) {
+        if (change_id(offline, action->verb, queues, action->ids[i])) {
+            outcome->changed(action, action->ids[i]);
+            outcome->count++;
+        }
+        arena_reset(offline->arena);
+    }
+}
