@@ -20,7 +20,6 @@ TIMEOUT = 20.0
 
 MAIN_CF = """\
 compatibility_level = 3.6
-config_directory = {directory}/etc
 daemon_directory = {programs}/sbin
 command_directory = {programs}/bin
 sendmail_path = {programs}/bin/sendmail
@@ -90,6 +89,12 @@ def wait_until(condition, what, timeout=TIMEOUT):
         time.sleep(0.02)
 
 
+def merge(base, changes):
+    """Lines of main.cf: those of base whose name is not set in changes, then changes."""
+    changed = {line.split("=")[0].strip() for line in changes.splitlines() if "=" in line and not line[0].isspace()}
+    return "".join(line + "\n" for line in base.splitlines() if line.split("=")[0].strip() not in changed) + changes
+
+
 class Instance:
     """One mail system in a directory of its own."""
 
@@ -109,7 +114,7 @@ class Instance:
         import grp
         values = dict(directory=self.directory, programs=self.programs, user=self.user, group=grp.getgrgid(self.gid).gr_name,
                       name=name, port=self.port, dns_port=self.dns_port)
-        self.write("main.cf", MAIN_CF.format(**values) + main_cf.format(**values))
+        self.write("main.cf", merge(MAIN_CF.format(**values), main_cf.format(**values)))
         self.write("master.cf", MASTER_CF.format(**values) + master_cf.format(**values))
         self.write("aliases", aliases)
         for path, text in (files or {}).items():
