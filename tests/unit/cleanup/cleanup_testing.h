@@ -14,7 +14,7 @@
 
 static const char base_config[] = "myhostname = mail.lab.test\nmydomain = lab.test\nmyorigin = lab.test\n"
                                   "mydestination = lab.test, $myhostname, localhost\ncompatibility_level = 3.6\n"
-                                  "mynetworks = 127.0.0.0/8\ninet_interfaces = 127.0.0.1\nalias_maps =\nrecipient_delimiter = +\n";
+                                  "mynetworks = 127.0.0.0/8\ninet_interfaces = 127.0.0.1\nalias_maps =\nlocal_recipient_maps =\nrecipient_delimiter = +\n";
 
 struct outcome {
     struct refusal refusal;
@@ -37,7 +37,7 @@ static int remove_one(const char *path, const struct stat *status UNUSED, int fl
 
 static void on_log(enum log_severity severity, const char *text, void *context)
 {
-    buffer_printf(&watched->log, "%s%s\n", severity == LOG_SEVERITY_WARNING ? "warning: " : severity == LOG_SEVERITY_ERROR ? "error: " : "", text);
+    buffer_printf(&watched->log, "%s\n", text);
 }
 
 /* with_crlf - LF text to wire form (heap). */
