@@ -143,16 +143,22 @@ static void go_to_background(void)
     ready_pipe = pair[1];
 }
 
-/* tell_parent - standard descriptors are let go only now: what goes wrong before is seen by who started us. */
-static void tell_parent(const struct options *options)
+/* let_go_of_standard - before the first worker, which would keep the caller's pipes open; what goes wrong earlier is seen by who
+   started us. */
+static void let_go_of_standard(const struct options *options)
 {
-    if (!options->keep_session && !options->foreground) {
-        int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-        for (int fd = 0; null >= 0 && fd < 3; fd++)
-            dup2(null, fd);
-        if (null >= 0)
-            close(null);
-    }
+    log_add_stderr(false);
+    if (options->keep_session || options->foreground)
+        return;
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    for (int fd = 0; null >= 0 && fd < 3; fd++)
+        dup2(null, fd);
+    if (null >= 0)
+        close(null);
+}
+
+static void tell_parent(void)
+{
     if (ready_pipe >= 0 && write(ready_pipe, "", 1) < 0)
         log_warning("cannot tell the parent process: %s", strerror(errno));
     if (ready_pipe >= 0)
@@ -211,7 +217,7 @@ static void watch_signals(const struct options *options)
 
 /* ---- main --------------------------------------------------------------------------------------------------------- */
 
-static void start_services(void)
+static void start_services(const struct options *options)
 {
     struct master_cf lines;
     struct buffer why = BUFFER_INIT;
@@ -222,6 +228,7 @@ static void start_services(void)
         log_fatal("cannot read %s/master.cf", config_directory(master.config));
     if (!services_build(master.config, &lines, NULL, &fresh, &why))
         log_fatal("%s", buffer_string(&why));
+    let_go_of_standard(options);
     services_adopt(&master.services, &fresh, master.memory);
     LIST_EACH(&master.services, link) {
         struct service_entry *service = LIST_ENTRY(link, struct service_entry, link);
@@ -268,11 +275,10 @@ int main(int argc, char **argv)
     raise_limits();
     run_start();
     watch_signals(&options);
-    start_services();
-    log_add_stderr(false);
+    start_services(&options);
     log_info("daemon started -- version %s, configuration %s", config_string(master.config, "mail_version"),
              config_directory(master.config));
-    tell_parent(&options);
+    tell_parent();
     run_until_stopped();
     log_flush();
     return 0;

@@ -12,25 +12,7 @@
 #include "run/run.h"
 #include "service/channel.h"
 #include "service/log_target.h"
-
-/* What master knows about a program of daemon_directory. */
-enum program_kind {
-    PROGRAM_ONE_CLIENT, /* a process per client, on demand; all programs that are not in the table */
-    PROGRAM_EVENT,      /* a few workers, many clients each */
-    PROGRAM_SINGLE,     /* one event-driven process */
-    PROGRAM_QMGR_SOCKET, /* qmgr does the job and gets the socket */
-    PROGRAM_ABSORBED    /* the job is done inside another program: nothing is started */
-};
-
-struct program {
-    const char *name;
-    enum program_kind kind;
-    bool eager;              /* workers start at once, not at the first connection */
-    const char *absorbed_by; /* for `postfix check` */
-};
-
-/* program_find - never NULL. */
-const struct program *program_find(const char *command);
+#include "service/programs.h"
 
 struct socket {
     int fd;

@@ -23,6 +23,10 @@ void say_fatal(const char *format, ...) PRINTF_LIKE(1, 2) NO_RETURN;
    owners and modes (`set-permissions`). */
 bool files_check(struct control *control);
 void files_set_permissions(struct control *control);
+/* advise - what the administrator should know and need not do anything about: services that start nothing, what protects the workers (`check`).
+   compatibility_hint - three lines when compatibility_level is low. */
+void advise(struct control *control);
+void compatibility_hint(struct control *control);
 /* upgrade_configuration - add services to master.cf that later versions need. */
 void upgrade_configuration(struct control *control);
 /* rotate_log - `logrotate`; gives the exit status. */

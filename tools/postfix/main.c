@@ -68,6 +68,7 @@ static int do_start(struct control *control)
         say_fatal("to log to standard output, use start-fg: maillog_file = /dev/stdout");
     if (instance_running(NULL))
         say_fatal("the Postfix mail system is already running");
+    compatibility_hint(control);
     if (!files_check(control))
         say_fatal("Postfix integrity check failed!");
     say_info("starting the Postfix mail system");
@@ -84,6 +85,7 @@ static int do_start_foreground(struct control *control)
         say_fatal("start-fg does not support multi_instance_directories");
     if (instance_running(NULL))
         say_fatal("the Postfix mail system is already running");
+    compatibility_hint(control);
     if (!files_check(control))
         say_fatal("Postfix integrity check failed!");
     say_info("starting the Postfix mail system");
@@ -137,6 +139,7 @@ static int do_drain(struct control *control UNUSED)
 static int do_reload(struct control *control)
 {
     pid_t pid = must_run();
+    compatibility_hint(control);
     if (!files_check(control))
         say_fatal("Postfix integrity check failed!");
     say_info("refreshing the Postfix mail system");
@@ -145,9 +148,10 @@ static int do_reload(struct control *control)
     return 0;
 }
 
-static int do_status(struct control *control UNUSED)
+static int do_status(struct control *control)
 {
     pid_t pid;
+    compatibility_hint(control);
     if (!instance_running(&pid)) {
         say_info("the Postfix mail system is not running");
         return 1;
@@ -165,7 +169,10 @@ static int do_flush(struct control *control)
 
 static int do_check(struct control *control)
 {
-    return files_check(control) ? 0 : 1;
+    compatibility_hint(control);
+    bool ok = files_check(control);
+    advise(control);
+    return ok ? 0 : 1;
 }
 
 static int do_set_permissions(struct control *control)

@@ -1,5 +1,5 @@
-/* programs.c - what master knows about the programs it starts */
-#include "master.h"
+/* programs.c - the programs that lines of master.cf may name */
+#include "service/programs.h"
 
 static const struct program programs[] = {
     {"smtpd", PROGRAM_EVENT, true, NULL},
@@ -20,7 +20,7 @@ static const struct program programs[] = {
     {"postlogd", PROGRAM_SINGLE, false, NULL},
     {"showq", PROGRAM_QMGR_SOCKET, false, "qmgr"},
     {"flush", PROGRAM_QMGR_SOCKET, false, "qmgr"},
-    {"trivial-rewrite", PROGRAM_ABSORBED, false, "cleanup and qmgr"},
+    {"trivial-rewrite", PROGRAM_ABSORBED, false, "cleanup (and qmgr)"},
     {"scache", PROGRAM_ABSORBED, false, "smtp"},
     {"tlsmgr", PROGRAM_ABSORBED, false, "smtpd and smtp"},
     {"verify", PROGRAM_ABSORBED, false, "qmgr"},

@@ -1,0 +1,49 @@
+/* advice.c - what `postfix check` tells beside errors */
+#include "base/arena.h"
+#include "conf/master_cf.h"
+#include "control.h"
+#include "service/programs.h"
+#include "service/sandbox.h"
+
+#define CURRENT_LEVEL "3.6" /* of the version that mail_version names */
+
+void compatibility_hint(struct control *control)
+{
+    if (!config_compatibility_below(control->config, CURRENT_LEVEL))
+        return;
+    say_info("Postfix is running with backwards-compatible default settings");
+    say_info("See http://www.postfix.org/COMPATIBILITY_README.html for details");
+    say_info("To disable backwards compatibility use \"postconf compatibility_level=%s\" and \"postfix reload\"", CURRENT_LEVEL);
+}
+
+static void ignore(void *context UNUSED, bool fatal UNUSED, const char *file UNUSED, int line UNUSED, const char *text UNUSED) {}
+
+/* absorbed_services - one line for all that share a program. */
+static void absorbed_services(struct control *control)
+{
+    struct arena *arena = arena_new(0);
+    struct master_cf lines;
+    if (!master_cf_load(config_directory(control->config), control->config, arena, ignore, NULL, &lines))
+        lines.count = 0;
+    for (size_t i = 0; i < lines.count; i++) {
+        const struct program *program = program_find(lines.services[i].command);
+        if (program->absorbed_by)
+            say_info("master.cf: line %d: service %s starts no process: %s does the job of %s", lines.services[i].line, lines.services[i].name,
+                     program->absorbed_by, program->name);
+    }
+    arena_free(arena);
+}
+
+static void protection(struct control *control)
+{
+    if (!control->root)
+        say_info("without root: no chroot, no change of users; mail is delivered as user ID %ld only", (long)getuid());
+    say_info("protection of smtpd and smtp: seccomp %s, Landlock %s", sandbox_has_seccomp() ? "active" : "not available in this kernel",
+             sandbox_has_landlock() ? "active" : "not available in this kernel");
+}
+
+void advise(struct control *control)
+{
+    absorbed_services(control);
+    protection(control);
+}
