@@ -143,7 +143,7 @@ bool record_header_parse(const uint8_t bytes[RECORD_RECIPIENTS_OFFSET], uint64_t
     /* A writer with a defect of its own may have made a good checksum over bad numbers. */
     return header->envelope_length <= RECORD_ENVELOPE_MAX && header->content_length < INT64_MAX / 2 && offset < INT64_MAX / 2 &&
            header->length == record_size(header) && !header->queue_id[QUEUE_ID_MAX - 1] &&
-           header->recipient_count <= header->envelope_length;
+           header->recipient_count <= RECORD_RECIPIENTS_MAX;
 }
 
 bool record_header_read(int fd, uint64_t segment, uint64_t offset, struct record_header *header)

@@ -27,7 +27,8 @@ enum {
     RECORD_WARNED_OFFSET = 113,
     RECORD_EXPIRED_OFFSET = 114,
     RECORD_RECIPIENTS_OFFSET = 120,
-    RECORD_ENVELOPE_MAX = 64 << 20
+    RECORD_ENVELOPE_MAX = 64 << 20,
+    RECORD_RECIPIENTS_MAX = 1000 * 1000 /* what the envelope's decoder takes */
 };
 
 /* Kind of a segment: who wrote it. */

@@ -382,7 +382,7 @@ int segment_writer_append(struct segment_writer *writer, struct new_record *reco
 static bool encode(const struct envelope *envelope, struct buffer *encoded, struct record_header *header)
 {
     if (!MESSAGE_ENCODE(envelope, envelope, encoded) || encoded->len > RECORD_ENVELOPE_MAX ||
-        envelope->queue_id.len >= QUEUE_ID_MAX || envelope->recipients_count > encoded->len) {
+        envelope->queue_id.len >= QUEUE_ID_MAX || envelope->recipients_count > RECORD_RECIPIENTS_MAX) {
         errno = EMSGSIZE;
         return false;
     }

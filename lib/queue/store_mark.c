@@ -310,26 +310,54 @@ static void drop_from_segment(struct store *store, struct store_segment *segment
     segment->users--;
 }
 
-uint64_t store_drop_all(struct store *store)
+struct drop {
+    const struct segment_directory *directory;
+    uint64_t *numbers; /* of segments that go as a whole */
+    size_t count;
+};
+
+static void drop_in_pool(void *arg)
 {
-    store_take(store);
-    uint64_t count = index_count(store->index, INDEX_DEFERRED) + index_count(store->index, INDEX_HOLD) + index_count(store->index, INDEX_INCOMING);
+    struct drop *drop = arg;
+    for (size_t i = 0; i < drop->count; i++)
+        segment_file_remove(drop->directory, drop->numbers[i]);
+}
+
+/* drop_from_all - marks where others live; the rest is forgotten and goes as a whole. */
+static void drop_from_all(struct store *store, struct drop *drop)
+{
     size_t position = 0;
     struct slice key;
     void *value;
     while (map_next(store->segments, &position, &key, &value)) {
         struct store_segment *segment = value;
-        bool only_indexed = segment->complete && segment->in_memory.count == 0 && segment->ahead_count == 0 && segment->users == 0;
-        segment->persisted = 0;
         if (index_segment_count(store->index, segment->number) == 0)
             continue;
-        if (!only_indexed)
-            drop_from_segment(store, segment);
-        else if (segment_file_remove(&store->directory, segment->number))
+        if (segment->complete && segment->in_memory.count == 0 && segment->ahead_count == 0 && segment->users == 0) {
+            drop->numbers[drop->count++] = segment->number;
             store_segment_forget(store, segment);
+        } else {
+            drop_from_segment(store, segment);
+        }
     }
+}
+
+/* Segments go before the index: entries without a segment are dropped by recovery, segments without entries would be new mail. */
+uint64_t store_drop_all(struct store *store)
+{
+    store_take(store);
+    uint64_t count = index_count(store->index, INDEX_DEFERRED) + index_count(store->index, INDEX_HOLD) + index_count(store->index, INDEX_INCOMING);
+    struct drop drop = {&store->directory, memory_zalloc(map_count(store->segments) + 1, sizeof(uint64_t)), 0};
+    drop_from_all(store, &drop);
+    segment_file_work(drop_in_pool, &drop);
+    free(drop.numbers);
     store->cleaning = 0;
     index_drop_all(store->index);
+    size_t position = 0;
+    struct slice key;
+    void *value;
+    while (map_next(store->segments, &position, &key, &value))
+        ((struct store_segment *)value)->persisted = 0;
     store_give(store);
     return count;
 }
