@@ -29,6 +29,8 @@ void advise(struct control *control);
 void compatibility_hint(struct control *control);
 /* upgrade_configuration - add services to master.cf that later versions need. */
 void upgrade_configuration(struct control *control);
+/* print_statistics - `statistics`: a line per service and counter that is not zero. */
+int print_statistics(struct control *control);
 /* rotate_log - `logrotate`; gives the exit status. */
 int rotate_log(struct control *control);
 /* run_program - fork, exec with the words, wait; the exit status, 1 when it could not be run. */

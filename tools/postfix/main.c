@@ -209,6 +209,7 @@ static const struct {
     {"abort", do_abort},         {"flush", do_flush},   {"reload", do_reload},             {"status", do_status},
     {"drain", do_drain},         {"quick-stop", do_stop}, {"quick-start", do_start},       {"logrotate", rotate_log},
     {"set-permissions", do_set_permissions}, {"upgrade-configuration", do_upgrade_configuration}, {"post-install", do_post_install},
+    {"statistics", print_statistics},
     {"tls", do_not_yet},         {"non-bdb", do_not_yet},
 };
 
