@@ -273,6 +273,9 @@ int main(int argc, char **argv)
     lock_take(master.config);
     master.next_number = lock_next_number();
     raise_limits();
+    master.statistics = statistics_create();
+    if (master.statistics < 0)
+        log_warning("no statistics: %s", strerror(errno));
     run_start();
     watch_signals(&options);
     start_services(&options);

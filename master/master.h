@@ -13,6 +13,7 @@
 #include "service/channel.h"
 #include "service/log_target.h"
 #include "service/programs.h"
+#include "service/statistics.h"
 
 struct socket {
     int fd;
@@ -48,7 +49,7 @@ struct worker_entry {
     pid_t pid;
     int channel;
     struct run_watch *watch;
-    unsigned number;
+    unsigned number, slot; /* see service/channel.h */
     int64_t started; /* monotonic */
     bool ready, served, full, draining, reloads;
 };
@@ -58,6 +59,7 @@ struct master {
     struct arena *memory; /* of this generation's master.cf */
     struct list services;
     struct log_target log;
+    int statistics; /* descriptor of the page, -1: none */
     bool stopping;
     bool foreground; /* -d: told to the workers */
     unsigned generation;

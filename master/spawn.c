@@ -120,7 +120,7 @@ static void collect_descriptors(const struct service_entry *service, int channel
     size_t sockets = socket_total(service);
     out->fds = arena_alloc(arena, (sockets + 3) * sizeof(int));
     out->fds[out->count++] = master.log.fd >= 0 ? master.log.fd : STDERR_FILENO;
-    out->fds[out->count++] = -1; /* the statistics page: not yet */
+    out->fds[out->count++] = master.statistics;
     out->fds[out->count++] = channel;
     for (size_t i = 0; i < service->socket_count; i++)
         out->fds[out->count++] = service->sockets[i].fd;
@@ -166,7 +166,7 @@ static void set_number(const char *name, int64_t value)
     setenv(name, text, 1);
 }
 
-static void run_child(const struct service_entry *service, unsigned number, struct descriptors *descriptors, const char *path,
+static void run_child(const struct service_entry *service, unsigned number, unsigned slot, struct descriptors *descriptors, const char *path,
                       const struct arguments *arguments)
 {
     char generation[24];
@@ -178,6 +178,7 @@ static void run_child(const struct service_entry *service, unsigned number, stru
     setenv(WORKER_ENV_LOG, master.log.sink == LOG_TO_SYSLOG ? "syslog" : "file", 1);
     set_number(WORKER_ENV_CLIENT_LIMIT, service->clients_per_worker);
     set_number(WORKER_ENV_NUMBER, number);
+    set_number(WORKER_ENV_SLOT, slot);
     set_number(WORKER_ENV_PERMANENT, service->program->eager);
     execv(path, (char *const *)arguments->words);
     log_warning("cannot execute %s: %s", path, strerror(errno));
@@ -222,14 +223,18 @@ struct worker_entry *spawn_worker(struct service_entry *service)
         build_arguments(service, arena, &arguments);
         collect_descriptors(service, pair[1], arena, &descriptors);
         log_flush();
+        unsigned slot = statistics_take_slot(service->line->name);
         pid_t pid = fork();
         if (pid == 0)
-            run_child(service, number, &descriptors, path, &arguments);
+            run_child(service, number, slot, &descriptors, path, &arguments);
         close(pair[1]);
         if (pid > 0) {
             worker = add_worker(service, pid, pair[0], number);
+            worker->slot = slot;
+            statistics_slot_pid(slot, pid);
         } else {
             log_warning("fork: %s", strerror(errno));
+            statistics_give_slot(slot);
             close(pair[0]);
         }
     }

@@ -257,6 +257,7 @@ static void bury(struct worker_entry *worker, int status)
         workers_take_notes(worker); /* what it said last */
     run_unwatch(worker->watch);
     close(worker->channel);
+    statistics_give_slot(worker->slot);
     list_remove(&worker->link);
     if (!master.stopping)
         judge_death(worker, status);

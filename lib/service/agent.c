@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "service/agent.h"
+#include "service/statistics.h"
 
 static const int64_t hello_timeout = 10 * MICROSECONDS, reply_timeout = 100 * MICROSECONDS;
 
@@ -146,6 +147,8 @@ static void log_result(const struct delivery *delivery, const struct recipient *
                                    .connected = delivery->connected_time,
                                    .done = clock_wall()};
     delivery_log(request->envelope.queue_id, recipient, &times, delivery->connection_use, status);
+    if (status->outcome >= OUTCOME_SENT && status->outcome <= OUTCOME_BOUNCED)
+        statistics_add(STATISTIC_recipients_sent + status->outcome - OUTCOME_SENT, 1);
 }
 
 /* result_room - places made at first: a power of two, at least one per recipient. */

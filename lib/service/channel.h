@@ -13,6 +13,7 @@ enum { WORKER_LOG_FD = 3, WORKER_STATISTICS_FD = 4, WORKER_CHANNEL_FD = 5, WORKE
 #define WORKER_ENV_LOG "POSTERN_LOG"                   /* "file" or "syslog": what descriptor 3 is */
 #define WORKER_ENV_CLIENT_LIMIT "POSTERN_CLIENT_LIMIT" /* clients this worker may serve at once; 0: no limit */
 #define WORKER_ENV_NUMBER "POSTERN_WORKER"             /* worker number, unique among live workers of the program */
+#define WORKER_ENV_SLOT "POSTERN_SLOT"                 /* slot in the statistics page; 0: none */
 #define WORKER_ENV_PERMANENT "POSTERN_PERMANENT"       /* "1": never exits for being idle */
 
 enum channel_kind {

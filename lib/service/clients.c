@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "service/service_private.h"
+#include "service/statistics.h"
 
 enum { ACCEPTS_PER_TURN = 4, DATAGRAM_MAX = 64 * 1024, DATAGRAMS_PER_TURN = 64 };
 static const int64_t accept_pause = MICROSECONDS / 2; /* after running out of descriptors */
@@ -108,6 +109,8 @@ static void connection_begins(struct connection *connection)
 {
     list_append(&connections, &connection->link);
     connection_count++;
+    statistics_add(STATISTIC_clients, 1);
+    statistics_add(STATISTIC_clients_now, 1);
     if (connections_served++ == 0)
         worker_notify(self, CHANNEL_SERVED, 0);
     if (connection_count == 1 && !self->permanent)
@@ -124,6 +127,7 @@ static void connection_ends(struct connection *connection)
     list_remove(&connection->link);
     bool was_full = self->client_limit && connection_count == self->client_limit;
     connection_count--;
+    statistics_add(STATISTIC_clients_now, -1);
     free(connection);
     bool one_at_a_time = !(self->service->flags & SERVICE_MANY_CLIENTS);
     if (!self->draining && one_at_a_time && !self->permanent && connections_served >= self->max_use)

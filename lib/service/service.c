@@ -8,6 +8,7 @@
 #include "service/log_target.h"
 #include "service/service_private.h"
 #include "service/stand_alone.h"
+#include "service/statistics.h"
 
 /* How long what cannot be interrupted may go on when the system stops. */
 static const int64_t stop_grace = 3 * MICROSECONDS, stop_grace_single = 1 * MICROSECONDS;
@@ -212,6 +213,7 @@ static enum log_sink take_environment(struct worker *w)
     unsetenv(WORKER_ENV_LOG);
     w->client_limit = number_from_environment(WORKER_ENV_CLIENT_LIMIT);
     w->context.worker = number_from_environment(WORKER_ENV_NUMBER);
+    statistics_use(WORKER_STATISTICS_FD, number_from_environment(WORKER_ENV_SLOT));
     w->permanent = number_from_environment(WORKER_ENV_PERMANENT) != 0 || (w->service->flags & SERVICE_NEVER_IDLE_EXIT);
     if (!(w->service->flags & SERVICE_MANY_CLIENTS))
         w->client_limit = 1;

@@ -144,7 +144,7 @@ START_TEST(reloads_in_place)
     ck_assert_str_eq(harness_say(fd, "x\n"), "x = from main.cf\n");
     snprintf(path, sizeof(path), "%s/main.cf", worker.directory);
     char text[300];
-    snprintf(text, sizeof(text), "queue_directory = %s\nmyhostname = test.example\nx = changed\n", worker.directory);
+    snprintf(text, sizeof(text), "mail_owner = nobody\nqueue_directory = %s\nmyhostname = test.example\nx = changed\n", worker.directory);
     harness_write(path, text);
     ck_assert(channel_send(worker.channel, CHANNEL_RELOAD, 0, -1));
     usleep(200000);

@@ -44,8 +44,9 @@ static void harness_prepare(struct worker *worker, const char *main_cf)
     struct net_address address;
     snprintf(worker->directory, sizeof(worker->directory), "/tmp/workerXXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(worker->directory));
+    ck_assert_int_eq(chmod(worker->directory, 0755), 0); /* as root the worker becomes mail_owner */
     buffer_printf(&path, "%s/main.cf", worker->directory);
-    buffer_printf(&text, "compatibility_level = 3.6\nqueue_directory = %s\nmyhostname = test.example\n%s", worker->directory, main_cf);
+    buffer_printf(&text, "compatibility_level = 3.6\nmail_owner = nobody\nqueue_directory = %s\nmyhostname = test.example\n%s", worker->directory, main_cf);
     harness_write(buffer_string(&path), buffer_string(&text));
     buffer_clear(&path);
     buffer_printf(&path, "%s/sock", worker->directory);
