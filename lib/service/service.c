@@ -11,7 +11,9 @@
 #include "service/statistics.h"
 
 /* How long what cannot be interrupted may go on when the system stops. */
-static const int64_t stop_grace = 3 * MICROSECONDS, stop_grace_single = 1 * MICROSECONDS;
+enum { STOP_GRACE = 3 /* seconds */ };
+static const int64_t stop_grace = STOP_GRACE * MICROSECONDS, stop_grace_single = 1 * MICROSECONDS,
+                     stop_grace_last = STOP_GRACE * MICROSECONDS + MICROSECONDS / 2; /* below master's patience */
 
 static struct worker worker;
 
@@ -72,7 +74,8 @@ static void stop(void)
     worker_drain(&worker);
     clients_interrupt(INTERRUPTIBLE_AT_STOP);
     stop_timer = run_timer_new(on_grace_over, NULL);
-    run_timer_set(stop_timer, worker.service->flags & SERVICE_SINGLE ? stop_grace_single : stop_grace, 0);
+    int flags = worker.service->flags;
+    run_timer_set(stop_timer, flags & SERVICE_ENDS_LAST ? stop_grace_last : flags & SERVICE_SINGLE ? stop_grace_single : stop_grace, 0);
 }
 
 static void on_signal(int number UNUSED)

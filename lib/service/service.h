@@ -45,7 +45,8 @@ enum { SERVICE_MANY_CLIENTS = 1, /* event-driven: thousands of clients per worke
        SERVICE_NEVER_IDLE_EXIT = 8,
        SERVICE_PRIVILEGED = 16,  /* needs unpriv n (local, virtual, pipe, spawn) */
        SERVICE_RELOADS = 32,     /* re-reads in place through reload() instead of being replaced */
-       SERVICE_STAND_ALONE = 64  /* understands -S */ };
+       SERVICE_STAND_ALONE = 64, /* understands -S */
+       SERVICE_ENDS_LAST = 128   /* when the system stops its end hook may wait for what others still finish (qmgr: results of deliveries) */ };
 
 struct service {
     const char *name; /* program: "smtpd" */

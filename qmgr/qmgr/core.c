@@ -6,7 +6,7 @@
 #include "service/agent.h"
 #include "service/sandbox.h"
 
-static const int64_t sync_interval = MICROSECONDS, idle_work_interval = 2 * MICROSECONDS, end_grace = MICROSECONDS * 8 / 10;
+static const int64_t sync_interval = MICROSECONDS, idle_work_interval = 2 * MICROSECONDS, end_grace = MICROSECONDS * 33 / 10;
 
 static struct qmgr *self; /* for watch_scheduler, which gets no argument */
 static struct run_timer *scheduler_timer;

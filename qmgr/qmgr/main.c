@@ -36,7 +36,7 @@ static void qmgr_end(struct service_context *context UNUSED)
 int main(int argc, char **argv)
 {
     static const struct service service = {
-        .name = "qmgr", .flags = SERVICE_MANY_CLIENTS | SERVICE_SINGLE | SERVICE_RELOADS | SERVICE_NEVER_IDLE_EXIT, .open = qmgr_open,
-        .start = qmgr_start, .serve = qmgr_serve, .reload = qmgr_reload, .drain = qmgr_drain, .end = qmgr_end};
+        .name = "qmgr", .flags = SERVICE_MANY_CLIENTS | SERVICE_SINGLE | SERVICE_RELOADS | SERVICE_NEVER_IDLE_EXIT | SERVICE_ENDS_LAST,
+        .open = qmgr_open, .start = qmgr_start, .serve = qmgr_serve, .reload = qmgr_reload, .drain = qmgr_drain, .end = qmgr_end};
     return service_main(argc, argv, &service);
 }
