@@ -21,10 +21,10 @@ enum {
     TABLE_PARANOID = 8,    /* additionally refuse network types */
     TABLE_SOURCE_MAY_DUPLICATE = 16, /* texthash: warn instead of fail */
     TABLE_UTF8 = 32,       /* smtputf8_enable: Unicode folding of UTF-8 keys */
-    TABLE_WRITE = 64       /* caches: open for update, create when missing (hash, btree, lmdb) */
+    TABLE_WRITE = 64,      /* caches: open for update, create when missing (hash, btree, lmdb) */
+    TABLE_FATAL = 128,     /* commands: log_fatal when the table cannot be opened or read */
+    TABLE_FILE_VALUES = 256 /* postmap -F, tls_server_sni_maps: a value names files, a lookup gives their joined content */
 };
-
-struct table_key_kind; /* internal */
 
 /* table_open - open "type:name".  Never NULL: a table that cannot be opened becomes one whose lookups give TABLE_TRY_AGAIN, after a
    warning or error in Postfix's words (compat.md i.7).  config (may be NULL) is used by drivers that have parameters.
@@ -34,8 +34,13 @@ void table_free(struct table *table);
 const char *table_name(const struct table *table); /* "type:name" */
 /* table_is_pattern - regexp, pcre, cidr, ...: gets only the full key (no partial keys). */
 bool table_is_pattern(const struct table *table);
-/* table_why - text about the last TABLE_TRY_AGAIN. */
+/* table_why - text about the last TABLE_TRY_AGAIN.  table_is_misconfigured - that failure will not go away by waiting (a
+   server's permanent error, an empty result).  Both are valid until the caller's next wait. */
 const char *table_why(const struct table *table);
+bool table_is_misconfigured(const struct table *table);
+/* tables_outdated - a table of this process is older than its file and cannot be read again here (sandbox): time to let a new
+   process take over. */
+bool tables_outdated(void);
 
 /* table_lookup - look up one key; appends the value to *value (cleared first).  Waits (drivers that talk to servers). */
 enum table_result table_lookup(struct table *table, struct slice key, struct buffer *value);
@@ -57,19 +62,37 @@ bool table_list_is_empty(const struct table_list *list);
 /* table_list_lookup - first non-error, non-empty hit wins; an empty result is a configuration error and temporary (a.4).
    partial false: skips pattern tables (for partial keys).  Waits. */
 enum table_result table_list_lookup(struct table_list *list, struct slice key, bool partial, struct buffer *value);
+/* table_list_is_misconfigured - as table_is_misconfigured, for the list's last TABLE_TRY_AGAIN. */
+bool table_list_is_misconfigured(const struct table_list *list);
 size_t table_list_count(const struct table_list *list);
 struct table *table_list_at(const struct table_list *list, size_t index);
 
 /* ---- making tables: postmap, postalias ---- */
 struct table_maker;
-/* table_maker_open - start writing "type:path" beside the old file (atomic replacement at commit), or update in place when
-   incremental.  NULL with *why set (heap, caller frees) when the type cannot be written. */
-struct table_maker *table_maker_open(struct slice type_and_name, bool incremental, struct config *config, char **why);
-/* table_maker_add - false when the key is there already (the caller warns or calls with replace). */
-bool table_maker_add(struct table_maker *maker, struct slice key, struct slice value, bool replace);
-/* table_maker_commit - make it durable and visible, free the maker; false with *why.  table_maker_abort - as if nothing happened. */
+struct table_maker_options {
+    bool incremental;  /* update the existing file in place under its lock, instead of making a new one */
+    enum { MAKER_NUL_DEFAULT, MAKER_NUL_WITHOUT, MAKER_NUL_WITH } nul; /* postmap -n, -N */
+    mode_t mode;       /* of a file that is not there yet, e.g. 0644 */
+    size_t expected;   /* rows expected, 0: unknown */
+};
+/* table_maker_open - start writing "type:path": a new file beside the old one that takes its place at commit with the owner and
+   mode of the old (where the directory does not let us, the old one is emptied and written under its lock).  NULL with *why set
+   (heap, caller frees) when it cannot be written. */
+struct table_maker *table_maker_open(struct slice type_and_name, const struct table_maker_options *options, struct config *config,
+                                     char **why);
+/* table_maker_name - how the database is called in warnings: "PATH.db", "lmdb:PATH". */
+const char *table_maker_name(const struct table_maker *maker);
+/* table_maker_add - the key is taken as it is (fold it before).  MAKER_DUPLICATE: the key is there already and was not
+   replaced.  MAKER_FAILED: the commit will fail and say why. */
+enum maker_result { MAKER_ADDED, MAKER_DUPLICATE, MAKER_FAILED };
+enum maker_result table_maker_add(struct table_maker *maker, struct slice key, struct slice value, bool replace);
+/* table_maker_commit - make it durable and visible, free the maker; false with *why.  table_maker_abort - as if nothing happened
+   (what was updated in place stays). */
 bool table_maker_commit(struct table_maker *maker, char **why);
 void table_maker_abort(struct table_maker *maker);
+
+/* table_key_fold - the form under which fixed types hold a key: ASCII lower case, Unicode case folding for UTF-8 keys when utf8. */
+void table_key_fold(struct slice key, bool utf8, struct buffer *out);
 
 /* table_type_at - names of the types this build knows ("btree", ...), in sorted order, for postconf -m; NULL past the end. */
 const char *table_type_at(size_t index);
