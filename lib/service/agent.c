@@ -216,7 +216,8 @@ void delivery_result(struct delivery *delivery, size_t recipient, const struct d
         log_result(delivery, &shown_recipient, &shown);
         /* A failure that may pass stays told apart for the verify cache. */
         if (final.outcome != OUTCOME_DEFERRED)
-            final = shown;
+            final.outcome = shown.outcome;
+        final.action = default_action(shown.outcome);
     } else {
         log_result(delivery, &shown_recipient, &final);
     }

@@ -44,7 +44,7 @@ static void put_pair(struct buffer *out, const char *name, const char *value)
 static void answer(struct buffer *out)
 {
     buffer_append_byte(out, '\0');
-    if (write(STDOUT_FILENO, out->data, out->len) != (ssize_t)out->len)
+    if (write(STDOUT_FILENO, out->data, out->len) != (ssize_t)out->len && errno != EPIPE)
         log_warning("the caller does not read: %s", strerror(errno));
     buffer_clear(out);
 }

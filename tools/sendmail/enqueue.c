@@ -82,7 +82,7 @@ static void parse_sender(struct submission_state *state)
     }
     state->sender = slice_of("");
     if (address_list_addresses(slice_of(state->options->sender), ADDRESSES_MAX, state->arena, &found) > 0)
-        state->sender = mail_address_internal(found[0], state->arena);
+        state->sender = arena_slice(state->arena, mail_address_internal(found[0], state->arena));
 }
 
 static void parse_arguments(struct submission_state *state)

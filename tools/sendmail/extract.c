@@ -32,5 +32,5 @@ void extract_recipients(struct slice header, struct recipient_list *list, struct
         return;
     list->addresses = memory_resize(list->addresses, (list->count + count) * sizeof(*list->addresses));
     for (size_t i = 0; i < count; i++)
-        list->addresses[list->count++] = mail_address_internal(found[i], arena);
+        list->addresses[list->count++] = arena_slice(arena, mail_address_internal(found[i], arena)); /* not a view of the header */
 }

@@ -145,21 +145,6 @@ static void take_option(struct options *options, int letter, const char *value)
     }
 }
 
-/* take_word - options that getopt would read in another way; true when the word was one. */
-static bool take_word(struct options *options, const char *word)
-{
-    if (strcmp(word, "-q") == 0) {
-        options->mode = MODE_FLUSH;
-        return true;
-    }
-    if (strcmp(word, "-V") == 0) {
-        log_warning("option -V is deprecated with old VERP style; specify -XV instead");
-        options->verp = "";
-        return true;
-    }
-    return false;
-}
-
 static const char *last_element(const char *path)
 {
     const char *slash = strrchr(path, '/');
@@ -179,7 +164,8 @@ void options_parse(struct options *options, int argc, char **argv)
     optind = 1;
     opterr = 0;
     while (optind < argc) {
-        if (take_word(options, argv[optind])) {
+        if (strcmp(argv[optind], "-q") == 0) { /* getopt would take the next word for its argument */
+            options->mode = MODE_FLUSH;
             optind++;
             continue;
         }
