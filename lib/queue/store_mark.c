@@ -178,15 +178,21 @@ static bool check_syncs(struct round *round)
     return all;
 }
 
+/* tell_index - how far was read; when it cannot take that (the disk is full) the next round tries again. */
 static void tell_index(struct round *round)
 {
-    index_write_begin(round->store->index);
+    struct index *index = round->store->index;
+    index_write_begin(index);
     for (size_t i = 0; i < round->count; i++) {
         struct round_item *item = &round->items[i];
-        if (item->read_until && item->segment->in_memory.count == 0 && index_segment_put(round->store->index, item->segment->number, item->read_until) == 1)
-            item->segment->persisted = item->read_until;
+        if (item->read_until && (item->segment->in_memory.count > 0 || index_segment_put(index, item->segment->number, item->read_until) != 1))
+            item->read_until = 0;
     }
-    index_write_end(round->store->index);
+    bool told = index_write_end_one(index);
+    for (size_t i = 0; i < round->count && told; i++) {
+        if (round->items[i].read_until)
+            round->items[i].segment->persisted = round->items[i].read_until;
+    }
 }
 
 static void remove_in_pool(void *arg)
