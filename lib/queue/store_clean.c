@@ -7,6 +7,8 @@
 #include "base/log.h"
 #include "queue/store_private.h"
 
+typedef void moved_function(void *context, struct slice queue_id, const struct queue_place *from, const struct queue_place *to);
+
 enum { SURVIVORS_MAX = 256, PIECE = 32, SMALL_SEGMENT = 1 << 20, MANY_SEGMENTS = 64 };
 #define AGAIN_AFTER (3600 * MICROSECONDS)
 
@@ -17,8 +19,10 @@ static bool is_worth_it(struct store *store, struct store_segment *segment)
 {
     struct stat status;
     uint64_t survivors = index_segment_count(store->index, segment->number);
-    if (!segment->complete || segment->clean_not_before > clock_monotonic() || segment->in_memory.count > 0 || segment->ahead_count > 0 || survivors == 0 || survivors > SURVIVORS_MAX ||
-        (int64_t)segment->number + store->clean_age > clock_wall() || store_segment_fd(store, segment) < 0 || fstat(segment->fd, &status) < 0)
+    if (!segment->complete || segment->in_memory.count > 0 || segment->ahead_count > 0 || survivors == 0 || survivors > SURVIVORS_MAX)
+        return false;
+    if (segment->clean_not_before > clock_monotonic() || (int64_t)segment->number + store->clean_age > clock_wall() ||
+        store_segment_fd(store, segment) < 0 || fstat(segment->fd, &status) < 0)
         return false;
     if (status.st_size < SMALL_SEGMENT)
         return map_count(store->segments) > MANY_SEGMENTS;
@@ -107,7 +111,7 @@ static struct new_record as_new(struct survivor *survivor)
 
 /* settle - the copy is durable: the index, then the owner, then the origin. */
 static bool settle(struct store *store, struct store_segment *from, struct survivor *survivor, const struct queue_place *copy, struct arena *arena,
-                   void (*moved)(void *context, struct slice queue_id, const struct queue_place *from, const struct queue_place *to), void *context)
+                   moved_function *moved, void *context)
 {
     struct index_entry entry;
     struct queue_place origin = record_place(&survivor->header);
@@ -149,8 +153,8 @@ static bool is_indexed_here(struct store *store, const struct survivor *survivor
 }
 
 /* move_one - false: cleaning this segment has to stop. */
-static bool move_one(struct store *store, struct store_segment *from, uint64_t offset, struct arena *arena,
-                     void (*moved)(void *context, struct slice queue_id, const struct queue_place *from, const struct queue_place *to), void *context)
+static bool move_one(struct store *store, struct store_segment *from, uint64_t offset, struct arena *arena, moved_function *moved,
+                     void *context)
 {
     struct survivor survivor;
     struct queue_place copy;

@@ -1,5 +1,5 @@
 /* store_private.h - inside of the store: store.c (open, arrivals, reading), store_file.c (open files), store_mark.c (marks, sync,
-   reclaim), store_scan.c (reading segments, damage), store_clean.c (moving survivors) */
+   reclaim), store_scan.c (reading segments), store_damage.c (setting aside), store_clean.c (moving survivors) */
 #ifndef POSTERN_QUEUE_STORE_PRIVATE_H
 #define POSTERN_QUEUE_STORE_PRIVATE_H
 
@@ -93,12 +93,13 @@ bool store_segment_knows(struct store_segment *segment, uint64_t offset);
 /* store_scan.c.  store_scan_segment - read on from read_until.  Waits. */
 void store_scan_segment(struct store *store, struct store_segment *segment);
 void store_scan_directory(struct store *store);
-/* store_set_aside - damaged bytes to corrupt/, reported.  Waits.
+bool store_needs_audit(const struct store *store);
+void store_audit(struct store *store);
+
+/* store_damage.c.  store_set_aside - damaged bytes to corrupt/, reported.  Waits.
    mark_done: the place is certain, so that its state byte can be set; queue_id may be NULL. */
 void store_set_aside(struct store *store, struct store_segment *segment, const struct queue_place *place, const char *queue_id,
                      bool mark_done, const char *reason);
-bool store_needs_audit(const struct store *store);
-void store_audit(struct store *store);
 
 /* store_mark.c.  store_mark_byte - at an offset of the record. */
 bool store_mark_byte(struct store *store, const struct queue_place *place, uint64_t at, char value);
