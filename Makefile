@@ -41,7 +41,7 @@ CPPFLAGS  = -Ilib -Itests/unit -D_GNU_SOURCE -DPOSTERN_VERSION='"$(VERSION)"' \
             -DDEFAULT_DATA_DIRECTORY='"$(data_directory)"'
 CFLAGS    = -std=gnu17 -g $(OPTIMISE) $(WARNINGS) $(HARDENING) $(SANITIZE)
 LDFLAGS   = $(LINKING) $(SANITIZE)
-LIBS      = $(shell pkg-config --libs $(PACKAGES)) -ldb-5.3 -lcrypt -lresolv -lpthread -lm -ldl
+LIBS      = $(shell pkg-config --libs $(PACKAGES)) -ldb-5.3 -lunistring -lcrypt -lresolv -lpthread -lm -ldl
 PACKAGE_CFLAGS := $(shell pkg-config --cflags $(PACKAGES))
 
 # ---- what is built ------------------------------------------------------------------------------------------------

@@ -145,6 +145,19 @@ static char *final_path(struct slice argument, const char *suffix)
     return real;
 }
 
+bool table_can_be_made(struct slice type, char **why)
+{
+    if (find_format(type))
+        return true;
+    *why = printed("unsupported dictionary type: " SLICE_FORMAT "%s", SLICE_ARGS(type), is_known_type(type) ? " does not support bulk-mode creation." : "");
+    return false;
+}
+
+bool table_value_from_files(struct slice names, struct buffer *value, struct buffer *why)
+{
+    return value_from_files(names, value, why);
+}
+
 struct table_maker *table_maker_open(struct slice type_and_name, const struct table_maker_options *options, struct config *config,
                                      char **why)
 {
@@ -153,12 +166,9 @@ struct table_maker *table_maker_open(struct slice type_and_name, const struct ta
         *why = printed("open dictionary: expecting \"type:name\" form instead of \"" SLICE_FORMAT "\"", SLICE_ARGS(type_and_name));
         return NULL;
     }
-    const struct maker_format *format = find_format(type);
-    if (!format) {
-        *why = printed("unsupported dictionary type: " SLICE_FORMAT "%s", SLICE_ARGS(type),
-                       is_known_type(type) ? " does not support bulk-mode creation." : "");
+    if (!table_can_be_made(type, why))
         return NULL;
-    }
+    const struct maker_format *format = find_format(type);
     struct table_maker *maker = memory_zalloc(1, sizeof(*maker));
     maker->format = format;
     maker->config = config;
@@ -178,6 +188,15 @@ enum maker_result table_maker_add(struct table_maker *maker, struct slice key, s
     if (maker->why.len)
         return MAKER_FAILED;
     return maker->format->add(maker, key, value, replace);
+}
+
+enum maker_result table_maker_add_plain(struct table_maker *maker, struct slice key, struct slice value)
+{
+    struct table_maker_options kept = maker->options;
+    maker->options.nul = MAKER_NUL_WITHOUT;
+    enum maker_result result = table_maker_add(maker, key, value, true);
+    maker->options = kept;
+    return result;
 }
 
 /* ---- the end ------------------------------------------------------------------------------------------------------ */

@@ -86,6 +86,12 @@ const char *table_maker_name(const struct table_maker *maker);
    replaced.  MAKER_FAILED: the commit will fail and say why. */
 enum maker_result { MAKER_ADDED, MAKER_DUPLICATE, MAKER_FAILED };
 enum maker_result table_maker_add(struct table_maker *maker, struct slice key, struct slice value, bool replace);
+/* table_maker_add_plain - the same, stored without NUL whatever the options say, replacing (NIS entries of alias files). */
+enum maker_result table_maker_add_plain(struct table_maker *maker, struct slice key, struct slice value);
+/* table_can_be_made - false with *why (heap) when the type has no files that could be made. */
+bool table_can_be_made(struct slice type, char **why);
+/* table_value_from_files - the value that stands for the content of the files named in a list (postmap -F).  False with *why. */
+bool table_value_from_files(struct slice names, struct buffer *value, struct buffer *why);
 /* table_maker_commit - make it durable and visible, free the maker; false with *why.  table_maker_abort - as if nothing happened
    (what was updated in place stays). */
 bool table_maker_commit(struct table_maker *maker, char **why);
