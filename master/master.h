@@ -26,6 +26,7 @@ struct service_entry {
     const struct program *program;
     char *label;    /* address in log lines: "smtp", "private/local" */
     char *path;     /* Unix socket or FIFO, relative to queue_directory; NULL: inet */
+    bool eager;     /* workers start at once, not at the first connection */
     bool external;  /* reachable from other machines */
     struct socket *sockets;
     size_t socket_count;

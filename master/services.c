@@ -79,6 +79,9 @@ static struct service_entry *service_new(const struct master_service *line)
     struct buffer path = BUFFER_INIT;
     service->line = line;
     service->program = program_find(line->command);
+    /* Of several services that send mail ("smtp", "relay") only the one named like its program is sure to be used. */
+    service->eager = service->program->eager && (line->type == SERVICE_INET || service->program->kind == PROGRAM_SINGLE
+                                                 || strcmp(line->name, service->program->name) == 0);
     list_init(&service->link);
     list_init(&service->workers);
     if (line->type != SERVICE_INET) {

@@ -179,7 +179,7 @@ static void run_child(const struct service_entry *service, unsigned number, unsi
     set_number(WORKER_ENV_CLIENT_LIMIT, service->clients_per_worker);
     set_number(WORKER_ENV_NUMBER, number);
     set_number(WORKER_ENV_SLOT, slot);
-    set_number(WORKER_ENV_PERMANENT, service->program->eager);
+    set_number(WORKER_ENV_PERMANENT, service->eager);
     execv(path, (char *const *)arguments->words);
     log_warning("cannot execute %s: %s", path, strerror(errno));
     log_flush();

@@ -142,7 +142,7 @@ void service_maintain(struct service_entry *service)
         return;
     }
     struct worker_counts counts = count_workers(service);
-    if (service->program->eager && counts.live < service->batch)
+    if (service->eager && counts.live < service->batch)
         start_workers(service, service->batch - counts.live);
     counts = count_workers(service);
     if (service->throttled || counts.with_room > 0 || !may_start(service, &counts))

@@ -20,6 +20,7 @@ struct listener {
     struct net_address address;
     char *name;     /* last path element of a Unix socket; NULL: inet */
     bool is_stream; /* false: datagrams or a FIFO */
+    bool wildcard;  /* the local address of a connection is not the listener's */
 };
 
 /* One connection while it is served. */
@@ -185,8 +186,9 @@ static void take_connection(const struct listener *listener, int fd, const struc
 {
     struct connection *connection = memory_zalloc(1, sizeof(*connection));
     connection->client = (struct service_client){.stream = stream_new_fd(fd), .peer = *peer, .socket_name = listener->name};
-    if (!listener->name && !net_local(fd, &connection->client.local))
-        connection->client.local = listener->address;
+    connection->client.local = listener->address;
+    if (listener->wildcard)
+        (void)!net_local(fd, &connection->client.local);
     connection_begins(connection);
     connection->fiber = fiber_start("client", serve, connection);
 }
@@ -263,6 +265,14 @@ static const char *last_element(const char *path)
     return slash ? slash + 1 : path;
 }
 
+/* is_wildcard - 0.0.0.0 or ::. */
+static bool is_wildcard(const struct net_address *address)
+{
+    if (address->u.any.sa_family == AF_INET)
+        return address->u.v4.sin_addr.s_addr == INADDR_ANY;
+    return address->u.any.sa_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&address->u.v6.sin6_addr);
+}
+
 static void take_listener(struct listener *listener, int fd)
 {
     int type = 0;
@@ -272,6 +282,7 @@ static void take_listener(struct listener *listener, int fd)
     listener->is_stream = is_socket && type == SOCK_STREAM;
     if (is_socket && net_local(fd, &listener->address) && listener->address.u.any.sa_family == AF_UNIX)
         listener->name = memory_string(last_element(listener->address.u.local.sun_path));
+    listener->wildcard = is_socket && is_wildcard(&listener->address);
     if (!net_set_nonblocking(fd) || fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
         log_fatal("descriptor %d from master: %s", fd, strerror(errno));
 }

@@ -20,7 +20,7 @@ static const struct program programs[] = {
     {"postlogd", PROGRAM_SINGLE, false, NULL},
     {"showq", PROGRAM_QMGR_SOCKET, false, "qmgr"},
     {"flush", PROGRAM_QMGR_SOCKET, false, "qmgr"},
-    {"trivial-rewrite", PROGRAM_ABSORBED, false, "cleanup (and qmgr)"},
+    {"trivial-rewrite", PROGRAM_ABSORBED, false, "cleanup and qmgr"},
     {"scache", PROGRAM_ABSORBED, false, "smtp"},
     {"tlsmgr", PROGRAM_ABSORBED, false, "smtpd and smtp"},
     {"verify", PROGRAM_ABSORBED, false, "qmgr"},

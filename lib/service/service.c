@@ -117,7 +117,6 @@ static void reload_in_place(void *arg UNUSED)
     }
     struct config *old = worker.context.config;
     worker.context.config = fresh;
-    worker.context.queue_directory = config_string(fresh, "queue_directory");
     if (worker.service->reload)
         worker.service->reload(&worker.context);
     config_free(old);
@@ -259,7 +258,7 @@ static void fill_context(struct worker *w)
     context->service_name = w->arguments.service_name;
     context->transport = transport_of(w->arguments.service_name);
     context->service_type = w->arguments.service_type;
-    context->queue_directory = config_string(context->config, "queue_directory");
+    context->queue_directory = ".";
     context->arguments = w->arguments.words;
     context->argument_count = w->arguments.word_count;
     context->single_client = w->arguments.one_process || w->client_limit == 1;
@@ -315,6 +314,13 @@ static void run_worker(struct worker *w)
     log_flush();
 }
 
+static void enter_queue_directory(struct config *config)
+{
+    const char *directory = config_string(config, "queue_directory");
+    if (chdir(directory) < 0)
+        log_fatal("chdir %s: %s", directory, strerror(errno));
+}
+
 static void parse_arguments(struct worker *w, int argc, char **argv)
 {
     const char *why;
@@ -347,8 +353,7 @@ int service_main(int argc, char **argv, const struct service *service)
     start_log(&worker.arguments, worker.context.config, sink);
     fill_context(&worker);
     check_limits(&worker);
-    if (chdir(worker.context.queue_directory) < 0)
-        log_fatal("chdir %s: %s", worker.context.queue_directory, strerror(errno));
+    enter_queue_directory(worker.context.config);
     run_worker(&worker);
     return 0;
 }
@@ -369,7 +374,6 @@ int stand_alone_run(struct worker *w)
     fill_context(w);
     w->context.single_client = true;
     w->context.privileged = false;
-    if (chdir(w->context.queue_directory) < 0)
-        log_fatal("chdir %s: %s", w->context.queue_directory, strerror(errno));
+    enter_queue_directory(w->context.config);
     return stand_alone_dialogue(w->service, &w->context);
 }

@@ -18,7 +18,7 @@ struct service_context {
     const char *service_name;  /* master.cf name: "smtp", "127.0.0.1:10025", "relay" */
     const char *transport;     /* the same without host:port: what <transport>_ parameters use */
     const char *service_type;  /* "inet", "unix", "pass", ... */
-    const char *queue_directory; /* "." after chdir: kept for messages */
+    const char *queue_directory; /* ".": the process is there, in its jail too */
     const char *const *arguments; /* the service's own words (pipe: flags=, argv=...) */
     size_t argument_count;
     unsigned worker;           /* 0..63, unique among live workers of this service */

@@ -28,8 +28,8 @@ static void absorbed_services(struct control *control)
     for (size_t i = 0; i < lines.count; i++) {
         const struct program *program = program_find(lines.services[i].command);
         if (program->absorbed_by)
-            say_info("master.cf: line %d: service %s starts no process: %s does the job of %s", lines.services[i].line, lines.services[i].name,
-                     program->absorbed_by, program->name);
+            say_info("master.cf: line %d: service %s starts no process: the job of %s is done by %s", lines.services[i].line,
+                     lines.services[i].name, program->name, program->absorbed_by);
     }
     arena_free(arena);
 }

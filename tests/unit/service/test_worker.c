@@ -168,6 +168,43 @@ START_TEST(asks_for_a_replacement_once)
 }
 END_TEST
 
+/* pass_descriptor - as postscreen hands a connection over: one byte and the socket. */
+static void pass_descriptor(int over, int fd)
+{
+    union {
+        char space[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } control = {0};
+    struct iovec iov = {.iov_base = "x", .iov_len = 1};
+    struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof(control.space)};
+    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(sizeof(int));
+    memcpy(CMSG_DATA(header), &fd, sizeof(int));
+    ck_assert_int_eq(sendmsg(over, &message, 0), 1);
+}
+
+START_TEST(takes_passed_connections)
+{
+    START("100", "-t", "pass", "many");
+    int pair[2];
+    ck_assert_int_eq(harness_note(&worker), CHANNEL_READY);
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+    int over = harness_connect(&worker);
+    pass_descriptor(over, pair[1]);
+    close(pair[1]);
+    ck_assert_str_eq(harness_say(pair[0], "a\n"), "a!\n");
+    /* One that brings nothing is dropped. */
+    int empty = harness_connect(&worker);
+    ck_assert_int_eq(write(empty, "xx", 2), 2);
+    shutdown(empty, SHUT_WR);
+    ck_assert_str_eq(harness_say(empty, NULL), "");
+    ck_assert(channel_send(worker.channel, CHANNEL_STOP, 0, -1));
+    ck_assert_int_eq(harness_end(&worker), 0);
+}
+END_TEST
+
 START_TEST(refuses_a_wrong_process_limit)
 {
     START("100", "single");
@@ -195,4 +232,4 @@ END_TEST
 #endif
 
 TEST_MAIN("service/worker", serves_and_reports, drains_idle_clients_and_finishes_busy_ones, ends_when_master_is_gone,
-          one_client_at_a_time_and_max_use, reloads_in_place, asks_for_a_replacement_once, refuses_a_wrong_process_limit SANDBOX_TESTS)
+          one_client_at_a_time_and_max_use, reloads_in_place, asks_for_a_replacement_once, takes_passed_connections, refuses_a_wrong_process_limit SANDBOX_TESTS)
