@@ -38,7 +38,7 @@ static uint64_t aligned(uint64_t n)
 void segment_header_build(const struct segment_header *header, uint8_t bytes[SEGMENT_HEADER_SIZE])
 {
     memset(bytes, 0, SEGMENT_HEADER_SIZE);
-    memcpy(bytes, SEGMENT_MAGIC, 8);
+    memcpy(bytes, SEGMENT_MAGIC, sizeof(SEGMENT_MAGIC) - 1);
     store_number(bytes + 12, SEGMENT_VERSION, 4);
     store_number(bytes + 16, header->number, 8);
     store_number(bytes + 24, header->mark, 8);

@@ -73,8 +73,10 @@ void segment_writer_close(struct segment_writer *writer)
     if (!writer)
         return;
     while (writer->opening || writer->open_count > 0) {
-        if (writer->current)
-            retire(writer->current);
+        struct open_segment *last = writer->current;
+        writer->current = NULL;
+        if (last)
+            retire(last);
         else
             condition_wait(&writer->changed, CLOCK_NEVER);
     }
