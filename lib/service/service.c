@@ -9,6 +9,7 @@
 #include "service/service_private.h"
 #include "service/stand_alone.h"
 #include "service/statistics.h"
+#include "table/table.h"
 
 /* How long what cannot be interrupted may go on when the system stops. */
 enum { STOP_GRACE = 3 /* seconds */ };
@@ -186,6 +187,15 @@ void service_request_replacement(const char *why)
     worker_notify(&worker, CHANNEL_REPLACE, 0);
 }
 
+/* at_turn - a table that changed and cannot be opened from here needs a process that can. */
+static void at_turn(void)
+{
+    if (tables_outdated())
+        service_request_replacement("a lookup table has changed -- restarting");
+    if (worker.service->flags & SERVICE_MANY_CLIENTS)
+        log_flush();
+}
+
 /* ---- start-up ----------------------------------------------------------------------------------------------------- */
 
 /* open_standard - descriptors 0 to 2 are never those of something else. */
@@ -304,10 +314,8 @@ static void run_worker(struct worker *w)
     signal(SIGHUP, SIG_IGN);
     signal(SIGINT, SIG_IGN);
     run_signal(SIGTERM, on_signal);
-    if (w->service->flags & SERVICE_MANY_CLIENTS) {
-        log_set_buffered(true);
-        run_at_turn(log_flush);
-    }
+    log_set_buffered((w->service->flags & SERVICE_MANY_CLIENTS) != 0);
+    run_at_turn(at_turn);
     channel_watch = run_watch(WORKER_CHANNEL_FD, WAIT_READ, on_channel, NULL);
     fiber_start("start", first_fiber, w);
     run_until_stopped();
