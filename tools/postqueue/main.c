@@ -12,6 +12,7 @@
 #include "queue/queue_id.h"
 #include "run/run.h"
 #include "service/command.h"
+#include "service/sandbox.h"
 
 enum { EXIT_UNAVAILABLE = 69, PIECE = 64 * 1024 };
 #define POSTQUEUE_USAGE "usage: postqueue -f | postqueue -i queueid | postqueue -j | postqueue -p | postqueue -s site"
@@ -60,6 +61,13 @@ static void read_listing(int fd, const struct queue_handler *handler)
     queue_parser_free(parser);
 }
 
+/* may_read_disk - root, or the one user who owns the whole system (no privilege separation). */
+static bool may_read_disk(void)
+{
+    struct sandbox_owner owner;
+    return geteuid() == 0 || (sandbox_owner_find(config, &owner) && owner.uid == geteuid() && owner.uid == getuid());
+}
+
 /* list_queue - from the service, or from the disk for root while the system is down. */
 static void list_queue(const struct queue_handler *handler)
 {
@@ -72,7 +80,7 @@ static void list_queue(const struct queue_handler *handler)
     char why[512];
     snprintf(why, sizeof(why), "Connect to the %s %s service: %s", config_string(config, "mail_name"),
              config_string(config, "showq_service_name"), strerror(errno));
-    if (geteuid() != 0)
+    if (!may_read_disk())
         log_fatal("Queue report unavailable - mail system is down (%s)", why);
     log_warning("Mail system is down -- accessing queue directly (%s)", why);
     direct_list(handler, config_string(config, "empty_address_recipient"));
