@@ -270,6 +270,8 @@ int main(int argc, char **argv)
     log_add_stderr(!options.keep_session); /* until we let go of it */
     master.log.fd = -1;
     master_reopen_log();
+    if (master.log.fd < 0 && *config_string(master.config, "maillog_file"))
+        log_fatal("cannot open maillog_file %s: %s", config_string(master.config, "maillog_file"), strerror(errno));
     lock_take(master.config);
     master.next_number = lock_next_number();
     raise_limits();

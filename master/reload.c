@@ -23,8 +23,10 @@ void master_reopen_log(void)
     struct log_target fresh;
     log_flush();
     if (!log_target_open(master.config, &fresh)) {
+        int saved = errno;
         if (master.log.fd < 0)
             log_target_use(master.config, &fresh, "master", false);
+        errno = saved;
         return;
     }
     int old = master.log.fd;
