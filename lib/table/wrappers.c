@@ -145,7 +145,7 @@ static enum table_result debug_lookup(struct table *table, struct slice key, str
     return result;
 }
 
-const struct table_driver table_driver_debug = {"debug", DRIVER_AS_IS, open_behind, close_behind, debug_lookup, behind_update, behind_remove, behind_next};
+const struct table_driver table_driver_debug = {"debug", DRIVER_AS_IS | DRIVER_HIDDEN, open_behind, close_behind, debug_lookup, behind_update, behind_remove, behind_next};
 
 /* proxy: our drivers do not block, so the table is opened in this process; what may be opened is still a matter of proxy_read_maps. */
 static bool is_approved(struct table *table)
