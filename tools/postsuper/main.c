@@ -7,6 +7,7 @@
 #include "queue/queue_id.h"
 #include "run/run.h"
 #include "service/command.h"
+#include "service/sandbox.h"
 
 static const char usage[] = "usage: postsuper [-c config_dir] [-d queue_id (delete)] [-e queue_id (expire)] [-f queue_id (expire and/or un-hold)] "
                             "[-h queue_id (hold)] [-H queue_id (un-hold)] [-p (purge temporary files)] [-r queue_id (requeue)] "
@@ -245,14 +246,25 @@ static bool any_action(void)
     return false;
 }
 
+/* check_caller - root; or mail_owner, whose all the queue is anyway: instances that run as an ordinary user. */
+static void check_caller(const char *directory)
+{
+    struct sandbox_owner owner;
+    if (getuid() == 0)
+        return;
+    struct config *quiet = command_config(directory, false);
+    if (!sandbox_owner_find(quiet, &owner) || owner.uid != getuid())
+        log_fatal("use of this command is reserved for the superuser");
+    config_free(quiet);
+}
+
 int main(int argc, char **argv)
 {
     argv[0] = (char *)"postsuper"; /* getopt shows it */
     command_start("postsuper");
-    if (getuid() != 0)
-        log_fatal("use of this command is reserved for the superuser");
     const char *directory = read_options(argc, argv);
     struct work work = {0};
+    check_caller(directory);
     config = command_config(directory, true);
     for (int i = optind; i < argc; i++)
         work.queues |= queue_named(argv[i]);
