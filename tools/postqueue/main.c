@@ -83,7 +83,7 @@ static void list_queue(const struct queue_handler *handler)
     if (!may_read_disk())
         log_fatal("Queue report unavailable - mail system is down (%s)", why);
     log_warning("Mail system is down -- accessing queue directly (%s)", why);
-    direct_list(handler, config_string(config, "empty_address_recipient"));
+    direct_list(config, handler, config_string(config, "empty_address_recipient"));
 }
 
 static void check_written(void)
