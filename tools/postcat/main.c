@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include "base/log.h"
+#include "damaged.h"
 #include "print.h"
 #include "queue/maildrop_export.h"
 #include "queue/queue_id.h"
@@ -120,7 +121,8 @@ static void show_path(const char *path)
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         log_fatal("open %s: %s", path, strerror(errno));
-    show_file(fd, path);
+    if (!damaged_show(fd, path, &options))
+        show_file(fd, path);
     close(fd);
 }
 

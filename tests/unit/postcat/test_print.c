@@ -1,9 +1,14 @@
 /* postcat: the shape of what is shown */
 #include "testing.h"
 
+#include "base/log.h"
+#include "queue/crc32c.h"
 #include "queue/maildrop_export.h"
+#include "queue/record.h"
 #include "queue/segment_search.h"
-#include "../../../tools/postcat/print.h"
+#include "../../../tools/postcat/damaged.h"
+
+static void ignore_log(enum log_severity severity UNUSED, const char *text UNUSED, void *context UNUSED) {}
 
 static char *shown(const struct print_options *options, const struct queue_record *record, int content_fd);
 
@@ -139,4 +144,50 @@ START_TEST(long_lines)
 }
 END_TEST
 
-TEST_MAIN("postcat/print", everything, parts, long_lines)
+/* ---- what was set aside ------------------------------------------------------------------------------------------- */
+
+static char *shown_damaged(const uint8_t *bytes, size_t len, const char *name)
+{
+    static const struct print_options options = {.envelope = true, .header = true, .body = true};
+    char *text = NULL;
+    size_t size = 0;
+    FILE *real = stdout;
+    int fd = content_file(slice_make(bytes, len));
+    stdout = open_memstream(&text, &size);
+    ck_assert(damaged_show(fd, name, &options));
+    fclose(stdout);
+    stdout = real;
+    close(fd);
+    return text;
+}
+
+START_TEST(set_aside)
+{
+    log_set_watcher(ignore_log, NULL);
+    struct slice content = SLICE("Subject: x\r\n\r\nHello.\r\n");
+    struct queue_record record = make_record(content);
+    struct buffer envelope = BUFFER_INIT, file = BUFFER_INIT;
+    uint8_t head[RECORD_RECIPIENTS_OFFSET];
+    ck_assert(MESSAGE_ENCODE(envelope, &record.envelope, &envelope));
+    struct record_header header = {.segment = 0xAB, .offset = 0x40, .recipient_count = 2, .envelope_length = (uint32_t)envelope.len,
+                                   .envelope_checksum = crc32c(0, envelope.data, envelope.len), .content_length = content.len,
+                                   .content_checksum = 1, .queue_id = "ABCDEF0123", .state = MESSAGE_STATE_LIVE};
+    record_header_build(&header, head);
+    buffer_append(&file, head, sizeof(head));
+    buffer_append(&file, "PD\0\0\0\0\0", 8);
+    buffer_append_slice(&file, buffer_slice(&envelope));
+    buffer_append_slice(&file, content);
+    char *text = shown_damaged((uint8_t *)file.data, file.len, "corrupt/ABCDEF0123-00000000000000AB-40");
+    ck_assert_ptr_nonnull(strstr(text, "sender: s@example.test\n"));
+    ck_assert_ptr_nonnull(strstr(text, "\n\nHello.\n"));
+    free(text);
+    file.data[20] ^= 1;
+    text = shown_damaged((uint8_t *)file.data, file.len, "/x/00000000000000AB-40");
+    ck_assert_ptr_nonnull(strstr(text, "Hello.\n"));
+    free(text);
+    buffer_release(&envelope);
+    buffer_release(&file);
+}
+END_TEST
+
+TEST_MAIN("postcat/print", everything, parts, long_lines, set_aside)
