@@ -19,6 +19,10 @@ static void log_problem(void *context, bool fatal, const char *file, int line, c
     log_warning("%s", text);
 }
 
+void config_ignore_problem(void *context, bool fatal, const char *file, int line, const char *text)
+{
+}
+
 void config_problem(struct config *config, bool fatal, const char *file, int line, const char *format, ...)
 {
     struct buffer text = BUFFER_INIT_MAX(4096);
@@ -153,6 +157,15 @@ bool config_next_set(const struct config *config, size_t *position, struct slice
     return false;
 }
 
+bool config_next_any(const struct config *config, size_t *position, struct slice *name)
+{
+    void *value;
+    while (map_next(config->settings, position, name, &value))
+        if (!is_program_name(*name))
+            return true;
+    return false;
+}
+
 /* split_assignment - "name = value"; NULL or what is wrong, in Postfix's words. */
 static const char *split_assignment(struct slice text, struct slice *name, struct slice *value)
 {
@@ -221,7 +234,10 @@ static bool parse_line(struct config *config, const char *file, const struct log
     if (old != NULL && old_line > 0 && !slice_equal(slice_of(old), value))
         config_problem(config, false, file, lines->first, "%s, line %d: overriding earlier entry: " SLICE_FORMAT "=%s", file,
                        lines->first, SLICE_ARGS(name), old);
-    if (!is_program_name(name))
+    if (is_program_name(name))
+        config_problem(config, false, file, lines->first, "%s: read-only parameter assignment: " SLICE_FORMAT "=" SLICE_FORMAT, file,
+                       SLICE_ARGS(name), SLICE_ARGS(value));
+    else
         store(config, name, value, lines->first);
     return true;
 }

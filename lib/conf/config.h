@@ -45,6 +45,9 @@ const char *parameter_nearest(struct slice name);
    handler logs the text with log_warning or log_fatal; `postfix check`, postconf and reload tests collect instead. */
 typedef void config_report(void *context, bool fatal, const char *file, int line, const char *text);
 
+/* config_ignore_problem - a report function that drops everything. */
+void config_ignore_problem(void *context, bool fatal, const char *file, int line, const char *text);
+
 /* config_load - read DIRECTORY/main.cf.  directory NULL: MAIL_CONFIG from the environment, else the compiled-in one.
    report NULL: default handler.  NULL result only after a fatal report that returned.  config_free(NULL) is fine. */
 struct config *config_load(const char *directory, config_report *report, void *context) MUST_CHECK;
@@ -82,6 +85,8 @@ bool config_expand(struct config *config, struct slice text, struct buffer *out)
    default_rbl_reply, footers, bounce templates): lookup gives the value of a name or NULL when undefined. */
 typedef const char *config_lookup(void *context, struct slice name);
 bool config_expand_with(struct slice text, config_lookup *lookup, void *context, struct buffer *out, struct buffer *error);
+/* config_expand_nested - the same, but what lookup gives is expanded in turn, as main.cf values are. */
+bool config_expand_nested(struct slice text, config_lookup *lookup, void *context, struct buffer *out, struct buffer *error);
 
 /* ---- a program's own parameter struct, filled from the table ----
 

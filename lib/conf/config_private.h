@@ -4,6 +4,7 @@
 
 #include "base/map.h"
 #include "conf/config.h"
+#include "conf/config_file.h"
 
 struct setting {
     char *value; /* as written */
@@ -25,11 +26,10 @@ struct config {
 
 /* config_problem - hand a problem to the reporter.  The text is complete: it names file and line itself where Postfix does. */
 void config_problem(struct config *config, bool fatal, const char *file, int line, const char *format, ...) PRINTF_LIKE(5, 6);
+/* config_next_any - as config_next_set, with overrides as well, without the names that only the program sets. */
+bool config_next_any(const struct config *config, size_t *position, struct slice *name);
 /* config_line_of - where a parameter was set, 0 when it was not set in main.cf. */
 int config_line_of(const struct config *config, struct slice name);
-
-/* config_read_file - the whole file (at most 16 MiB) appended to text; false with errno. */
-bool config_read_file(const char *path, struct buffer *text);
 
 /* config_check_value - read a set parameter for its reports only; row describes it. */
 void config_check_value(struct config *config, const char *name, const struct parameter *row);

@@ -337,3 +337,8 @@ bool config_expand_with(struct slice text, config_lookup *lookup, void *context,
 {
     return expand_text(text, lookup, context, false, out, error);
 }
+
+bool config_expand_nested(struct slice text, config_lookup *lookup, void *context, struct buffer *out, struct buffer *error)
+{
+    return expand_text(text, lookup, context, true, out, error);
+}

@@ -63,36 +63,52 @@ static bool is_blank(char byte)
     return byte == ' ' || byte == '\t' || byte == '\r' || byte == '\n' || byte == '\f' || byte == '\v';
 }
 
-bool master_cf_word(struct slice *rest, struct slice *word, bool *braced, const char **wrong)
+/* word_end - where a word ends: at a blank that is not inside braces. */
+static size_t word_end(struct slice text, int *level)
 {
     size_t end = 0;
+    for (*level = 0; end < text.len; end++) {
+        if (text.data[end] == '{')
+            ++*level;
+        else if (text.data[end] == '}' && *level > 0)
+            --*level;
+        else if (*level == 0 && is_blank(text.data[end]))
+            break;
+    }
+    return end;
+}
+
+/* partner - the position of the '}' that belongs to the '{' at the front; text.len when there is none. */
+static size_t partner(struct slice text)
+{
     int level = 0;
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.data[i] == '{')
+            level++;
+        else if (text.data[i] == '}' && --level == 0)
+            return i;
+    }
+    return text.len;
+}
+
+bool master_cf_word(struct slice *rest, struct slice *word, bool *braced, const char **wrong)
+{
+    int level;
     *wrong = NULL;
     *rest = slice_trim_left(*rest);
-    *braced = rest->len > 0 && rest->data[0] == '{';
-    if (!*braced) {
-        while (end < rest->len && !is_blank(rest->data[end]))
-            end++;
-        *word = slice_first(*rest, end);
-        *rest = slice_from(*rest, end);
-        return word->len > 0;
-    }
-    do {
-        if (rest->data[end] == '{')
-            level++;
-        else if (rest->data[end] == '}')
-            level--;
-        end++;
-    } while (level > 0 && end < rest->len);
-    *word = slice_trim(slice_make(rest->data + 1, end - (level == 0 ? 2 : 1)));
-    if (level > 0)
-        *wrong = "missing '}'";
-    else if (end < rest->len && !is_blank(rest->data[end]))
-        *wrong = "syntax error after '}'";
-    while (end < rest->len && !is_blank(rest->data[end]))
-        end++; /* what is glued to the brace is dropped, as Postfix does after its warning */
+    size_t end = word_end(*rest, &level);
+    *word = slice_first(*rest, end);
     *rest = slice_from(*rest, end);
-    return true;
+    *braced = word->len > 0 && word->data[0] == '{';
+    if (*braced) {
+        size_t close = partner(*word);
+        if (close == word->len)
+            *wrong = "missing '}'";
+        else if (close + 1 < word->len)
+            *wrong = "syntax error after '}'"; /* what is glued to the brace is dropped */
+        *word = slice_trim(slice_from(slice_first(*word, close), 1));
+    }
+    return end > 0;
 }
 
 /* ---- columns ---- */
