@@ -105,7 +105,7 @@ static void service_listen(struct service_entry *service)
 {
     if (service->watches)
         return;
-    service->watches = memory_zalloc(service->socket_count, sizeof(*service->watches));
+    service->watches = memory_zalloc(service->socket_count, sizeof(struct run_watch *));
     for (size_t i = 0; i < service->socket_count; i++)
         service->watches[i] = run_watch(service->sockets[i].fd, WAIT_READ, on_client, service);
 }

@@ -85,11 +85,10 @@ bool filter_record(struct filter *filter, char type, struct slice data)
 void filter_copy(struct filter *filter, struct maildrop_reader *reader, struct drop_file *file)
 {
     struct buffer record = BUFFER_INIT;
-    enum maildrop_result result = MAILDROP_RECORD;
     char type;
     struct slice data;
     while (filter->phase != MAILDROP_COMPLETE && !(filter->status & FILTER_BAD)
-           && (result = maildrop_read(reader, &type, &data)) == MAILDROP_RECORD) {
+           && maildrop_read(reader, &type, &data) == MAILDROP_RECORD) {
         if (!filter_record(filter, type, data))
             continue;
         buffer_clear(&record);
