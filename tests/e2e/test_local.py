@@ -1,0 +1,77 @@
+"""Local delivery without root: aliases, files, commands, pipe, loops."""
+import os
+
+ALIASES = """\
+box: {directory}/mail/box
+dir: {directory}/mail/dir/
+list: box, dir
+cmd: "|cat > {directory}/mail/cmd; echo $SENDER >> {directory}/mail/cmd"
+fails: "|exit 69"
+later: "|exit 75"
+loop1: loop2
+loop2: loop1
+nobody-there: no-such-user-here
+included: :include:{directory}/etc/members
+"""
+
+
+def local(make, **settings):
+    here = make(started=False, main_cf="allow_mail_to_files = alias,include\nallow_mail_to_commands = alias\nalias_maps = texthash:{directory}/etc/alias_rows\n", **settings)
+    rows = ALIASES.format(directory=here.directory)
+    here.write("alias_rows", "".join(line.replace(": ", " ", 1) + "\n" for line in rows.splitlines()))
+    here.write("members", "# comment\nbox\n")
+    return here.start()
+
+
+def read(here, name):
+    with open(os.path.join(here.directory, "mail", name)) as f:
+        return f.read()
+
+
+def test_file_maildir_and_command(make):
+    here = local(make)
+    here.inject("a@client.test", ["box@here.test", "dir@here.test", "cmd@here.test"], "Subject: three ways\n\nFrom here\n")
+    here.wait_log("status=sent", 3)
+    box = read(here, "box")
+    assert box.startswith("From a@client.test  ") and "Delivered-To: box@here.test\n" in box and "\n>From here\n" in box
+    assert "Subject: three ways" in here.maildir("dir")[0] and "\nFrom here\n" in here.maildir("dir")[0]
+    assert read(here, "cmd").endswith("a@client.test\n")
+    here.wait_queue_empty()
+
+
+def test_expansion_and_failures(make):
+    here = local(make)
+    here.inject("", ["list@here.test", "fails@here.test", "later@here.test", "loop1@here.test", "nobody-there@here.test"])
+    here.wait_log(r"to=<fails@here\.test>.*dsn=5\.3\.0, status=bounced \(service unavailable\)")
+    here.wait_log(r"to=<later@here\.test>.*dsn=4\.3\.0, status=deferred \(temporary failure\)")
+    here.wait_log(r"orig_to=<loop1@here\.test>.*status=bounced \(alias database loop for loop2\)")
+    here.wait_log(r"to=<no-such-user-here@here\.test>, orig_to=<nobody-there@here\.test>.*dsn=5\.1\.1, status=bounced \(unknown user: \"no-such-user-here\"\)")
+    here.wait_log(r"to=<list@here\.test>, relay=local.*status=sent \(delivered to file: .*/box\)")
+    assert len(here.maildir("dir")) == 1
+
+
+def test_forwarding_loop_is_found(make):
+    here = local(make)
+    here.inject("", "box@here.test", "Delivered-To: box@here.test\nSubject: again\n\nx\n")
+    here.wait_log(r"dsn=5\.4\.6, status=bounced \(mail forwarding loop for box@here\.test\)")
+
+
+def test_pipe(make):
+    here = make(main_cf="default_transport = filter\nfilter_destination_recipient_limit = 1\n",
+                master_cf="filter unix - n n - - pipe\n  flags=DROhu user={user} argv=/bin/sh -c {{cat > {directory}/mail/$0; echo done}} ${{user}} ${{nexthop}}\n")
+    here.inject("a@client.test", "Some.User+x@Remote.test")
+    here.wait_log(r"pipe\[\d+\]: \w+: to=<Some\.User\+x@Remote\.test>, relay=filter, .*status=sent \(delivered via filter service \(done\)\)")
+    text = read(here, "some.user+x")
+    assert text.startswith("Return-Path: <a@client.test>\nX-Original-To: Some.User+x@Remote.test\nDelivered-To: Some.User+x@Remote.test\nReceived: ")
+
+
+def test_sendmail_options(make):
+    here = local(make)
+    here.command("sendmail", "-t", "-f", "boss@client.test", input="To: box@here.test\nBcc: dir@here.test\nSubject: minus t\n\nx\n", check=True)
+    here.wait_log("status=sent", 2)
+    assert "Bcc" not in read(here, "box") and len(here.maildir("dir")) == 1
+    done = here.command("sendmail", input="x\n")
+    assert done.returncode == 75 and "Recipient addresses must be specified" in done.stderr
+    assert here.command("sendmail", "-bp").stdout == "Mail queue is empty\n"
+    done = here.command("sendmail", "-bs", input="EHLO x\r\nQUIT\r\n")
+    assert done.stdout.startswith("220 here.test ESMTP Postfix")
