@@ -2,10 +2,12 @@
 #ifndef POSTERN_TOOLS_POSTFIX_CONTROL_H
 #define POSTERN_TOOLS_POSTFIX_CONTROL_H
 
+#include "base/arena.h"
 #include "service/command.h"
 
 struct control {
     struct config *config;
+    struct arena *memory; /* of the process */
     bool debug;
     int verbose;
     bool root;                     /* false: a private instance of an ordinary user */

@@ -15,9 +15,7 @@ static const useconds_t poll_pause = 50000;
 
 const char *program_path(struct control *control, const char *directory_parameter, const char *name)
 {
-    struct buffer path = BUFFER_INIT;
-    buffer_printf(&path, "%s/%s", config_string(control->config, directory_parameter), name);
-    return buffer_steal(&path);
+    return arena_printf(control->memory, "%s/%s", config_string(control->config, directory_parameter), name);
 }
 
 int run_program(const char *path, const char *const *words)
@@ -275,8 +273,9 @@ static const char *parse_options(struct control *control, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-    struct control control = {0};
+    static struct control control; /* reachable to the end: what it holds is not given back */
     command_start("postfix");
+    control.memory = arena_new(0);
     const char *directory = parse_options(&control, argc, argv);
     control.config = command_config(directory, false);
     setenv("MAIL_CONFIG", config_directory(control.config), 1);
