@@ -4,7 +4,7 @@
 #include "queue/crc32c.h"
 #include "queue/segment_writer.h"
 
-enum { FLUSH_SIZE = 256 * 1024 };
+enum { FLUSH_SIZE = 256 * 1024, EARLY_SIZE = 16 * 1024 };
 
 struct content_sink {
     struct segment_writer *writer;
@@ -30,6 +30,18 @@ struct flush_work {
     int error;
 };
 
+/* account - heap that this sink holds, as it was before and as it is. */
+static void account(struct content_sink *sink, size_t before)
+{
+    sink->writer->buffered += sink->memory.capacity - before;
+}
+
+/* memory_is_short - many clients send at the same time: what they have sent goes to files before it is large. */
+static bool memory_is_short(const struct content_sink *sink)
+{
+    return sink->writer->buffered > sink->writer->buffered_max && sink->memory.len >= EARLY_SIZE;
+}
+
 static void flush_in_pool(void *arg)
 {
     struct flush_work *work = arg;
@@ -51,7 +63,12 @@ static bool flush(struct content_sink *sink)
     segment_file_work(flush_in_pool, &work);
     sink->error = work.error;
     sink->written += sink->memory.len;
-    buffer_clear(&sink->memory);
+    size_t before = sink->memory.capacity;
+    if (memory_is_short(sink))
+        buffer_release(&sink->memory);
+    else
+        buffer_clear(&sink->memory);
+    account(sink, before);
     return !sink->error;
 }
 
@@ -76,10 +93,12 @@ bool content_sink_write(struct content_sink *sink, struct slice data)
         data = slice_from(data, piece.len);
         sink->checksum = crc32c(sink->checksum, piece.data, piece.len);
         sink->size += piece.len;
+        size_t before = sink->memory.capacity;
         buffer_append_slice(&sink->memory, piece);
-        if (sink->fd < 0 && sink->size > sink->writer->options.large_content)
+        account(sink, before);
+        if (sink->fd < 0 && (sink->size > sink->writer->options.large_content || memory_is_short(sink)))
             spill(sink);
-        if (sink->fd >= 0 && sink->memory.len >= FLUSH_SIZE)
+        if (sink->fd >= 0 && (sink->memory.len >= FLUSH_SIZE || memory_is_short(sink)))
             flush(sink);
     }
     errno = sink->error;
@@ -156,6 +175,8 @@ void content_sink_free(struct content_sink *sink)
         close(sink->fd);
         content_file_remove(&sink->writer->directory, sink->segment, sink->number);
     }
+    size_t before = sink->memory.capacity;
     buffer_release(&sink->memory);
+    account(sink, before);
     free(sink);
 }

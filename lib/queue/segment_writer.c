@@ -14,6 +14,8 @@
 
 enum { ALLOCATE_AHEAD = 8 << 20, ALLOCATE_WHEN_LEFT = 2 << 20 };
 #define FREE_SPACE_INTERVAL (MICROSECONDS / 10)
+#define BUFFERED_MAX ((size_t)64 << 20)
+#define IDLE_TIME (60 * MICROSECONDS)
 
 struct commit_waiter {
     struct list link;
@@ -36,6 +38,8 @@ struct segment_writer *segment_writer_open(const struct segment_writer_options *
     writer->options = *options;
     writer->options.queue_directory = writer->queue_directory = memory_string(options->queue_directory);
     writer->directory = directory;
+    writer->buffered_max = BUFFERED_MAX;
+    writer->idle_time = IDLE_TIME;
     condition_init(&writer->changed);
     return writer;
 }
@@ -80,9 +84,32 @@ void segment_writer_close(struct segment_writer *writer)
         else
             condition_wait(&writer->changed, CLOCK_NEVER);
     }
+    run_timer_free(writer->timer);
     segment_directory_close(&writer->directory);
     free(writer->queue_directory);
     free(writer);
+}
+
+/* on_tick - mail that was delivered should not lie in an open segment for days because there is so little of it: a segment that got nothing
+   since the last tick is closed, and its owner removes it. */
+static void on_tick(void *arg)
+{
+    struct segment_writer *writer = arg;
+    struct open_segment *segment = writer->current;
+    if (!segment)
+        run_timer_stop(writer->timer);
+    else if (segment->end == writer->end_at_tick)
+        retire(segment);
+    else
+        writer->end_at_tick = segment->end;
+}
+
+static void watch_idleness(struct segment_writer *writer)
+{
+    if (!writer->timer)
+        writer->timer = run_timer_new(on_tick, writer);
+    writer->end_at_tick = 0;
+    run_timer_set(writer->timer, writer->idle_time, writer->idle_time);
 }
 
 /* ---- the current segment ------------------------------------------------------------------------------------------ */
@@ -116,6 +143,7 @@ static void open_next(struct segment_writer *writer)
         writer->current = segment;
         writer->open_count++;
         writer->counters.segments++;
+        watch_idleness(writer);
     }
     condition_broadcast(&writer->changed);
     errno = work.error;

@@ -26,6 +26,11 @@ struct segment_writer {
     bool opening;
     struct condition changed;     /* a segment was opened or closed */
     size_t open_count;
+    struct run_timer *timer;      /* retires a segment that nobody writes to */
+    uint64_t end_at_tick;         /* of the current segment */
+    size_t buffered;              /* bytes of heap in all content sinks */
+    size_t buffered_max;          /* above it contents go to files early */
+    int64_t idle_time;            /* a segment is retired after that long without a record (microseconds) */
     int64_t free_space;           /* as last seen, less what was written since */
     int64_t free_space_until;     /* when to look again (clock_monotonic) */
     struct segment_writer_counters counters;

@@ -122,6 +122,65 @@ START_TEST(a_full_segment_is_followed_by_a_new_one)
 }
 END_TEST
 
+static void many_sinks(void *arg UNUSED)
+{
+    enum { SINKS = 100 };
+    struct content_sink *sinks[SINKS];
+    struct test_message message;
+    struct queue_place place;
+    struct segment_writer *writer = open_writer();
+    char *content = make_content(5, 60000);
+    writer->buffered_max = 1 << 20;
+    for (int i = 0; i < SINKS; i++)
+        sinks[i] = content_sink_new(writer);
+    for (size_t at = 0; at < 60000; at += 10000) {
+        for (int i = 0; i < SINKS; i++)
+            ck_assert(content_sink_write(sinks[i], slice_make(content + at, 10000)));
+    }
+    ck_assert_msg(writer->buffered < 5 << 20, "%zu bytes are held in memory", writer->buffered);
+    make_message(&message, 5, 1);
+    unsigned own = 0;
+    for (int i = 0; i < SINKS; i++) {
+        ck_assert_int_eq(segment_append(writer, &message.envelope, sinks[i], &place), 0);
+        check_message(&place, 5, 1, 60000);
+        own += place.content_file != 0;
+        content_sink_free(sinks[i]);
+    }
+    ck_assert_uint_gt(own, 50);
+    ck_assert_uint_eq(writer->buffered, 0);
+    free(content);
+    segment_writer_close(writer);
+}
+
+START_TEST(many_contents_at_once_do_not_fill_the_memory)
+{
+    in_fiber(many_sinks);
+}
+END_TEST
+
+static void idle_segment(void *arg UNUSED)
+{
+    struct segment_writer *writer = open_writer();
+    struct queue_place first, second;
+    writer->idle_time = MICROSECONDS / 50;
+    ck_assert_int_eq(append_message(writer, 1, 1, 100, &first), 0);
+    ck_assert_int_eq(append_message(writer, 2, 1, 100, &second), 0);
+    ck_assert_uint_eq(first.segment, second.segment);
+    fiber_sleep(MICROSECONDS / 10);
+    int fd = open_segment_at(first.segment, O_RDWR);
+    ck_assert(segment_file_is_closed(fd));
+    close(fd);
+    ck_assert_int_eq(append_message(writer, 3, 1, 100, &second), 0);
+    ck_assert_uint_ne(first.segment, second.segment);
+    segment_writer_close(writer);
+}
+
+START_TEST(a_segment_is_closed_when_no_mail_comes)
+{
+    in_fiber(idle_segment);
+}
+END_TEST
+
 /* ---- group commit ------------------------------------------------------------------------------------------------- */
 
 enum { APPENDERS = 64, EACH = 50 };
@@ -467,6 +526,7 @@ END_TEST
 
 TEST_MAIN("queue/segment", checksums_agree, what_was_written_is_read, large_contents_have_their_own_files, no_recipients_and_no_content,
           a_full_segment_is_followed_by_a_new_one, one_sync_covers_many, a_failed_sync_fails_its_waiters_and_retires_the_segment,
-          a_full_disk_refuses_and_recovers, minimum_free_is_kept, an_unused_segment_leaves_nothing,
+          a_full_disk_refuses_and_recovers, minimum_free_is_kept, an_unused_segment_leaves_nothing, many_contents_at_once_do_not_fill_the_memory,
+          a_segment_is_closed_when_no_mail_comes,
           a_torn_tail_is_incomplete_at_every_length, neighbours_of_damage_survive, a_flipped_bit_is_found,
           content_cannot_pretend_to_be_a_record)
