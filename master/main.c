@@ -223,7 +223,6 @@ static void start_services(const struct options *options)
     struct buffer why = BUFFER_INIT;
     struct list fresh;
     master.memory = arena_new(0);
-    list_init(&master.services);
     if (!master_cf_load(config_directory(master.config), master.config, master.memory, NULL, NULL, &lines))
         log_fatal("cannot read %s/master.cf", config_directory(master.config));
     if (!services_build(master.config, &lines, NULL, &fresh, &why))
@@ -268,6 +267,7 @@ int main(int argc, char **argv)
     master.foreground = options.foreground;
     take_environment(master.config);
     log_add_stderr(!options.keep_session); /* until we let go of it */
+    list_init(&master.services);
     master.log.fd = -1;
     master_reopen_log();
     if (master.log.fd < 0 && *config_string(master.config, "maillog_file"))

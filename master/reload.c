@@ -24,8 +24,10 @@ void master_reopen_log(void)
     log_flush();
     if (!log_target_open(master.config, &fresh)) {
         int saved = errno;
-        if (master.log.fd < 0)
+        if (master.log.fd < 0) {
+            master.log.path = fresh.path; /* it may come yet */
             log_target_use(master.config, &fresh, "master", false);
+        }
         errno = saved;
         return;
     }
@@ -33,10 +35,9 @@ void master_reopen_log(void)
     master.log = fresh;
     log_target_use(master.config, &master.log, "master", false);
     look_at_log(&log_device, &log_inode);
-    if (old >= 0) {
-        workers_tell(CHANNEL_LOG, master.log.fd);
+    workers_tell(CHANNEL_LOG, master.log.fd);
+    if (old >= 0)
         close(old);
-    }
 }
 
 void master_check_log(void)

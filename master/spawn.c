@@ -175,7 +175,8 @@ static void run_child(const struct service_entry *service, unsigned number, unsi
         _exit(126);
     snprintf(generation, sizeof(generation), "%o", master.generation);
     setenv("GENERATION", generation, 1);
-    setenv(WORKER_ENV_LOG, master.log.sink == LOG_TO_SYSLOG ? "syslog" : "file", 1);
+    /* By configuration, not by what is open now: a syslog socket that comes later is handed on. */
+    setenv(WORKER_ENV_LOG, *config_string(master.config, "maillog_file") ? "file" : "syslog", 1);
     set_number(WORKER_ENV_CLIENT_LIMIT, service->clients_per_worker);
     set_number(WORKER_ENV_NUMBER, number);
     set_number(WORKER_ENV_SLOT, slot);
