@@ -1,0 +1,190 @@
+/* check_address.c - restrictions on senders and recipients by their class and tables (compat.md d.5, d.7) */
+#include "access_private.h"
+
+#include "address/mail_address.h"
+#include "base/log.h"
+#include "base/verdict.h"
+
+/* ---- syntax ---- */
+
+static bool is_fully_qualified(struct slice address)
+{
+    struct slice domain = mail_address_domain(address);
+
+    if (slice_ends(domain, SLICE(".")))
+        domain.len--;
+    return domain.len && domain_is_valid(domain, NULL) && (domain_is_literal(domain) || slice_find(domain, '.') < domain.len);
+}
+
+static enum access_result refuse_short(struct access *a, struct slice shown, enum subject subject)
+{
+    return access_reject(a, (int)a->s->server->params.non_fqdn_reject_code, "5.5.2", TROUBLE_POLICY,
+                         "<" SLICE_FORMAT ">: %s rejected: need fully-qualified address", SLICE_ARGS(shown), subject_name(subject));
+}
+
+enum access_result check_non_fqdn_sender(struct access *a, const struct restriction *item UNUSED)
+{
+    const struct transaction *t = a->s->mail;
+
+    return is_fully_qualified(t->sender) ? ACCESS_DUNNO : refuse_short(a, t->sender_shown, SUBJECT_SENDER);
+}
+
+enum access_result check_non_fqdn_recipient(struct access *a, const struct restriction *item UNUSED)
+{
+    return is_fully_qualified(a->recipient) ? ACCESS_DUNNO : refuse_short(a, a->recipient_shown, SUBJECT_RECIPIENT);
+}
+
+/* ---- tables ---- */
+
+enum access_result check_sender_access(struct access *a, const struct restriction *item)
+{
+    const struct transaction *t = a->s->mail;
+
+    if (!t)
+        return ACCESS_DUNNO;
+    if (t->sender.len == 0)
+        return access_look_up_exact(a, item, slice_of(a->s->server->params.smtpd_null_access_lookup_key), SUBJECT_SENDER, t->sender_shown);
+    return access_look_up_address(a, item, access_sender_route(a)->recipient, SUBJECT_SENDER, t->sender_shown);
+}
+
+enum access_result check_recipient_access(struct access *a, const struct restriction *item)
+{
+    return access_look_up_address(a, item, access_recipient_route(a)->recipient, SUBJECT_RECIPIENT, a->recipient_shown);
+}
+
+/* not yet: SASL; without it nobody is logged in, so an address that belongs to somebody is nobody's here */
+enum access_result check_login_mismatch(struct access *a, const struct restriction *item UNUSED)
+{
+    struct table_list *owners = a->s->server->access->sender_login;
+    const struct transaction *t = a->s->mail;
+    struct buffer value = BUFFER_INIT;
+
+    if (!a->s->server->params.smtpd_sasl_auth_enable || table_list_is_empty(owners))
+        return ACCESS_DUNNO;
+    enum table_result found = address_lookup(owners, route_keys(a->s->server->route), access_sender_route(a)->recipient, ADDRESS_KEY_ALL,
+                                             &value, NULL, NULL);
+    buffer_release(&value);
+    if (found == TABLE_TRY_AGAIN)
+        return access_reject(a, 451, "4.3.0", TROUBLE_SOFTWARE, "<" SLICE_FORMAT ">: Temporary lookup failure", SLICE_ARGS(t->sender_shown));
+    if (found == TABLE_FOUND)
+        return access_reject(a, 553, "5.7.1", TROUBLE_POLICY, "<" SLICE_FORMAT ">: Sender address rejected: not logged in",
+                             SLICE_ARGS(t->sender_shown));
+    return ACCESS_DUNNO;
+}
+
+/* ---- relaying ---- */
+
+int destination_is_authorized(struct access *a)
+{
+    const struct route_result *r = access_recipient_route(a);
+
+    if (r->flags & ROUTE_TRY_AGAIN)
+        return -1;
+    if (r->class == ADDRESS_CLASS_DEFAULT)
+        return 0;
+    return !(r->flags & ROUTE_ROUTED) || a->s->server->params.allow_untrusted_routing;
+}
+
+static enum access_result refuse_for_now(struct access *a, struct slice shown)
+{
+    return access_reject(a, 451, "4.3.0", TROUBLE_SOFTWARE, "<" SLICE_FORMAT ">: Temporary lookup failure", SLICE_ARGS(shown));
+}
+
+enum access_result check_auth_destination(struct access *a, const struct restriction *item)
+{
+    int authorized = destination_is_authorized(a);
+
+    if (authorized < 0)
+        return refuse_for_now(a, a->recipient_shown);
+    return authorized ? access_permit(a, slice_of(item->word), a->subject, a->shown, NULL) : ACCESS_DUNNO;
+}
+
+/* check_unauth_destination - also defer_unauth_destination: the row's detail is taken off the code. */
+enum access_result check_unauth_destination(struct access *a, const struct restriction *item)
+{
+    int code = (int)a->s->server->params.relay_domains_reject_code - item->row->detail;
+    int authorized = destination_is_authorized(a);
+
+    if (authorized < 0)
+        return refuse_for_now(a, a->recipient_shown);
+    if (authorized)
+        return ACCESS_DUNNO;
+    return access_reject(a, code, "5.7.1", TROUBLE_POLICY, "<" SLICE_FORMAT ">: Relay access denied", SLICE_ARGS(a->recipient_shown));
+}
+
+/* ---- unlisted addresses ---- */
+
+static int64_t unknown_code(const struct smtpd_params *p, enum address_class class)
+{
+    switch (class) {
+    case ADDRESS_CLASS_VIRTUAL_ALIAS:
+        return p->unknown_virtual_alias_reject_code;
+    case ADDRESS_CLASS_VIRTUAL_MAILBOX:
+        return p->unknown_virtual_mailbox_reject_code;
+    case ADDRESS_CLASS_RELAY:
+        return p->unknown_relay_recipient_reject_code;
+    default:
+        return p->unknown_local_recipient_reject_code;
+    }
+}
+
+/* by_transport - transport_maps send the address to error: or retry:, and no alias leads elsewhere. */
+static enum access_result refuse_by_transport(struct access *a, const struct route_result *r, struct slice shown, enum subject subject)
+{
+    bool retry = slice_equal(r->transport, SLICE("retry"));
+    struct status_code status = {retry ? 4 : 5, 1, subject == SUBJECT_SENDER ? 0 : 1};
+    struct slice reason = r->next_hop;
+    char text[STATUS_CODE_TEXT];
+
+    if (status_code_parse(r->next_hop, &status, &reason) && subject == SUBJECT_SENDER && status.subject == 1)
+        status.detail = 0;
+    return access_reject(a, retry ? 450 : 550, status_code_format(status, text), TROUBLE_BOUNCE, "<" SLICE_FORMAT ">: %s rejected: " SLICE_FORMAT,
+                         SLICE_ARGS(shown), subject_name(subject), SLICE_ARGS(reason));
+}
+
+/* is_redirected - canonical or virtual alias maps have the address: asked as if it were in an alias domain, where only they count. */
+static int is_redirected(struct access *a, const struct route_result *r, struct slice address)
+{
+    struct route_result as_alias = *r;
+    const char *table;
+
+    as_alias.class = ADDRESS_CLASS_VIRTUAL_ALIAS;
+    return route_recipient_known(a->s->server->route, &as_alias, address, &table);
+}
+
+static enum access_result check_listed(struct access *a, const struct route_result *r, struct slice address, struct slice shown, enum subject subject)
+{
+    const struct smtpd_params *p = &a->s->server->params;
+    const char *table = "";
+    int known;
+
+    if (r->flags & ROUTE_TRY_AGAIN)
+        return refuse_for_now(a, shown);
+    bool fails = slice_equal(r->transport, SLICE("error")) || slice_equal(r->transport, SLICE("retry"));
+    if (fails && r->class != ADDRESS_CLASS_VIRTUAL_ALIAS) {
+        known = is_redirected(a, r, address);
+        if (known == 0)
+            return refuse_by_transport(a, r, shown, subject);
+        return known > 0 ? ACCESS_DUNNO : refuse_for_now(a, shown);
+    }
+    known = route_recipient_known(a->s->server->route, r, address, &table);
+    if (known < 0)
+        return refuse_for_now(a, shown);
+    if (known > 0)
+        return ACCESS_DUNNO;
+    return access_reject(a, (int)unknown_code(p, r->class), subject == SUBJECT_SENDER ? "5.1.0" : "5.1.1", TROUBLE_BOUNCE,
+                         "<" SLICE_FORMAT ">: %s rejected: User unknown%s%s", SLICE_ARGS(shown), subject_name(subject),
+                         p->show_user_unknown_table_name ? " in " : "", p->show_user_unknown_table_name ? table : "");
+}
+
+enum access_result check_unlisted_sender(struct access *a, const struct restriction *item UNUSED)
+{
+    const struct transaction *t = a->s->mail;
+
+    return check_listed(a, access_sender_route(a), t->sender, t->sender_shown, SUBJECT_SENDER);
+}
+
+enum access_result check_unlisted_recipient(struct access *a, const struct restriction *item UNUSED)
+{
+    return check_listed(a, access_recipient_route(a), a->recipient, a->recipient_shown, SUBJECT_RECIPIENT);
+}

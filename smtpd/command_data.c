@@ -1,0 +1,133 @@
+/* command_data.c - DATA and BDAT */
+#include "access.h"
+#include "base/log.h"
+#include "commands.h"
+#include "reception.h"
+
+/* check_content_allowed - smtpd_data_restrictions; once per message. */
+static bool content_allowed(struct session *s)
+{
+    struct rejection rejection;
+    struct transaction *t = s->mail;
+
+    if (t->discard || access_data(s, &rejection))
+        return true;
+    answer_rejection(s, &rejection, t->recipient_count == 1 ? t->recipients[0].address : (struct slice){0});
+    return false;
+}
+
+static enum outcome need_recipients(struct session *s)
+{
+    if (!s->mail)
+        return fail(s, REPLY_NEED_RCPT);
+    return fail(s, REPLY_NO_VALID_RECIPIENTS);
+}
+
+enum outcome command_data(struct session *s, struct slice arguments)
+{
+    struct transaction *t = s->mail;
+
+    if (t && t->bdat)
+        return fail(s, REPLY_AFTER_BDAT, SLICE("DATA"));
+    if (!t || t->recipient_count == 0)
+        return need_recipients(s);
+    if (arguments.len)
+        return fail(s, REPLY_DATA_SYNTAX);
+    if (!content_allowed(s))
+        return COMMAND_FAILED;
+    answer(s, REPLY_START_DATA);
+    t->reception = reception_new(s, true);
+    if (!reception_data(s, t->reception))
+        return COMMAND_FAILED;
+    return reception_end(s, t->reception);
+}
+
+/* ---- BDAT ---- */
+
+/* discard_chunk - what follows an error is read and answered (RFC 3030 2), then forgotten. */
+static enum outcome discard_chunk(struct session *s, int64_t count, bool last)
+{
+    if (!reception_skip(s, count))
+        return COMMAND_FAILED;
+    fail(s, REPLY_BDAT_DISCARDED, arena_format(s->scratch, "%lld", (long long)count));
+    if (last)
+        session_reset_mail(s);
+    return COMMAND_FAILED;
+}
+
+/* refuse_chunk - this chunk makes the message unacceptable. */
+static enum outcome refuse_chunk(struct session *s, int64_t count, bool last, enum smtp_reply_id id)
+{
+    s->mail->failed = true;
+    if (!reception_skip(s, count))
+        return COMMAND_FAILED;
+    fail(s, id);
+    if (last)
+        session_reset_mail(s);
+    return COMMAND_FAILED;
+}
+
+/* begin_chunks - the first chunk does what DATA does. */
+static bool begin_chunks(struct session *s, int64_t count, bool last)
+{
+    struct transaction *t = s->mail;
+
+    if (t->bdat)
+        return true;
+    t->bdat = true;
+    if (content_allowed(s)) {
+        t->reception = reception_new(s, false);
+        return true;
+    }
+    t->failed = true;
+    if (reception_skip(s, count) && last)
+        session_reset_mail(s);
+    return false;
+}
+
+static enum outcome take_chunk(struct session *s, int64_t count, bool last)
+{
+    struct transaction *t = s->mail;
+    int64_t limit = s->server->params.message_size_limit;
+
+    if (!t || t->recipient_count == 0) {
+        if (!reception_skip(s, count))
+            return COMMAND_FAILED;
+        return need_recipients(s);
+    }
+    if (t->failed)
+        return discard_chunk(s, count, last);
+    if (count == 0 && !last) {
+        log_warning("%s: null BDAT request from %s", session_queue_id(s), s->client.text);
+        t->bdat = true;
+        return refuse_chunk(s, count, last, REPLY_NULL_BDAT);
+    }
+    if (limit > 0 && count > limit - (t->reception ? reception_size(t->reception) : 0)) {
+        log_warning("%s: BDAT request from %s exceeds message size limit", session_queue_id(s), s->client.text);
+        t->bdat = true;
+        return refuse_chunk(s, count, last, REPLY_CHUNK_OVER_LIMIT);
+    }
+    if (!begin_chunks(s, count, last) || !reception_chunk(s, t->reception, count))
+        return COMMAND_FAILED;
+    if (last)
+        return reception_end(s, t->reception);
+    answer(s, REPLY_CHUNK_OK, arena_format(s->scratch, "%lld", (long long)count));
+    return COMMAND_DONE;
+}
+
+enum outcome command_bdat(struct session *s, struct slice arguments)
+{
+    int64_t count;
+    bool last;
+
+    if (s->ehlo_hidden & EHLO_CHUNKING) {
+        answer(s, REPLY_BDAT_DISABLED);
+        return COMMAND_FAILED;
+    }
+    if (!smtp_bdat_parameters(arguments, &count, &last)) {
+        log_warning("%s: malformed BDAT command syntax from %s: BDAT%s" SLICE_FORMAT, session_queue_id(s), s->client.text,
+                    arguments.len ? " " : "", SLICE_ARGS(arguments));
+        return fail(s, REPLY_BDAT_SYNTAX);
+    }
+    return take_chunk(s, count, last);
+}

@@ -1,0 +1,121 @@
+/* command_helo.c - HELO and EHLO */
+#include "access.h"
+#include "base/log.h"
+#include "commands.h"
+#include "history.h"
+
+/* check_helo - smtpd_helo_restrictions when they are not delayed; the checks and the log see the new name, a refusal restores the old one. */
+static bool check_helo(struct session *s, const char *name)
+{
+    struct rejection rejection;
+    char *before = s->helo;
+
+    s->helo = memory_string(name);
+    if (s->server->params.smtpd_delay_reject || access_helo(s, &rejection)) {
+        free(before);
+        return true;
+    }
+    rejection.text = arena_slice(s->scratch, rejection.text);
+    s->trouble |= rejection.trouble;
+    log_action(s, "reject", (struct slice){0}, SLICE_FORMAT, SLICE_ARGS(answer_rejection_line(s, &rejection)));
+    free(s->helo);
+    s->helo = before;
+    answer_text(s, rejection.code, rejection.status, rejection.text);
+    return false;
+}
+
+/* greet_back - true when the client may go on. */
+static bool greeted(struct session *s, struct slice arguments)
+{
+    char *name = arena_string(s->scratch, arguments);
+
+    for (char *at = name; *at; at++)
+        if ((unsigned char)*at < ' ' || *at == 127)
+            *at = '?';
+    if (!check_helo(s, name))
+        return false;
+    session_reset_mail(s);
+    return true;
+}
+
+enum outcome command_helo(struct session *s, struct slice arguments)
+{
+    if (arguments.len == 0)
+        return fail(s, REPLY_HELO_SYNTAX, SLICE("HELO"));
+    if (!greeted(s, arguments))
+        return COMMAND_FAILED;
+    s->esmtp = false;
+    answer(s, REPLY_HELO_OK, slice_of(s->server->params.myhostname));
+    return COMMAND_DONE;
+}
+
+/* ---- EHLO ---- */
+
+static void log_withheld(struct session *s)
+{
+    struct buffer names = BUFFER_INIT_MAX(512);
+
+    if (s->ehlo_hidden == 0 || (s->ehlo_hidden & EHLO_SILENT))
+        return;
+    for (int bit = 1; bit < EHLO_SILENT; bit <<= 1)
+        if (s->ehlo_hidden & bit)
+            buffer_printf(&names, " %s", server_ehlo_keyword_name(bit));
+    log_info("discarding EHLO keywords:%s", buffer_string(&names));
+    buffer_release(&names);
+}
+
+static void offer(const struct session *s, struct buffer *text, int bit, bool condition, const char *line)
+{
+    if (!condition || (s->ehlo_hidden & bit))
+        return;
+    buffer_append_byte(text, '\n');
+    buffer_append_string(text, line);
+}
+
+static void offer_size(const struct session *s, struct buffer *text)
+{
+    int64_t limit = s->server->params.message_size_limit;
+    char line[32] = "SIZE";
+
+    if (limit > 0)
+        snprintf(line, sizeof(line), "SIZE %lld", (long long)limit);
+    offer(s, text, EHLO_SIZE, true, line);
+}
+
+/* offer_all - in the order of compat.md d.2. */
+static void offer_all(const struct session *s, struct buffer *text)
+{
+    const struct smtpd_params *p = &s->server->params;
+
+    offer(s, text, EHLO_PIPELINING, true, "PIPELINING");
+    offer_size(s, text);
+    offer(s, text, EHLO_VRFY, !p->disable_vrfy_command, "VRFY");
+    offer(s, text, EHLO_ETRN, true, "ETRN");
+    /* not yet: STARTTLS, AUTH */
+    offer(s, text, EHLO_VERP, s->may_verp, "XVERP");
+    offer(s, text, EHLO_XCLIENT, s->may_xclient, "XCLIENT NAME ADDR PROTO HELO REVERSE_NAME PORT LOGIN DESTADDR DESTPORT");
+    offer(s, text, EHLO_XFORWARD, s->may_xforward, "XFORWARD NAME ADDR PROTO HELO SOURCE PORT IDENT");
+    offer(s, text, EHLO_ENHANCED_STATUS, true, "ENHANCEDSTATUSCODES");
+    offer(s, text, EHLO_8BITMIME, true, "8BITMIME");
+    offer(s, text, EHLO_DSN, true, "DSN");
+    offer(s, text, EHLO_SMTPUTF8, p->smtputf8_enable, "SMTPUTF8");
+    offer(s, text, EHLO_CHUNKING, true, "CHUNKING");
+}
+
+enum outcome command_ehlo(struct session *s, struct slice arguments)
+{
+    struct buffer text = BUFFER_INIT_MAX(2048);
+
+    if (arguments.len == 0)
+        return fail(s, REPLY_HELO_SYNTAX, SLICE("EHLO"));
+    if (!greeted(s, arguments))
+        return COMMAND_FAILED;
+    history_flush(s);
+    s->esmtp = true;
+    log_withheld(s);
+    buffer_append_string(&text, s->server->params.myhostname);
+    offer_all(s, &text);
+    answer_text(s, 250, "", buffer_slice(&text));
+    buffer_release(&text);
+    return COMMAND_DONE;
+}

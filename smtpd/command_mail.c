@@ -1,0 +1,232 @@
+/* command_mail.c - MAIL and RCPT */
+#include "access.h"
+#include "address/mail_address.h"
+#include "base/log.h"
+#include "commands.h"
+
+/* ---- addresses ---- */
+
+/* is_unfinished - an open "<" or quote: not even a word. */
+static bool is_unfinished(struct slice word)
+{
+    size_t quotes = 0;
+
+    for (size_t i = 0; i < word.len; i++)
+        quotes += word.data[i] == '"';
+    return quotes % 2 || (slice_find(word, '<') < word.len && slice_find_last(word, '>') == word.len);
+}
+
+bool command_parse_address(struct session *s, struct slice text, const char *verb, struct arena *arena, struct slice *address,
+                           struct slice *parameters)
+{
+    bool strict = s->server->params.strict_rfc821_envelopes;
+
+    if (mail_address_parse_path(text, strict, true, arena, address, parameters))
+        return true;
+    struct slice word = slice_trim(slice_first(text, text.len - parameters->len));
+    if (!is_unfinished(word))
+        log_warning("Illegal address syntax from %s in %s command: " SLICE_FORMAT, s->client.text, verb, SLICE_ARGS(word));
+    return false;
+}
+
+/* needs_smtputf8 - strict_smtputf8: an address that is not ASCII must be announced. */
+static bool needs_smtputf8(const struct session *s, struct slice address, bool announced)
+{
+    return s->server->params.strict_smtputf8 && !announced && !slice_is_ascii(address);
+}
+
+static int allowed_parameters(const struct session *s)
+{
+    return (s->ehlo_hidden & EHLO_DSN ? 0 : SMTP_ALLOW_DSN) | (s->may_verp && !(s->ehlo_hidden & EHLO_VERP) ? SMTP_ALLOW_VERP : 0) |
+           (s->server->params.smtputf8_enable && !(s->ehlo_hidden & EHLO_SMTPUTF8) ? SMTP_ALLOW_UTF8 : 0);
+}
+
+/* ---- MAIL ---- */
+
+/* check_filters - what mail must pass and we cannot ask yet. */
+static bool filters_allow(struct session *s)
+{
+    const struct smtpd_params *p = &s->server->params;
+
+    if (p->smtpd_proxy_filter[0]) { /* not yet: before-queue content proxies */
+        answer(s, REPLY_QUEUE_UNAVAILABLE);
+        return false;
+    }
+    if (p->smtpd_milters[0] && strcasecmp(p->milter_default_action, "accept") != 0 && !(s->server->submit_options & SUBMIT_NO_MILTERS)) {
+        /* not yet: milters; as when one cannot be reached */
+        bool reject = strcasecmp(p->milter_default_action, "reject") == 0;
+        answer_text(s, reject ? 550 : 451, reject ? "5.5.0" : "4.7.1",
+                    reject ? SLICE("Service unavailable") : SLICE("Service unavailable - try again later"));
+        return false;
+    }
+    return true;
+}
+
+static bool check_verp(struct session *s, const struct transaction *t)
+{
+    const struct smtp_mail_parameters *m = &t->parameters;
+    struct slice filter = slice_of(s->server->params.verp_delimiter_filter);
+
+    if (!m->verp)
+        return true;
+    if (m->verp_delimiters.len &&
+        (m->verp_delimiters.len != 2 || slice_find(filter, m->verp_delimiters.data[0]) == filter.len ||
+         slice_find(filter, m->verp_delimiters.data[1]) == filter.len)) {
+        fail(s, REPLY_XVERP_SYNTAX, filter);
+        return false;
+    }
+    if (t->sender.len == 0) {
+        fail(s, REPLY_XVERP_NULL_SENDER);
+        return false;
+    }
+    return true;
+}
+
+/* check_size - the size that was announced, and room in the queue. */
+static bool check_size(struct session *s, const struct transaction *t)
+{
+    const struct smtpd_params *p = &s->server->params;
+    struct slice nobody = {0};
+    int64_t free_bytes = 0;
+
+    if (p->message_size_limit > 0 && t->parameters.size > p->message_size_limit) {
+        answer_logged(s, REPLY_SIZE_OVER_LIMIT, nobody, TROUBLE_POLICY);
+        return false;
+    }
+    if (!server_has_space(s->server, &free_bytes)) {
+        log_warning("not enough free space in mail queue: %lld bytes < 1.5*message size limit", (long long)free_bytes);
+        answer_logged(s, REPLY_NO_STORAGE, nobody, TROUBLE_RESOURCE);
+        return false;
+    }
+    return true;
+}
+
+static bool check_sender(struct session *s)
+{
+    struct rejection rejection;
+
+    if (s->server->params.smtpd_delay_reject || access_mail(s, &rejection))
+        return true;
+    answer_rejection(s, &rejection, (struct slice){0});
+    return false;
+}
+
+/* begin_transaction - the command is understood: is the sender welcome? */
+static bool begin_transaction(struct session *s, struct transaction *t)
+{
+    s->mail = t;
+    t->sender_shown = mail_address_internal(t->sender, t->arena);
+    t->parameters.verp_delimiters = arena_slice(t->arena, t->parameters.verp_delimiters); /* the line it stands in goes away */
+    if (needs_smtputf8(s, t->sender, t->parameters.smtputf8)) {
+        fail(s, REPLY_NEED_SMTPUTF8);
+        return false;
+    }
+    if (!check_verp(s, t) || !filters_allow(s) || !check_size(s, t) || !check_sender(s))
+        return false;
+    if (!s->server->params.smtpd_delay_open_until_valid_rcpt && !transaction_open_queue(s)) {
+        fail(s, REPLY_QUEUE_UNAVAILABLE);
+        return false;
+    }
+    return true;
+}
+
+static enum outcome mail_from(struct session *s, struct slice path)
+{
+    struct transaction *t = transaction_new();
+    struct slice parameters, word;
+    enum smtp_reply_id why;
+    bool good = false;
+
+    if (!command_parse_address(s, path, "MAIL", t->arena, &t->sender, &parameters))
+        fail(s, REPLY_BAD_SENDER);
+    else if (!smtp_mail_parameters(parameters, allowed_parameters(s), t->arena, &t->parameters, &why, &word))
+        fail(s, why, word);
+    else
+        good = begin_transaction(s, t);
+    if (!good) {
+        s->mail = NULL;
+        transaction_free(t);
+        return COMMAND_FAILED;
+    }
+    answer(s, REPLY_MAIL_OK);
+    return COMMAND_DONE;
+}
+
+enum outcome command_mail(struct session *s, struct slice arguments)
+{
+    struct slice path;
+
+    if (s->server->params.smtpd_helo_required && !s->helo)
+        return fail(s, REPLY_HELO_FIRST);
+    if (s->mail)
+        return fail(s, REPLY_NESTED_MAIL);
+    if (limits_message(s))
+        return fail(s, REPLY_MESSAGE_RATE, slice_of(s->client.address));
+    if (!smtp_command_argument(arguments, SLICE("FROM"), &path))
+        return fail(s, REPLY_MAIL_SYNTAX);
+    return mail_from(s, path);
+}
+
+/* ---- RCPT ---- */
+
+/* too_many - the first few beyond the limit are no errors (RFC 5321 4.5.3.1.10). */
+static enum outcome too_many(struct session *s)
+{
+    answer(s, REPLY_TOO_MANY_RECIPIENTS);
+    if (s->mail->recipient_overshoot++ < s->server->params.smtpd_recipient_overshoot_limit)
+        return COMMAND_DONE;
+    s->trouble |= TROUBLE_POLICY;
+    return COMMAND_FAILED;
+}
+
+static enum outcome accept_recipient(struct session *s, struct slice address, const struct smtp_rcpt_parameters *parameters)
+{
+    struct transaction *t = s->mail;
+    struct recipient recipient = {.address = address, .orcpt = parameters->orcpt, .notify = parameters->notify};
+    struct slice shown = mail_address_internal(address, t->arena);
+    struct rejection rejection;
+
+    if (!access_rcpt(s, address, shown, &rejection))
+        return answer_rejection(s, &rejection, address);
+    if (!transaction_open_queue(s))
+        return fail(s, REPLY_QUEUE_UNAVAILABLE);
+    transaction_add_recipient(t, &recipient);
+    answer(s, REPLY_RCPT_OK);
+    return COMMAND_DONE;
+}
+
+static enum outcome rcpt_to(struct session *s, struct slice path)
+{
+    struct slice address, text, word;
+    struct smtp_rcpt_parameters parameters;
+    enum smtp_reply_id why;
+
+    if (!command_parse_address(s, path, "RCPT", s->scratch, &address, &text))
+        return fail(s, REPLY_BAD_RECIPIENT);
+    if (address.len == 0) {
+        log_warning("Illegal address syntax from %s in RCPT command: <>", s->client.text);
+        return fail(s, REPLY_BAD_RECIPIENT);
+    }
+    if (!smtp_rcpt_parameters(text, allowed_parameters(s), s->scratch, &parameters, &why, &word))
+        return fail(s, why, word);
+    if (needs_smtputf8(s, address, s->mail->parameters.smtputf8))
+        return fail(s, REPLY_NEED_SMTPUTF8);
+    if ((int64_t)s->mail->recipient_count >= s->server->params.smtpd_recipient_limit)
+        return too_many(s);
+    return accept_recipient(s, address, &parameters);
+}
+
+enum outcome command_rcpt(struct session *s, struct slice arguments)
+{
+    struct slice path;
+
+    if (!s->mail)
+        return fail(s, REPLY_NEED_MAIL);
+    if (s->mail->bdat)
+        return fail(s, REPLY_AFTER_BDAT, SLICE("RCPT"));
+    if (!smtp_command_argument(arguments, SLICE("TO"), &path))
+        return fail(s, REPLY_RCPT_SYNTAX);
+    if (limits_recipient(s))
+        return fail(s, REPLY_RECIPIENT_RATE, slice_of(s->client.address));
+    return rcpt_to(s, path);
+}

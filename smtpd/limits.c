@@ -1,0 +1,88 @@
+/* limits.c - limits by client: connections, messages, recipients per time unit, counted by the anvil service (compat.md d.4) */
+#include "anvil_client.h"
+#include "base/log.h"
+#include "commands.h"
+
+/* masked - the address with all but its first bits zero. */
+static struct net_address masked(const struct net_address *address, unsigned prefix)
+{
+    struct net_address result = *address;
+    bool six = address->u.any.sa_family == AF_INET6;
+    uint8_t *bytes = six ? result.u.v6.sin6_addr.s6_addr : (uint8_t *)&result.u.v4.sin_addr;
+
+    for (unsigned i = 0; i < (six ? 16u : 4u); i++) {
+        unsigned kept = prefix <= i * 8 ? 0 : prefix >= i * 8 + 8 ? 8 : prefix - i * 8;
+        bytes[i] &= (uint8_t)(0xFF00u >> kept);
+    }
+    return result;
+}
+
+/* ident - "service:client"; clients of one network are one. */
+static struct slice ident(struct session *s)
+{
+    const struct smtpd_params *p = &s->server->params;
+    bool six = s->client.peer.u.any.sa_family == AF_INET6;
+    int64_t prefix = six ? p->smtpd_client_ipv6_prefix_length : p->smtpd_client_ipv4_prefix_length;
+    struct buffer text = BUFFER_INIT;
+
+    if (prefix >= (six ? 128 : 32) || prefix < 0)
+        return arena_format(s->scratch, "%s:%s", s->server->service_name, s->client.address);
+    struct net_address network = masked(&s->client.peer, (unsigned)prefix);
+    net_address_text(&network, &text);
+    struct slice result = arena_format(s->scratch, "%s:%s/%u", s->server->service_name, buffer_string(&text), (unsigned)prefix);
+    buffer_release(&text);
+    return result;
+}
+
+static bool ask(struct session *s, int verb, struct anvil_reply *reply)
+{
+    return s->counted && anvil_client_ask(s->server->anvil, verb, ident(s), reply);
+}
+
+static bool is_over(struct session *s, int64_t count, int64_t limit, const char *what)
+{
+    if (limit <= 0 || count <= limit)
+        return false;
+    log_warning("%s limit exceeded: %lld from %s for service %s", what, (long long)count, s->client.text, s->server->service_name);
+    return true;
+}
+
+bool limits_connect(struct session *s)
+{
+    const struct smtpd_params *p = &s->server->params;
+    struct anvil_reply reply;
+
+    s->exempt = !s->server->counts_clients ||
+                match_host(s->server->event_exceptions, slice_of(s->client.name), client_peer(&s->client)) == MATCH_YES;
+    if (s->exempt)
+        return false;
+    s->counted = anvil_client_ask(s->server->anvil, ANVIL_CONNECT, ident(s), &reply);
+    if (!s->counted)
+        return false;
+    return is_over(s, reply.connections, p->smtpd_client_connection_count_limit, "Connection concurrency") ||
+           is_over(s, reply.rate, p->smtpd_client_connection_rate_limit, "Connection rate");
+}
+
+void limits_disconnect(struct session *s)
+{
+    struct anvil_reply reply;
+
+    ask(s, ANVIL_DISCONNECT, &reply);
+    s->counted = false;
+}
+
+bool limits_message(struct session *s)
+{
+    int64_t limit = s->server->params.smtpd_client_message_rate_limit;
+    struct anvil_reply reply;
+
+    return limit > 0 && ask(s, ANVIL_MESSAGE, &reply) && is_over(s, reply.rate, limit, "Message delivery request rate");
+}
+
+bool limits_recipient(struct session *s)
+{
+    int64_t limit = s->server->params.smtpd_client_recipient_rate_limit;
+    struct anvil_reply reply;
+
+    return limit > 0 && ask(s, ANVIL_RECIPIENT, &reply) && is_over(s, reply.rate, limit, "Recipient address rate");
+}

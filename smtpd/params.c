@@ -1,0 +1,35 @@
+/* params.c - reading the SMTP server's parameters */
+#include "params.h"
+
+#include "base/log.h"
+
+#define CONFIG_STRUCT struct smtpd_params
+static const struct config_binding bindings[] = {CONFIG_BINDINGS(SMTPD_PARAMETERS)};
+
+static bool is_set(const char *value)
+{
+    return value[0] != '\0';
+}
+
+/* say_not_yet - TLS, SASL, milters and content proxies are a later step.  What depends on them fails safe: see the places named here. */
+static void say_not_yet(const struct smtpd_params *p)
+{
+    if (p->smtpd_use_tls || is_set(p->smtpd_tls_security_level))
+        log_warning("smtpd_tls_security_level = %s: TLS is not yet supported%s", p->smtpd_tls_security_level,
+                    p->smtpd_enforce_tls || strcmp(p->smtpd_tls_security_level, "encrypt") == 0
+                        ? ": clients are told to use it and get no further" : ": STARTTLS is not offered"); /* commands.c */
+    if (p->smtpd_sasl_auth_enable)
+        log_warning("smtpd_sasl_auth_enable = yes: SASL is not yet supported: AUTH is not offered"); /* command_other.c */
+    if (is_set(p->smtpd_milters))
+        log_warning("smtpd_milters = %s: milters are not yet supported: milter_default_action = %s applies", p->smtpd_milters,
+                    p->milter_default_action); /* command_mail.c */
+    if (is_set(p->smtpd_proxy_filter))
+        log_warning("smtpd_proxy_filter = %s: not yet supported: no mail is accepted past it", p->smtpd_proxy_filter); /* command_mail.c */
+}
+
+void smtpd_params_load(struct config *config, struct smtpd_params *params)
+{
+    memset(params, 0, sizeof(*params));
+    config_fill(config, bindings, COUNT_OF(bindings), params);
+    say_not_yet(params);
+}

@@ -1,0 +1,310 @@
+/* reception.c - receiving a message's content (compat.md d.9, d.10) */
+#include "reception.h"
+
+#include "access.h"
+#include "base/log.h"
+#include "base/verdict.h"
+#include "history.h"
+#include "intake.h"
+
+enum {
+    FIRST_BYTES = 8,      /* of the content, to see how it begins */
+    HELD_MAX = 32 * 1024  /* content kept back when end-of-data checks may still change the envelope */
+};
+
+struct reception {
+    struct session *session;
+    struct smtp_data data;
+    int64_t limit;           /* message_size_limit; 0: none */
+    bool too_big;
+    bool envelope_sent;
+    bool begun;              /* the first bytes were looked at */
+    char first[FIRST_BYTES];
+    size_t first_len;
+    struct buffer held;      /* not handed on yet */
+    int64_t credit;          /* microseconds left to the client (smtpd_min_data_rate) */
+};
+
+/* ---- handing on ---- */
+
+static void send_envelope(struct reception *r)
+{
+    struct session *s = r->session;
+    struct envelope envelope;
+
+    if (r->envelope_sent)
+        return;
+    transaction_envelope(s, &envelope);
+    intake_envelope(s->mail->intake, &envelope, transaction_submit_options(s));
+    r->envelope_sent = true;
+    intake_content(s->mail->intake, buffer_slice(&r->held));
+    buffer_release(&r->held);
+}
+
+static void hand_on(struct reception *r, struct slice content)
+{
+    if (r->too_big || content.len == 0)
+        return;
+    if (r->envelope_sent) {
+        intake_content(r->session->mail->intake, content);
+        return;
+    }
+    if (r->held.len + content.len > HELD_MAX) {
+        send_envelope(r);
+        intake_content(r->session->mail->intake, content);
+    } else {
+        buffer_append_slice(&r->held, content);
+    }
+}
+
+/* begin - a mailbox separator becomes a header, a blank in front must not fold the headers on top. */
+static void begin(struct reception *r)
+{
+    struct slice first = slice_make(r->first, r->first_len);
+
+    r->begun = true;
+    if (slice_starts(first, SLICE("From ")) || slice_starts(first, SLICE(">From ")))
+        hand_on(r, SLICE("X-Mailbox-Line: "));
+    else if (first.len && (first.data[0] == ' ' || first.data[0] == '\t'))
+        hand_on(r, SLICE("\r\n"));
+    hand_on(r, first);
+}
+
+/* take - content from the scanner. */
+static void take(void *context, struct slice content)
+{
+    struct reception *r = context;
+
+    if (!r->begun) {
+        size_t room = FIRST_BYTES - r->first_len;
+        struct slice part = slice_first(content, room);
+        memcpy(r->first + r->first_len, part.data, part.len);
+        r->first_len += part.len;
+        content = slice_from(content, part.len);
+        if (r->first_len < FIRST_BYTES && slice_find(part, '\n') == part.len)
+            return;
+        begin(r);
+    }
+    hand_on(r, content);
+}
+
+struct reception *reception_new(struct session *s, bool stuffed)
+{
+    struct reception *r = memory_zalloc(1, sizeof(*r));
+    struct buffer top = BUFFER_INIT_MAX(64 * 1024);
+
+    r->session = s;
+    r->limit = s->server->params.message_size_limit;
+    r->credit = s->server->params.smtpd_timeout;
+    smtp_data_init(&r->data, stuffed, s->server->bare_newline != BARE_NEWLINE_ALLOWED && !s->bare_lf_allowed);
+    if (!access_has_end_of_data(s->server))
+        send_envelope(r);
+    buffer_append_slice(&top, buffer_slice(&s->mail->prepended));
+    received_header(s, &top);
+    hand_on(r, buffer_slice(&top));
+    buffer_release(&top);
+    return r;
+}
+
+void reception_free(struct reception *r)
+{
+    if (!r)
+        return;
+    buffer_release(&r->held);
+    free(r);
+}
+
+int64_t reception_size(const struct reception *r)
+{
+    return smtp_data_size(&r->data);
+}
+
+/* ---- reading ---- */
+
+/* check_size - over the limit: what is there is dropped at once, the rest is read and forgotten. */
+static void check_size(struct reception *r)
+{
+    struct session *s = r->session;
+
+    if (r->too_big || r->limit <= 0 || smtp_data_size(&r->data) <= r->limit)
+        return;
+    r->too_big = true;
+    log_warning("%s: queue file size limit exceeded", s->mail->queue_id);
+    intake_cancel(s->mail->intake);
+    s->mail->intake = NULL;
+    buffer_release(&r->held);
+}
+
+/* await_content - until something is there.  The whole message has a budget: smtpd_timeout, and what comes in earns time back at
+   smtpd_min_data_rate; a client that trickles bytes runs out of it. */
+static bool await_content(struct session *s, struct reception *r)
+{
+    if (stream_buffered(s->stream))
+        return true;
+    stream_flush(s->stream);
+    int64_t begun = clock_monotonic();
+    stream_set_deadline(s->stream, begun + r->credit);
+    bool good = stream_await(s->stream, 1);
+    r->credit -= clock_monotonic() - begun;
+    return good;
+}
+
+static void earn(struct session *s, struct reception *r, size_t bytes)
+{
+    const struct smtpd_params *p = &s->server->params;
+
+    r->credit += (int64_t)bytes * MICROSECONDS / p->smtpd_min_data_rate;
+    if (r->credit > p->smtpd_timeout)
+        r->credit = p->smtpd_timeout;
+    if (r->credit < 0)
+        r->credit = 0;
+}
+
+bool reception_data(struct session *s, struct reception *r)
+{
+    bool end = false;
+
+    while (!end) {
+        s->content_bytes = r->data.lines_size;
+        if (!await_content(s, r)) {
+            session_lost(s);
+            return false;
+        }
+        size_t taken = smtp_data_feed(&r->data, stream_peek(s->stream), take, r, &end);
+        stream_read_some(s->stream, taken);
+        earn(s, r, taken);
+        check_size(r);
+    }
+    s->content_bytes = -1;
+    return true;
+}
+
+bool reception_chunk(struct session *s, struct reception *r, int64_t count)
+{
+    bool end;
+
+    while (count > 0) {
+        s->content_bytes = smtp_data_size(&r->data);
+        if (!await_content(s, r)) {
+            session_lost(s);
+            return false;
+        }
+        struct slice input = slice_first(stream_peek(s->stream), (size_t)count);
+        smtp_data_feed(&r->data, input, take, r, &end);
+        count -= (int64_t)input.len;
+        stream_read_some(s->stream, input.len);
+        earn(s, r, input.len);
+        check_size(r);
+    }
+    s->content_bytes = -1;
+    return true;
+}
+
+bool reception_skip(struct session *s, int64_t count)
+{
+    struct reception budget = {.credit = s->server->params.smtpd_timeout};
+
+    s->content_bytes = 0;
+    while (count > 0) {
+        if (!await_content(s, &budget)) {
+            session_lost(s);
+            return false;
+        }
+        struct slice input = stream_read_some(s->stream, count > INT32_MAX ? INT32_MAX : (size_t)count);
+        s->content_bytes += (int64_t)input.len;
+        count -= (int64_t)input.len;
+        earn(s, &budget, input.len);
+    }
+    s->content_bytes = -1;
+    return true;
+}
+
+/* ---- the end ---- */
+
+/* refuse_bare_lf - smtpd_forbid_bare_newline = reject. */
+static bool refuse_bare_lf(struct session *s, struct reception *r, struct rejection *rejection)
+{
+    s->bare_lf_seen |= r->data.bare_lf;
+    if (!r->data.bare_lf || s->bare_lf_allowed || s->server->bare_newline != BARE_NEWLINE_REJECTED)
+        return false;
+    *rejection = (struct rejection){.code = (int)s->server->params.smtpd_forbid_bare_newline_reject_code, .trouble = TROUBLE_PROTOCOL};
+    snprintf(rejection->status, sizeof(rejection->status), "%s", smtp_reply(REPLY_BARE_LF)->status);
+    rejection->text = arena_format(s->scratch, "%s Error: bare <LF> received", s->server->params.myhostname);
+    return true;
+}
+
+/* answer_refusal - what cleanup said: "5.7.1 message content rejected", or a whole reply "550 5.7.1 ...". */
+static enum outcome answer_refusal(struct session *s, const struct submit_outcome *outcome)
+{
+    struct status_code status;
+    struct slice rest = outcome->reply;
+    char status_text[STATUS_CODE_TEXT] = "";
+    int code = outcome->reply_code;
+
+    if (smtp_reply_split(outcome->reply, &code, &status, &rest)) {
+        if (status.class)
+            status_code_format(status, status_text);
+    } else if (status_code_parse(outcome->reply, &status, &rest)) {
+        status_code_format(status, status_text);
+    }
+    if (code < 400 || code > 599)
+        code = outcome->status == SUBMIT_STATUS_REFUSED ? 550 : 451;
+    s->trouble |= code == 452 || code == 451 ? TROUBLE_RESOURCE : TROUBLE_POLICY;
+    answer_text(s, code, status_text, rest);
+    return COMMAND_FAILED;
+}
+
+static struct slice number(struct session *s, int64_t value)
+{
+    return arena_format(s->scratch, "%lld", (long long)value);
+}
+
+static enum outcome commit(struct session *s, struct reception *r)
+{
+    struct transaction *t = s->mail;
+    struct submit_outcome outcome;
+    struct slice queue_id = arena_slice(s->scratch, slice_of(t->queue_id));
+    struct intake *intake = t->intake;
+
+    send_envelope(r);
+    t->intake = NULL;
+    intake_finish(intake, smtp_data_size(&r->data), s->scratch, &outcome);
+    if (outcome.status != SUBMIT_STATUS_ACCEPTED)
+        return answer_refusal(s, &outcome);
+    s->errors = s->junk = 0;
+    s->trouble = 0;
+    if (r->data.stuffed)
+        answer(s, REPLY_QUEUED, queue_id);
+    else
+        answer(s, REPLY_CHUNKS_QUEUED, number(s, smtp_data_size(&r->data)), queue_id);
+    history_flush(s);
+    return COMMAND_DONE;
+}
+
+static enum outcome finish(struct session *s, struct reception *r)
+{
+    struct rejection rejection;
+    struct slice recipient = s->mail->recipient_count == 1 ? s->mail->recipients[0].address : (struct slice){0};
+
+    smtp_data_finish(&r->data, take, r);
+    if (!r->begun)
+        begin(r);
+    check_size(r);
+    if (r->too_big)
+        return fail(s, REPLY_TOO_BIG);
+    if (refuse_bare_lf(s, r, &rejection))
+        return answer_rejection(s, &rejection, recipient);
+    if (!s->mail->discard && !access_end_of_data(s, &rejection))
+        return answer_rejection(s, &rejection, recipient);
+    return commit(s, r);
+}
+
+enum outcome reception_end(struct session *s, struct reception *r)
+{
+    s->where = "END-OF-MESSAGE";
+    enum outcome outcome = finish(s, r);
+    reception_free(r);
+    s->mail->reception = NULL;
+    session_reset_mail(s);
+    return outcome;
+}

@@ -1,0 +1,68 @@
+/* server.h - what all sessions of one smtpd process share: parameters, tables, the ways to other processes */
+#ifndef POSTERN_SMTPD_SERVER_H
+#define POSTERN_SMTPD_SERVER_H
+
+#include "base/map.h"
+#include "ipc/submit.h"
+#include "params.h"
+#include "route/route.h"
+#include "service/service.h"
+#include "table/match.h"
+
+struct access_rules;
+struct anvil_client;
+
+/* EHLO keywords that may be withheld (smtpd_discard_ehlo_keywords). */
+enum {
+    EHLO_8BITMIME = 1 << 0, EHLO_AUTH = 1 << 1, EHLO_ETRN = 1 << 2, EHLO_PIPELINING = 1 << 3, EHLO_SIZE = 1 << 4, EHLO_VERP = 1 << 5,
+    EHLO_VRFY = 1 << 6, EHLO_XCLIENT = 1 << 7, EHLO_XFORWARD = 1 << 8, EHLO_STARTTLS = 1 << 9, EHLO_ENHANCED_STATUS = 1 << 10,
+    EHLO_DSN = 1 << 11, EHLO_SMTPUTF8 = 1 << 12, EHLO_CHUNKING = 1 << 13, EHLO_REQUIRETLS = 1 << 14, EHLO_SILENT = 1 << 15
+};
+
+/* smtpd_forbid_bare_newline */
+enum bare_newline { BARE_NEWLINE_ALLOWED, BARE_NEWLINE_NORMALIZED, BARE_NEWLINE_NOTED, BARE_NEWLINE_REJECTED };
+
+/* Kinds of trouble that notify_classes may report to the postmaster. */
+enum { TROUBLE_POLICY = 1, TROUBLE_PROTOCOL = 2, TROUBLE_RESOURCE = 4, TROUBLE_SOFTWARE = 8, TROUBLE_DATA = 16, TROUBLE_BOUNCE = 32 };
+
+struct server {
+    struct smtpd_params params;
+    struct config *config;
+    const char *service_name;
+    bool stand_alone;
+    struct route *route;
+    struct submit_pool *cleanup;
+    struct access_rules *access;
+    struct anvil_client *anvil;
+    struct map *client_names;       /* see client_name.c */
+    struct net_address *own_addresses, *proxy_addresses;
+    size_t own_count, proxy_count;
+    struct match_list *mynetworks, *event_exceptions, *xclient_hosts, *xforward_hosts, *verp_clients, *bare_newline_exclusions,
+        *fast_flush_domains, *noop_commands, *forbidden_commands, *permit_logging, *mx_backup_networks;
+    struct table_list *ehlo_keyword_maps, *command_filter, *footer_maps, *reject_filter, *rbl_reply_maps;
+    int ehlo_discarded;             /* EHLO_ bits */
+    enum bare_newline bare_newline;
+    int trouble_reported;           /* TROUBLE_ bits */
+    int submit_options;             /* SUBMIT_ bits of receive_override_options */
+    bool counts_clients;            /* some limit by client is on */
+    int queue_fd;                   /* the queue directory, to ask for its free space; -1: unknown */
+    int64_t space_checked;          /* when (monotonic) */
+    int64_t space_free;
+    uint64_t sessions;              /* so far: for instance= of policy requests and the like */
+};
+
+/* server_new - read the configuration and open the tables: before the sandbox closes.  config must outlive it. */
+struct server *server_new(struct service_context *context) MUST_CHECK;
+void server_free(struct server *server);
+/* server_has_space - does the queue's file system have room for one more message (queue_minfree, 1.5 * message_size_limit)?  Looks at the file
+   system once a second at most.  *free_bytes gets what there is. */
+bool server_has_space(struct server *server, int64_t *free_bytes);
+/* server_is_own_address - is it an address of this machine (inet_interfaces)?  server_in_mynetworks - Waits (tables). */
+bool server_is_own_address(const struct server *server, const struct net_address *address);
+enum match_result server_in_mynetworks(struct server *server, struct slice name, const struct net_address *address);
+/* server_ehlo_keywords - the bits of a list of keywords; an unknown one is warned of. */
+int server_ehlo_keywords(struct slice list, const char *parameter);
+/* server_ehlo_keyword_name - of one bit: "DSN". */
+const char *server_ehlo_keyword_name(int bit);
+
+#endif

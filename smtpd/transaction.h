@@ -1,0 +1,51 @@
+/* transaction.h - one message on its way in: what MAIL, RCPT and access control have said about it */
+#ifndef POSTERN_SMTPD_TRANSACTION_H
+#define POSTERN_SMTPD_TRANSACTION_H
+
+#include "ipc/submit.h"
+#include "route/route.h"
+#include "smtp/esmtp.h"
+
+struct intake;
+struct session;
+struct reception;
+
+struct transaction {
+    struct arena *arena;
+    int64_t arrival;                   /* wall clock */
+    struct slice sender;               /* external form; empty: <> */
+    struct slice sender_shown;         /* internal form, for replies */
+    struct smtp_mail_parameters parameters;
+    struct recipient *recipients;      /* accepted ones, in the arena */
+    size_t recipient_count, recipient_room;
+    struct slice first_recipient_shown;
+    unsigned recipient_overshoot;
+    struct intake *intake;             /* NULL until the first accepted recipient */
+    const char *queue_id;
+    /* what access control wants done with the message */
+    bool hold, discard;
+    struct slice filter, redirect;
+    struct buffer prepended;           /* header lines, CRLF */
+    struct recipient *bcc;
+    size_t bcc_count, bcc_room;
+    /* resolved once, used by many restrictions; NULL until asked for */
+    struct route_result *sender_route;
+    bool bdat;                         /* BDAT has begun */
+    bool failed;                       /* a chunk was refused: the rest is discarded */
+    struct reception *reception;       /* BDAT between two chunks */
+};
+
+struct transaction *transaction_new(void) MUST_CHECK;
+/* transaction_free - drops the message if it is still on its way.  NULL is fine.  Waits (a second at most). */
+void transaction_free(struct transaction *t);
+/* transaction_add_recipient, transaction_add_bcc - the strings are copied. */
+void transaction_add_recipient(struct transaction *t, const struct recipient *recipient);
+void transaction_add_bcc(struct transaction *t, struct slice address);
+/* transaction_open_queue - reserve a queue id and log "client="; false when cleanup cannot be reached.  Waits. */
+bool transaction_open_queue(struct session *s);
+/* transaction_envelope - all that is known of the message, for cleanup; slices live as long as session and transaction. */
+void transaction_envelope(struct session *s, struct envelope *envelope);
+/* transaction_submit_options - SUBMIT_ bits. */
+int transaction_submit_options(const struct session *s);
+
+#endif
