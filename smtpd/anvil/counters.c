@@ -1,6 +1,7 @@
 /* counters.c - counting per client */
 #include "counters.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/map.h"
 
