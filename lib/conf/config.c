@@ -198,6 +198,19 @@ bool config_set_argument(struct config *config, const char *argument)
     return true;
 }
 
+struct config *config_copy(const struct config *config, config_report *report, void *context)
+{
+    struct config *copy = config_new(config->directory, report, context);
+    size_t position = 0;
+    struct slice name;
+    void *value;
+    while (map_next(config->settings, &position, &name, &value)) {
+        const struct setting *setting = value;
+        store(copy, name, slice_of(setting->value), setting->line);
+    }
+    return copy;
+}
+
 /* ---- the file ---- */
 
 static void warn_null_byte(struct config *config, const char *file, const struct logical_lines *lines)

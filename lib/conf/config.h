@@ -28,6 +28,7 @@ struct parameter {
     size_t minimum_length;     /* strings: 1 makes an empty value an error */
     const char *programs;      /* "smtpd,cleanup" or "all" */
     enum parameter_state state;
+    const char *choices;       /* strings: "a|b": one of these; "list a|b": a list of these; "": anything */
 };
 
 /* parameter_find - the row with that exact name, NULL when there is none.  parameter_at - rows in order, NULL past the end. */

@@ -31,6 +31,9 @@ bool config_next_any(const struct config *config, size_t *position, struct slice
 /* config_line_of - where a parameter was set, 0 when it was not set in main.cf. */
 int config_line_of(const struct config *config, struct slice name);
 
+/* config_copy - the same settings with another reporter. */
+struct config *config_copy(const struct config *config, config_report *report, void *context) MUST_CHECK;
+
 /* config_check_value - read a set parameter for its reports only; row describes it. */
 void config_check_value(struct config *config, const char *name, const struct parameter *row);
 

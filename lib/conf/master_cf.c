@@ -330,3 +330,26 @@ bool master_cf_load(const char *directory, struct config *config, struct arena *
     buffer_release(&text);
     return ok;
 }
+
+bool master_cf_next_setting(const struct master_service *service, size_t *at, struct slice *name, struct slice *value)
+{
+    while (*at < service->argument_count) {
+        struct slice word = slice_of(service->arguments[*at]), text;
+        if (word.len < 2 || word.data[0] != '-' || word.data[1] == '-')
+            return false;
+        ++*at;
+        size_t o = slice_find(word, 'o');
+        if (o == word.len)
+            continue;
+        text = slice_from(word, o + 1);
+        if (text.len == 0 && *at < service->argument_count)
+            text = slice_of(service->arguments[(*at)++]);
+        config_braced(text, &text);
+        if (slice_cut(text, '=', name, value)) {
+            *name = slice_trim(*name);
+            *value = slice_trim(*value);
+            return true;
+        }
+    }
+    return false;
+}

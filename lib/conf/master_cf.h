@@ -40,6 +40,9 @@ bool master_cf_parse(struct slice text, const char *file_name, struct config *co
 /* master_cf_word - take the next argument word off *rest: "word", or "{ words }" whose braces and edge blanks are taken off (*braced).
    *wrong says what is wrong with the braces, else NULL.  False at the end. */
 bool master_cf_word(struct slice *rest, struct slice *word, bool *braced, const char **wrong);
+/* master_cf_next_setting - walk over the "-o name=value" arguments; start with *at 0.  What follows the first argument that is no option
+   is not looked at. */
+bool master_cf_next_setting(const struct master_service *service, size_t *at, struct slice *name, struct slice *value);
 const char *service_type_name(enum service_type type); /* "inet", "unix", "fifo", "pass", "unix-dgram" */
 
 #endif

@@ -12,8 +12,8 @@
 #define OBSOLETE PARAMETER_OBSOLETE
 
 static const struct parameter table[] = {
-#define PARAMETER(name, type, default_value, minimum, maximum, unit, minimum_length, programs, state) \
-    {name, PARAMETER_##type, default_value, minimum, maximum, unit, minimum_length, programs, state},
+#define PARAMETER(name, type, default_value, minimum, maximum, unit, minimum_length, programs, state, ...) \
+    {name, PARAMETER_##type, default_value, minimum, maximum, unit, minimum_length, programs, state, "" __VA_ARGS__},
 #include "conf/parameters.def"
 #undef PARAMETER
 };

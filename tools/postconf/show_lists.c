@@ -30,13 +30,16 @@ static void show_templates(struct postconf *pc, const char *path, bool source)
     if (path[0] != '\0' && access(path, R_OK) < 0)
         log_fatal("open %s: %s", path, strerror(errno));
     bounce_templates_load(path, pc->arena, templates);
+    bool standard = strcmp(config_string(pc->config, "header_from_format"), "standard") == 0;
     for (int kind = 0; kind < BOUNCE_TEMPLATE_COUNT; kind++) {
         if (kind > 0)
             putchar('\n');
         buffer_clear(&out);
         buffer_clear(&text);
         if (source) {
-            bounce_template_print(&templates[kind], slice_of(templates[kind].text), "_template", &out);
+            if (standard && templates[kind].from == bounce_template_builtin((enum bounce_template_kind)kind)->from)
+                templates[kind].from = "Mail Delivery System <MAILER-DAEMON>";
+            bounce_template_print(&templates[kind], slice_of(templates[kind].text), "template", &out);
         } else {
             if (!bounce_template_expand(pc->config, &templates[kind], &text))
                 bounce_template_expand(pc->config, bounce_template_builtin((enum bounce_template_kind)kind), &text);

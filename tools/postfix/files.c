@@ -234,7 +234,6 @@ static bool check_configuration(struct control *control)
     buffer_release(&path);
     if (!found)
         say_fatal("no %s/master.cf file found", config_directory(control->config));
-    /* not yet: findings in main.cf and master.cf */
     return true;
 }
 

@@ -1,0 +1,280 @@
+/* check.c - see check.h */
+#include "conf/check.h"
+
+#include "base/arena.h"
+#include "conf/config_private.h"
+#include "conf/master_cf.h"
+#include "conf/names.h"
+
+struct check {
+    struct config *config;
+    config_report *report;
+    void *context;
+    struct arena *arena;
+    size_t count;
+    bool fatal;
+    const char *where; /* put before reports of values: "FILE, line N: " */
+    const char *master_file;
+    struct master_cf services;
+    struct name_service *named; /* the same for names.h */
+};
+
+static void finding(struct check *c, bool fatal, const char *file, int line, const char *format, ...) PRINTF_LIKE(5, 6);
+static void finding(struct check *c, bool fatal, const char *file, int line, const char *format, ...)
+{
+    struct buffer text = BUFFER_INIT_MAX(4096);
+    va_list args;
+    if (file != NULL && line > 0)
+        buffer_printf(&text, "%s, line %d: ", file, line);
+    else if (file != NULL)
+        buffer_printf(&text, "%s: ", file);
+    va_start(args, format);
+    buffer_vprintf(&text, format, args);
+    va_end(args);
+    c->count++;
+    c->fatal |= fatal;
+    c->report(c->context, fatal, file, line, buffer_string(&text));
+    buffer_release(&text);
+}
+
+/* pass_on - what reading a value reports, with the place it was set. */
+static void pass_on(void *context, bool fatal, const char *file, int line, const char *text)
+{
+    struct check *c = context;
+    c->count++;
+    c->fatal |= fatal;
+    c->report(c->context, fatal, file, line, arena_printf(c->arena, "%s%s", c->where, text));
+}
+
+/* ---- values ---- */
+
+static const struct parameter *row_of(struct slice name)
+{
+    const struct parameter *row = parameter_find(name);
+    return row != NULL && row->name[0] != '<' ? row : parameter_find_transport(name);
+}
+
+static bool is_choice(struct slice choices, struct slice word)
+{
+    struct slice choice;
+    for (bool more = true; more;) {
+        more = slice_cut(choices, '|', &choice, &choices);
+        if (slice_equal_case(choice, word))
+            return true;
+    }
+    return false;
+}
+
+/* check_choices - a value (or the elements of a list) that is none of those the row allows. */
+static void check_choices(struct check *c, const char *file, int line, const char *name, const struct parameter *row, const char *value)
+{
+    struct slice choices = slice_of(row->choices), rest = slice_of(value), element = slice_trim(rest);
+    if (choices.len == 0)
+        return;
+    bool is_list = slice_starts(choices, SLICE("list "));
+    if (is_list)
+        choices = slice_from(choices, 5);
+    while (is_list ? config_list_next(&rest, &element) : rest.data != NULL) {
+        if (!is_choice(choices, element))
+            finding(c, false, file, line, "%s: unknown value \"" SLICE_FORMAT "\"; known: " SLICE_FORMAT, name, SLICE_ARGS(element),
+                    SLICE_ARGS(choices));
+        if (!is_list)
+            return;
+    }
+}
+
+/* check_state - settings that are accepted and do nothing. */
+static void check_state(struct check *c, const char *file, int line, const char *name, const struct parameter *row)
+{
+    if (row->state == PARAMETER_NOT_YET)
+        finding(c, false, file, line, "%s is accepted but has no effect yet", name);
+}
+
+/* check_setting - one "name = value" of main.cf or of a service in master.cf (then config is a copy with its settings). */
+static void check_setting(struct check *c, struct config *config, const char *file, int line, const char *name)
+{
+    const struct parameter *row = row_of(slice_of(name));
+    if (row == NULL || row->state == PARAMETER_OBSOLETE)
+        return;
+    size_t before = c->count;
+    c->where = arena_printf(c->arena, "%s, line %d: ", file, line);
+    config_check_value(config, name, row);
+    if (c->count == before && (row->type == PARAMETER_STRING || row->type == PARAMETER_RAW))
+        check_choices(c, file, line, name, row, config_string(config, name));
+    check_state(c, file, line, name, row);
+}
+
+static void check_main_values(struct check *c)
+{
+    struct config *copy = config_copy(c->config, pass_on, c);
+    struct slice name;
+    for (size_t at = 0; config_next_set(c->config, &at, &name);)
+        check_setting(c, copy, c->config->path, config_line_of(c->config, name), arena_string(c->arena, name));
+    config_free(copy);
+}
+
+/* ---- names ---- */
+
+static void report_unknown(struct check *c, const char *file, int line, const char *name)
+{
+    const struct parameter *row = parameter_find(slice_of(name));
+    const char *nearest = parameter_nearest(slice_of(name));
+    if (row != NULL && row->state == PARAMETER_OBSOLETE)
+        finding(c, false, file, line, "%s is an obsolete name and has no effect", name);
+    else if (nearest != NULL)
+        finding(c, false, file, line, "unknown parameter: %s (did you mean %s?)", name, nearest);
+    else
+        finding(c, false, file, line, "unknown parameter: %s", name);
+}
+
+/* report_place - where a -o setting or a reference to a name stands in master.cf. */
+static int master_line(struct check *c, const char *name, bool referred)
+{
+    for (size_t i = 0; i < c->services.count; i++)
+        for (size_t k = 0; k < c->named[i].count; k++) {
+            const struct name_setting *setting = &c->named[i].settings[k];
+            if (referred ? strstr(setting->value, name) != NULL : strcmp(setting->name, name) == 0)
+                return c->services.services[i].line;
+        }
+    return 0;
+}
+
+static int main_line_referring(struct check *c, const char *name)
+{
+    struct slice set;
+    for (size_t at = 0; config_next_set(c->config, &at, &set);)
+        if (strstr(config_raw(c->config, set, NULL), name) != NULL)
+            return config_line_of(c->config, set);
+    return 0;
+}
+
+static void report_name(void *context, enum name_problem problem, const char *file, const char *name, const char *value)
+{
+    struct check *c = context;
+    switch (problem) {
+    case NAME_UNDEFINED_IN_MAIN:
+        finding(c, false, c->config->path, main_line_referring(c, name), "undefined parameter: %s", name);
+        break;
+    case NAME_UNDEFINED_IN_MASTER:
+        finding(c, false, c->master_file, master_line(c, name, true), "undefined parameter: %s", name);
+        break;
+    case NAME_UNUSED_IN_MAIN:
+        report_unknown(c, c->config->path, config_line_of(c->config, slice_of(name)), name);
+        break;
+    case NAME_UNUSED_IN_MASTER:
+        report_unknown(c, c->master_file, master_line(c, name, false), name);
+        break;
+    case NAME_UNUSED_IN_TABLE:
+        finding(c, false, file, 0, "unknown parameter: %s", name);
+        break;
+    case NAME_TABLE_UNREADABLE:
+        finding(c, false, file, 0, "cannot be read as %s table: %s", name, value);
+        break;
+    }
+}
+
+static void check_names(struct check *c)
+{
+    struct config_names *names = config_names_new(c->config, false, c->named, c->services.count);
+    config_names_unused(names, report_name, c);
+    config_names_undefined(names, report_name, c);
+    config_names_free(names);
+}
+
+/* ---- master.cf ---- */
+
+static void name_services(struct check *c)
+{
+    c->named = arena_alloc(c->arena, (c->services.count + 1) * sizeof(*c->named));
+    for (size_t i = 0; i < c->services.count; i++) {
+        const struct master_service *service = &c->services.services[i];
+        struct name_setting *settings = arena_alloc(c->arena, (service->argument_count + 1) * sizeof(*settings));
+        const char *slash = strrchr(service->command, '/');
+        size_t count = 0;
+        struct slice name, value;
+        for (size_t at = 0; master_cf_next_setting(service, &at, &name, &value); count++)
+            settings[count] = (struct name_setting){arena_string(c->arena, name), arena_string(c->arena, value)};
+        c->named[i] = (struct name_service){service->name, service_type_name(service->type),
+                                            slash != NULL ? slash + 1 : service->command, settings, count};
+    }
+}
+
+static void check_service_values(struct check *c)
+{
+    for (size_t i = 0; i < c->services.count; i++) {
+        if (c->named[i].count == 0)
+            continue;
+        struct config *copy = config_copy(c->config, pass_on, c);
+        for (size_t k = 0; k < c->named[i].count; k++)
+            config_set(copy, slice_of(c->named[i].settings[k].name), slice_of(c->named[i].settings[k].value));
+        for (size_t k = 0; k < c->named[i].count; k++)
+            check_setting(c, copy, c->master_file, c->services.services[i].line, c->named[i].settings[k].name);
+        config_free(copy);
+    }
+}
+
+/* check_process_limits - programs that cannot be started with another maxproc (compat.md b.3). */
+static void check_process_limits(struct check *c)
+{
+    static const struct {
+        const char *command;
+        int64_t limit;
+    } limits[] = {{"qmgr", 1}, {"nqmgr", 1}, {"pickup", 1}, {"anvil", 1}, {"postscreen", 1}, {"postlogd", 1}, {"cleanup", 0}, {"bounce", 0}};
+    static const char *const privileged[] = {"local", "virtual", "pipe", "spawn"};
+    for (size_t i = 0; i < c->services.count; i++) {
+        const struct master_service *service = &c->services.services[i];
+        for (size_t k = 0; k < COUNT_OF(limits); k++)
+            if (strcmp(c->named[i].command, limits[k].command) == 0 && service->process_limit != limits[k].limit)
+                finding(c, false, c->master_file, service->line, "service %s requires a process limit of %lld", service->name,
+                        (long long)limits[k].limit);
+        for (size_t k = 0; k < COUNT_OF(privileged); k++)
+            if (strcmp(c->named[i].command, privileged[k]) == 0 && service->unprivileged)
+                finding(c, true, c->master_file, service->line, "service %s requires privileged operation", service->name);
+    }
+}
+
+static void master_problem(void *context, bool fatal, const char *file, int line, const char *text)
+{
+    struct check *c = context;
+    c->count++;
+    c->fatal |= fatal;
+    c->report(c->context, fatal, file, line, text);
+}
+
+/* ---- settings that contradict each other ---- */
+
+static void check_contradictions(struct check *c)
+{
+    struct config *copy = config_copy(c->config, config_ignore_problem, NULL);
+    const char *host = config_string(copy, "myhostname"), *relayhost = config_string(copy, "relayhost");
+    if (host[0] != '\0' && strcasecmp(host, relayhost) == 0)
+        finding(c, true, c->config->path, config_line_of(c->config, SLICE("relayhost")),
+                "myhostname and relayhost parameter settings must not be identical: %s", host);
+    struct slice rest = slice_of(config_string(copy, "myorigin")), origin, more;
+    if (config_list_next(&rest, &origin) && config_list_next(&rest, &more))
+        finding(c, true, c->config->path, config_line_of(c->config, SLICE("myorigin")), "myorigin must be one domain: %s",
+                config_string(copy, "myorigin"));
+    int64_t message = config_int(copy, "message_size_limit"), mailbox = config_int(copy, "mailbox_size_limit");
+    if (mailbox > 0 && message > mailbox)
+        finding(c, true, c->config->path, config_line_of(c->config, SLICE("mailbox_size_limit")),
+                "mailbox_size_limit is smaller than message_size_limit");
+    config_free(copy);
+}
+
+size_t config_check(struct config *config, config_report *report, void *context, bool *fatal)
+{
+    struct check c = {.config = config, .report = report, .context = context, .arena = arena_new(0)};
+    c.master_file = arena_printf(c.arena, "%s/master.cf", config_directory(config));
+    if (!master_cf_load(config_directory(config), config, c.arena, master_problem, &c, &c.services))
+        c.fatal = true;
+    name_services(&c);
+    check_main_values(&c);
+    check_contradictions(&c);
+    check_names(&c);
+    check_service_values(&c);
+    check_process_limits(&c);
+    arena_free(c.arena);
+    if (fatal != NULL)
+        *fatal = c.fatal;
+    return c.count;
+}
