@@ -106,7 +106,7 @@ static void tell_workers(struct service_entry *service)
         struct worker_entry *worker = LIST_ENTRY(link, struct worker_entry, link);
         if (worker->draining)
             continue;
-        worker->draining = service->removed || !worker->reloads;
+        worker->draining = service->removed || !(worker->reloads || service->program->reloads);
         channel_send(worker->channel, worker->draining ? CHANNEL_DRAIN : CHANNEL_RELOAD, 0, -1);
     }
 }

@@ -17,6 +17,7 @@ struct program {
     enum program_kind kind;
     bool eager;              /* workers start at once, not at the first connection */
     const char *absorbed_by; /* who does the job instead */
+    bool reloads;            /* reads its configuration again in place (SERVICE_RELOADS) */
 };
 
 /* program_find - by the command column of master.cf; never NULL. */
