@@ -8,6 +8,8 @@
 #include "queue/queue_id.h"
 #include "queue/segment_file.h"
 
+#define ROUGHLY (3600 * MICROSECONDS)
+
 struct search {
     int segment_directory, content_directory;
     struct slice queue_id;
@@ -88,12 +90,12 @@ static int try_segment(const struct search *search, uint64_t number, struct aren
     return *content_fd < 0 ? -1 : 1;
 }
 
-/* try_all - the segment is the youngest that is older than the id, most likely; copies by the cleaner are in younger ones. */
+/* try_all - first those of the id's time (which is rough) and before, youngest first; copies by the cleaner are in younger ones. */
 static int try_all(const struct search *search, struct arena *arena, struct queue_record *record, int *content_fd)
 {
     size_t middle = search->count;
     int result = 0;
-    while (search->made && middle > 0 && search->numbers[middle - 1] > search->made + MICROSECONDS)
+    while (search->made && middle > 0 && search->numbers[middle - 1] > search->made + ROUGHLY)
         middle--;
     for (size_t i = middle; i > 0 && result == 0; i--)
         result = try_segment(search, search->numbers[i - 1], arena, record, content_fd);

@@ -156,7 +156,7 @@ void cleanup_start(struct service_context *context)
                                              .large_content = LARGE_CONTENT,
                                              .minimum_free = p->queue_minfree > minimum ? p->queue_minfree : minimum};
     c->writer = segment_writer_open(&options);
-    if (!c->writer)
+    if (!c->writer || !queue_id_maker_share(&c->ids, context->queue_directory))
         log_fatal("cannot open the queue in %s: %s", context->queue_directory, strerror(errno));
     c->notifier = notifier_start("public/qmgr");
 }
@@ -166,5 +166,6 @@ void cleanup_end(struct service_context *context)
     struct cleanup *c = context->state;
     notifier_finish(c->notifier, clock_after(2 * MICROSECONDS));
     segment_writer_close(c->writer);
+    queue_id_maker_release(&c->ids);
     c->writer = NULL;
 }
