@@ -160,7 +160,8 @@ bool session_talks_early(struct session *s, const char *after)
 {
     struct buffer text = BUFFER_INIT;
 
-    if (s->early_talker || !has_more(s) || !stream_await(s->stream, 1))
+    /* sendmail -bs: a file or a pipe cannot wait for replies. */
+    if (s->server->stand_alone || s->early_talker || !has_more(s) || !stream_await(s->stream, 1))
         return false;
     s->early_talker = true;
     text_escape(&text, stream_peek(s->stream), 100);

@@ -236,9 +236,9 @@ void session_run(struct session *s)
     } else {
         stream_flush(s->stream);
     }
-    limits_disconnect(s);
     session_reset_mail(s);
-    log_end(s);
+    log_end(s); /* at once: what another worker logs of the next connection comes after it */
+    limits_disconnect(s);
     history_report(s);
 }
 

@@ -52,10 +52,11 @@ static bool dot_line(struct feed *f)
     bool bare = d->held_crs == 0, was_bare = d->previous_bare;
 
     d->bare_lf |= bare;
-    if (!d->strict)
+    if (!d->strict || (d->held_crs == 1 && !was_bare)) {
+        d->in_line = d->after_dot = false;
+        d->held_crs = 0;
         return true;
-    if (d->held_crs == 1 && !was_bare)
-        return true;
+    }
     if (d->held_crs <= 1) {
         /* Smuggling (RFC 5321 4.1.1.4: only CRLF "." CRLF): neither an end nor content that a server after us could take for one. */
         int64_t lines = d->lines_size;
