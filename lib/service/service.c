@@ -376,8 +376,10 @@ int stand_alone_run(struct worker *w)
     if (!w->context.config)
         log_fatal("cannot read the configuration");
     struct log_target target;
-    if (log_target_open(w->context.config, &target))
-        log_target_use(w->context.config, &target, w->arguments.program, true);
+    /* A user who may not write the log talks all the same; standard error is the terminal of the dialogue. */
+    if (!log_target_open(w->context.config, &target))
+        target = (struct log_target){.sink = LOG_TO_FILE, .fd = open("/dev/null", O_WRONLY | O_CLOEXEC)};
+    log_target_use(w->context.config, &target, w->arguments.program, true);
     log_add_stderr(w->arguments.log_to_stderr);
     fill_context(w);
     w->context.single_client = true;

@@ -240,8 +240,10 @@ static void recipient_fields(struct writer *w, const struct bounce_recipient *r)
     line(w, "Final-Recipient: %s; " SLICE_FORMAT, address_type(n, r->recipient.address), SLICE_ARGS(clean(r->recipient.address, &copy)));
     if (r->recipient.orcpt.len > 0)
         line(w, "Original-Recipient: " SLICE_FORMAT, SLICE_ARGS(clean(r->recipient.orcpt, &copy)));
-    else if (r->recipient.original.len > 0)
-        line(w, "Original-Recipient: %s; " SLICE_FORMAT, address_type(n, r->recipient.original), SLICE_ARGS(clean(r->recipient.original, &copy)));
+    else {
+        struct slice original = r->recipient.original.len ? r->recipient.original : r->recipient.address;
+        line(w, "Original-Recipient: %s;" SLICE_FORMAT, address_type(n, original), SLICE_ARGS(clean(original, &copy)));
+    }
     line(w, "Action: %s", action_of(n, &r->result, action));
     line(w, "Status: " SLICE_FORMAT, SLICE_ARGS(clean(r->result.status, &copy)));
     if (r->result.remote_mta.len > 0)

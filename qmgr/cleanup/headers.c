@@ -197,7 +197,7 @@ static void add_from(struct transaction *t, const char *prefix)
     struct buffer from = BUFFER_INIT;
     struct slice sender = t->envelope.sender.len ? t->envelope.sender : SLICE("MAILER-DAEMON");
     struct slice name = slice_trim(t->envelope.sender_full_name);
-    bool named = name.len && !slice_has_control(name);
+    bool named = name.len && t->envelope.sender.len && !slice_has_control(name);
     bool obsolete = strcasecmp(t->cleanup->params.header_from_format, "obsolete") == 0;
     buffer_printf(&from, "%sFrom: ", prefix);
     if (named && !obsolete) {

@@ -149,6 +149,9 @@ static void rewrite_recipient(struct transaction *t, const struct recipient *giv
     struct slice address = r.address.len ? r.address : slice_of(t->cleanup->params.empty_address_recipient);
     struct slice original = r.original.len ? r.original : r.address;
     r.address = rewrite_local(t, address);
+    /* Notices name the completed address; where nothing was completed they make it from the original. */
+    if (r.orcpt.len == 0 && !slice_equal(original, r.address))
+        r.orcpt = arena_format(t->arena, "rfc822;" SLICE_FORMAT, SLICE_ARGS(r.address));
     if (!address_map(t, CLASS_ENVELOPE_RECIPIENT, &r.address))
         return;
     r.original = slice_equal(original, r.address) ? (struct slice){0} : original;

@@ -37,6 +37,8 @@ static void set_aside(const struct job *job, uid_t uid)
 static void pick_up(struct job *job)
 {
     struct stat st;
+    if (lstat(job->path, &st) < 0 || !is_complete(&st))
+        return; /* gone, or not there yet: not ours to open */
     int fd = open(job->path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0 || fstat(fd, &st) < 0) {
         if (errno != ENOENT)

@@ -52,9 +52,12 @@ START_TEST(missing_headers)
     ASSERT_LOGGED(o, "message-id=<20251124160000.ABCDE123456@mail.lab.test>");
     struct job job = {.config = "enable_long_queue_ids = yes\nundisclosed_recipients_header = To: undisclosed-recipients:;\n", .content = "X: y\n",
                       .submitted = {.envelope = {.sender_full_name = SLICE("A. \"B\" C")}}};
-    o = submit_job(&job, "", "bob@lab.test");
+    o = submit_job(&job, "alice@lab.test", "bob@lab.test");
     ASSERT_SLICE(o->content, "X: y\nMessage-Id: <ABCDE123456@mail.lab.test>\nDate: Mon, 24 Nov 2025 16:00:00 +0000 (UTC)\n"
-                             "From: \"A. \\\"B\\\" C\" <MAILER-DAEMON>\nTo: undisclosed-recipients:;\n");
+                             "From: \"A. \\\"B\\\" C\" <alice@lab.test>\nTo: undisclosed-recipients:;\n");
+    o = submit_job(&job, "", "bob@lab.test"); /* a full name is that of the sender */
+    ASSERT_SLICE(o->content, "X: y\nMessage-Id: <ABCDE123456@mail.lab.test>\nDate: Mon, 24 Nov 2025 16:00:00 +0000 (UTC)\n"
+                             "From: MAILER-DAEMON\nTo: undisclosed-recipients:;\n");
 }
 END_TEST
 
