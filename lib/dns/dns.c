@@ -93,22 +93,43 @@ static void on_socket_state(void *data UNUSED, ares_socket_t fd, int readable, i
     }
 }
 
+/* resolver_options - "options timeout:n attempts:n" of resolv.conf(5), which c-ares knows under other names. */
+static void resolver_options(struct ares_options *settings)
+{
+    char line[512];
+    FILE *file = fopen("/etc/resolv.conf", "re");
+
+    settings->timeout = 5000;
+    settings->tries = 2;
+    while (file != NULL && fgets(line, sizeof(line), file) != NULL) {
+        struct slice rest = slice_of(line), word;
+        uint64_t number;
+        if (!slice_next_token(&rest, " \t\r\n", &word) || !slice_equal(word, SLICE("options")))
+            continue;
+        while (slice_next_token(&rest, " \t\r\n", &word)) {
+            if (slice_starts(word, SLICE("timeout:")) && slice_to_u64(slice_from(word, 8), &number) && number > 0 && number <= 30)
+                settings->timeout = (int)number * 1000;
+            else if (slice_starts(word, SLICE("attempts:")) && slice_to_u64(slice_from(word, 9), &number) && number > 0 && number <= 5)
+                settings->tries = (int)number;
+        }
+    }
+    if (file != NULL)
+        fclose(file);
+}
+
 void dns_start(const struct dns_options *options)
 {
     struct ares_options settings = {.sock_state_cb = on_socket_state};
-    int mask = ARES_OPT_SOCK_STATE_CB | ARES_OPT_FLAGS | ARES_OPT_DOMAINS;
+    int mask = ARES_OPT_SOCK_STATE_CB | ARES_OPT_FLAGS | ARES_OPT_DOMAINS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES;
 
     if (resolver.started)
         return;
     settings.flags = ARES_FLAG_NOSEARCH | ARES_FLAG_NOALIASES;
-    if (options != NULL && options->timeout > 0) {
+    resolver_options(&settings);
+    if (options != NULL && options->timeout > 0)
         settings.timeout = (int)(options->timeout / 1000);
-        mask |= ARES_OPT_TIMEOUTMS;
-    }
-    if (options != NULL && options->tries > 0) {
+    if (options != NULL && options->tries > 0)
         settings.tries = options->tries;
-        mask |= ARES_OPT_TRIES;
-    }
     if (ares_library_init(ARES_LIB_INIT_ALL) != ARES_SUCCESS || ares_init_options(&resolver.channel, &settings, mask) != ARES_SUCCESS)
         log_fatal("cannot set up the name server client");
     if (options != NULL && options->servers != NULL && options->servers[0] != '\0' &&
