@@ -1,6 +1,7 @@
 /* answer.c - replies to the client */
 #include "answer.h"
 
+#include "address/mail_address.h"
 #include "base/log.h"
 #include "base/verdict.h"
 #include "template.h"
@@ -161,12 +162,24 @@ enum outcome answer_note_failure(struct session *s, enum smtp_reply_id id)
 
 /* ---- refusals ---- */
 
+/* append_address - external form; the parser leaves "a@b@c" as it was given. */
+static void append_address(struct session *s, const char *name, struct slice address, struct buffer *line)
+{
+    struct mail_address parts;
+
+    if (address.len && address.data[0] != '"' && slice_find(address, '@') != slice_find_last(address, '@')) {
+        mail_address_split(address, s->scratch, &parts);
+        address = mail_address_join(parts.local_part, parts.domain, s->scratch);
+    }
+    buffer_printf(line, " %s=<" SLICE_FORMAT ">", name, SLICE_ARGS(address));
+}
+
 static void append_place(struct session *s, struct slice recipient, struct buffer *line)
 {
     if (s->mail)
-        buffer_printf(line, " from=<" SLICE_FORMAT ">", SLICE_ARGS(s->mail->sender));
+        append_address(s, "from", s->mail->sender, line);
     if (recipient.len)
-        buffer_printf(line, " to=<" SLICE_FORMAT ">", SLICE_ARGS(recipient));
+        append_address(s, "to", recipient, line);
     buffer_printf(line, " proto=%s", session_protocol(s));
     if (s->helo)
         buffer_printf(line, " helo=<%s>", s->helo);

@@ -16,12 +16,22 @@ static bool is_unfinished(struct slice word)
     return quotes % 2 || (slice_find(word, '<') < word.len && slice_find_last(word, '>') == word.len);
 }
 
+/* has_numeric_domain - "user@192.0.2.1", which is neither a name nor a literal. */
+static bool has_numeric_domain(struct slice address)
+{
+    struct slice domain = mail_address_domain(address);
+    struct net_address ip;
+
+    return domain.len && domain.data[0] != '[' && isdigit((unsigned char)domain.data[domain.len - 1]) && net_address_parse(&ip, domain, 0);
+}
+
 bool command_parse_address(struct session *s, struct slice text, const char *verb, struct arena *arena, struct slice *address,
                            struct slice *parameters)
 {
-    bool strict = s->server->params.strict_rfc821_envelopes;
+    const struct smtpd_params *p = &s->server->params;
 
-    if (mail_address_parse_path(text, strict, true, arena, address, parameters))
+    if (mail_address_parse_path(text, p->strict_rfc821_envelopes, true, arena, address, parameters) &&
+        (p->resolve_numeric_domain || !has_numeric_domain(*address)))
         return true;
     struct slice word = slice_trim(slice_first(text, text.len - parameters->len));
     if (!is_unfinished(word))
@@ -148,6 +158,7 @@ static enum outcome mail_from(struct session *s, struct slice path)
         transaction_free(t);
         return COMMAND_FAILED;
     }
+    t->accepted = true;
     answer(s, REPLY_MAIL_OK);
     return COMMAND_DONE;
 }

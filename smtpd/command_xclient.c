@@ -3,6 +3,7 @@
 #include "address/mail_address.h"
 #include "base/log.h"
 #include "commands.h"
+#include "history.h"
 #include "smtp/xtext.h"
 
 enum { VALUE_MAX = 255 };
@@ -232,6 +233,7 @@ static void start_over(struct session *s)
     s->refused = (struct rejection){0};
     s->early_talker = false;
     client_set_text(&s->client, s->server, s->arena);
+    history_report(s);
     session_recognise(s);
     session_greet(s);
 }

@@ -5,7 +5,7 @@
 
 enum {
     HISTORY_MAX = 32 * 1024, /* bytes kept of one session */
-    LINE_WIDTH = 78,         /* of the notice */
+    LINE_WIDTH = 79,         /* of the notice */
     PATIENCE = 100           /* seconds for cleanup to take the notice */
 };
 
@@ -52,13 +52,17 @@ void history_out(struct session *s, struct slice line)
         note(s->history, SLICE(" Out: "), line);
 }
 
+static void forget(struct history *history)
+{
+    buffer_release(&history->text);
+    buffer_init(&history->text, HISTORY_MAX);
+    history->lines = 0;
+}
+
 void history_flush(struct session *s)
 {
-    if (!s->history || s->history->lines <= s->server->params.smtpd_history_flush_threshold || (s->trouble & s->server->trouble_reported))
-        return;
-    buffer_release(&s->history->text);
-    buffer_init(&s->history->text, HISTORY_MAX);
-    s->history->lines = 0;
+    if (s->history && s->history->lines > s->server->params.smtpd_history_flush_threshold && !(s->trouble & s->server->trouble_reported))
+        forget(s->history);
 }
 
 /* ---- the notice ---- */
@@ -129,6 +133,10 @@ static void send_notice(struct session *s)
 
 void history_report(struct session *s)
 {
-    if (s->history && (s->trouble & s->server->trouble_reported))
+    if (!s->history)
+        return;
+    if (s->trouble & s->server->trouble_reported)
         send_notice(s);
+    forget(s->history);
+    s->trouble = 0;
 }

@@ -11,7 +11,7 @@ void history_in(struct session *s, struct slice line);
 void history_out(struct session *s, struct slice line);
 /* history_flush - forget it when it is long (EHLO, RSET, end of a message): smtpd_history_flush_threshold lines. */
 void history_flush(struct session *s);
-/* history_report - send the notice if there was trouble of a kind that is reported.  Waits. */
+/* history_report - send the notice if there was trouble of a kind that is reported, and begin anew.  Waits. */
 void history_report(struct session *s);
 
 #endif

@@ -186,7 +186,6 @@ static int withheld_keywords(struct session *s)
 void session_recognise(struct session *s)
 {
     s->may_xclient = is_listed(s, s->server->xclient_hosts);
-    s->may_xforward = is_listed(s, s->server->xforward_hosts);
     s->may_verp = is_listed(s, s->server->verp_clients);
     s->bare_lf_allowed = s->server->bare_newline != BARE_NEWLINE_ALLOWED && is_listed(s, s->server->bare_newline_exclusions);
     s->ehlo_hidden = withheld_keywords(s);
@@ -230,6 +229,7 @@ void session_run(struct session *s)
         answer(s, REPLY_TOO_MANY_CONNECTIONS, slice_of(s->server->params.myhostname), slice_of(s->client.address));
         stream_flush(s->stream);
     } else if (s->server->stand_alone || !session_talks_early(s, "CONNECT")) {
+        s->may_xforward = is_listed(s, s->server->xforward_hosts); /* the host that connected; XCLIENT does not take it away */
         session_recognise(s);
         session_greet(s);
         commands_run(s);

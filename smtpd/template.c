@@ -72,7 +72,7 @@ static bool find(struct session *s, struct slice name, struct slice *value)
             return true;
         }
     if (take_name(name, "sender", &part)) {
-        *value = s->mail ? address_part(s->mail->sender, part) : SLICE("");
+        *value = s->mail && s->mail->accepted ? address_part(s->mail->sender, part) : SLICE("");
         return true;
     }
     if (take_name(name, "recipient", &part)) {

@@ -15,10 +15,10 @@ struct transaction {
     int64_t arrival;                   /* wall clock */
     struct slice sender;               /* external form; empty: <> */
     struct slice sender_shown;         /* internal form, for replies */
+    bool accepted;                     /* MAIL was answered with 250 */
     struct smtp_mail_parameters parameters;
     struct recipient *recipients;      /* accepted ones, in the arena */
     size_t recipient_count, recipient_room;
-    struct slice first_recipient_shown;
     unsigned recipient_overshoot;
     struct intake *intake;             /* NULL until the first accepted recipient */
     const char *queue_id;
