@@ -83,11 +83,14 @@ static void check_choices(struct check *c, const char *file, int line, const cha
     }
 }
 
-/* check_state - settings that are accepted and do nothing. */
-static void check_state(struct check *c, const char *file, int line, const char *name, const struct parameter *row)
+/* check_state - settings that are accepted and do nothing.  Not worth a word: "no", nothing at all, and what is the default anyway. */
+static void check_state(struct check *c, struct config *config, const char *file, int line, const char *name, const struct parameter *row)
 {
-    if (row->state == PARAMETER_NOT_YET)
-        finding(c, false, file, line, "%s is accepted but has no effect yet", name);
+    const char *value = config_raw(config, slice_of(name), NULL);
+    bool says_nothing = value[0] == '\0' || strcmp(value, row->default_value) == 0 ||
+                        (row->type == PARAMETER_BOOL && strcasecmp(value, "no") == 0);
+    if (row->state == PARAMETER_NOT_YET && !says_nothing)
+        finding(c, false, file, line, "%s is accepted but has no effect in this version", name);
 }
 
 /* check_setting - one "name = value" of main.cf or of a service in master.cf (then config is a copy with its settings). */
@@ -101,7 +104,7 @@ static void check_setting(struct check *c, struct config *config, const char *fi
     config_check_value(config, name, row);
     if (c->count == before && (row->type == PARAMETER_STRING || row->type == PARAMETER_RAW))
         check_choices(c, file, line, name, row, config_string(config, name));
-    check_state(c, file, line, name, row);
+    check_state(c, config, file, line, name, row);
 }
 
 static void check_main_values(struct check *c)

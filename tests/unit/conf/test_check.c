@@ -13,7 +13,7 @@ static void collect(void *context, bool fatal, const char *file, int line, const
 {
     struct slice rest = slice_of(text);
     /* what is not yet honoured changes with the project: see not_yet_is_said */
-    if (strstr(text, "has no effect yet") != NULL)
+    if (strstr(text, "has no effect in") != NULL)
         return;
     /* the directory has another name each time */
     if (slice_starts(rest, slice_of(directory)))
@@ -106,12 +106,12 @@ START_TEST(not_yet_is_said)
 {
     const struct parameter *row;
     for (size_t i = 0; (row = parameter_at(i)) != NULL; i++) {
-        if (row->state != PARAMETER_NOT_YET || row->name[0] == '<')
+        if (row->state != PARAMETER_NOT_YET || row->type != PARAMETER_INT || row->name[0] == '<')
             continue;
         struct buffer text = BUFFER_INIT, want = BUFFER_INIT, got = BUFFER_INIT;
         struct config *config = config_empty_reporting(copy_text, &got);
-        buffer_printf(&text, "%s = %s\n", row->name, row->default_value);
-        buffer_printf(&want, "main.cf, line 1: %s is accepted but has no effect yet\n", row->name);
+        buffer_printf(&text, "%s = 499\n", row->name);
+        buffer_printf(&want, "main.cf, line 1: %s is accepted but has no effect in this version\n", row->name);
         ck_assert(config_parse(config, buffer_slice(&text), "main.cf"));
         config_check(config, copy_text, &got, NULL);
         ck_assert_msg(slice_search(buffer_slice(&got), slice_from(buffer_slice(&want), 7)) < got.len, "%s", row->name);
