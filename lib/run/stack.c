@@ -28,9 +28,9 @@
 
 enum {
 #ifdef WITH_ASAN
-    STACK_SIZE = 512 * 1024, /* red zones make frames several times larger */
+    STACK_SIZE = 1024 * 1024, /* red zones make frames several times larger */
 #else
-    STACK_SIZE = 128 * 1024,
+    STACK_SIZE = 256 * 1024, /* touched pages count, not this: a hundred nested aliases need 160 KiB */
 #endif
     POOL_MAX = 1024,
     /* Stacks are a multiple of the page size apart, so without this the busy lines of all fibers would compete for the same

@@ -6,19 +6,17 @@
 #include "address/mail_address.h"
 #include "base/log.h"
 
-/* table_owner - who owns the table's file; root when it has none. */
-static uid_t table_owner(const struct table *table)
+/* table_owner - who owns the table's file; root when it has none.  (Nothing large on the stack: aliases nest a hundred deep.) */
+static uid_t table_owner(struct arena *arena, const struct table *table)
 {
     static const char *const suffixes[] = {".db", ".lmdb", ".cdb", ""};
     struct slice type, path;
-    char file[PATH_MAX];
     struct stat info;
 
     if (!slice_cut(slice_of(table_name(table)), ':', &type, &path) || path.len == 0 || path.data[0] != '/')
         return 0;
     for (size_t i = 0; i < COUNT_OF(suffixes); i++) {
-        snprintf(file, sizeof(file), SLICE_FORMAT "%s", SLICE_ARGS(path), suffixes[i]);
-        if (stat(file, &info) == 0)
+        if (stat(arena_printf(arena, SLICE_FORMAT "%s", SLICE_ARGS(path), suffixes[i]), &info) == 0)
             return info.st_uid;
     }
     return 0;
@@ -90,7 +88,7 @@ static void expand(struct job *job, struct target *target, struct slice text, st
 
     if (unmatched && list_has(job->params->propagate_unmatched_extensions, SLICE("alias")))
         member.extension = target->extension;
-    set_rights(job, &member, table_owner(table));
+    set_rights(job, &member, table_owner(job->arena, table));
     use_owner(job, target, &member);
     member.address = target->address;
     if (members_deliver(job, &member, text, false) == 0) {

@@ -7,6 +7,7 @@
 #include "base/log.h"
 
 #define FORWARD_MAX (1 << 20)
+#define PIECE 4096
 
 /* open_forward - open as the user; -1 when there is none.  What is not safe is warned of and not used. */
 static int open_forward(const struct account *account, const char *path, struct stat *info)
@@ -32,12 +33,16 @@ static int open_forward(const struct account *account, const char *path, struct 
 
 static bool read_all(int fd, struct buffer *text)
 {
-    char piece[8192];
     ssize_t n;
 
-    while ((n = read(fd, piece, sizeof(piece))) > 0)
-        if (!buffer_append(text, piece, (size_t)n))
+    do {
+        char *room = buffer_reserve(text, PIECE);
+        if (room == NULL)
             return false;
+        n = read(fd, room, PIECE);
+        if (n > 0)
+            buffer_commit(text, (size_t)n);
+    } while (n > 0);
     return n == 0;
 }
 

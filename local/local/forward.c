@@ -61,6 +61,7 @@ static void fill_envelope(const struct job *job, const struct forward *forward, 
     envelope->recipients_count = forward->count;
     for (size_t i = 0; i < forward->count; i++)
         envelope->recipients[i] = (struct recipient){.address = forward->addresses[i], .notify = owner ? 0 : recipient->notify,
+                                                     .original = owner ? (struct slice){0} : recipient->original.len > 0 ? recipient->original : recipient->address,
                                                      .orcpt = owner ? (struct slice){0} : recipient->orcpt};
 }
 

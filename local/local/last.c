@@ -135,7 +135,7 @@ static void to_maildir(struct job *job, const struct target *target, const char 
 
 /* spool_identity - who writes to the mail spool: the recipient where the directory is world writable, the recipient with the directory's group where that
    may write, else root, who gives the file away. */
-static void spool_identity(const char *path, const struct account *account, struct mbox *mbox, uid_t *uid, gid_t *gid)
+static __attribute__((noinline)) void spool_identity(const char *path, const struct account *account, struct mbox *mbox, uid_t *uid, gid_t *gid)
 {
     char directory[PATH_MAX];
     struct stat info;

@@ -9,6 +9,7 @@
 
 #define INCLUDE_MAX (16 << 20)
 #define INCLUDE_LEVEL_MAX 100
+#define INCLUDE_PIECE 8192
 
 /* next_item - cut at commas (in files at line ends too) outside quotes, comments and <>; comment lines of files are dropped. */
 static bool next_item(struct slice *rest, bool in_file, struct slice *item)
@@ -87,7 +88,7 @@ static void to_file(struct job *job, const struct target *parent, struct slice p
 static bool read_include(struct job *job, const struct target *parent, const char *path, struct buffer *text, struct target *member)
 {
     struct stat info;
-    char piece[8192];
+    char *piece = arena_alloc(job->arena, INCLUDE_PIECE); /* not on the stack: include files nest */
     ssize_t n = 0;
 
     uid_t uid = parent->rights.uid != 0 ? parent->rights.uid : job->params->default_uid;
@@ -104,7 +105,7 @@ static bool read_include(struct job *job, const struct target *parent, const cha
     bool good = fstat(fd, &info) == 0 && S_ISREG(info.st_mode) && !(info.st_mode & S_IWOTH);
     if (!good)
         log_warning("file %s is not a regular file, or is world writable", path);
-    while (good && (n = read(fd, piece, sizeof(piece))) > 0)
+    while (good && (n = read(fd, piece, INCLUDE_PIECE)) > 0)
         good = text->len + (size_t)n <= INCLUDE_MAX && buffer_append(text, piece, (size_t)n);
     close(fd);
     /* a file of an ordinary user narrows the rights of a table owned by root */

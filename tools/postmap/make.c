@@ -90,6 +90,27 @@ static size_t find_colon(struct slice line)
     return line.len;
 }
 
+/* without_escapes - the value in external form: a backslash outside quotes only marks the next character as it is. */
+static struct slice without_escapes(struct making *m, struct slice value)
+{
+    struct buffer out = BUFFER_INIT;
+    bool quoted = false;
+
+    for (size_t i = 0; i < value.len; i++) {
+        if (value.data[i] == '"')
+            quoted = !quoted;
+        if (value.data[i] == '\\' && i + 1 < value.len) {
+            if (quoted)
+                buffer_append_byte(&out, '\\');
+            i++;
+        }
+        buffer_append_byte(&out, value.data[i]);
+    }
+    struct slice copy = arena_slice(m->arena, buffer_slice(&out));
+    buffer_release(&out);
+    return copy;
+}
+
 static void add_alias(struct making *m, struct slice line, int number)
 {
     size_t colon = find_colon(line);
@@ -104,7 +125,7 @@ static void add_alias(struct making *m, struct slice line, int number)
         return;
     }
     /* "Quoted User" and Quoted User are the same name */
-    add(m, mail_address_internal(name, m->arena), value, number);
+    add(m, mail_address_internal(name, m->arena), without_escapes(m, value), number);
 }
 
 static void add_aliases(struct making *m, struct slice text)
