@@ -71,7 +71,7 @@ def test_reload_keeps_sessions(instance):
     with instance.smtp() as old:
         old.say("EHLO old.test")
         workers = pids_of(instance, "smtpd")
-        qmgr = pids_of(instance, "qmgr")
+        qmgr = wait_until(lambda: pids_of(instance, "qmgr"), "qmgr")
         instance.write("main.cf", open(f"{instance.directory}/etc/main.cf").read() + "smtpd_banner = changed\n")
         assert instance.command("postfix", "reload").returncode == 0
         instance.wait_log(r"postfix/master\[\d+\]: reload -- version")
