@@ -300,6 +300,7 @@ void workers_stop(void)
         struct service_entry *service = LIST_ENTRY(link, struct service_entry, link);
         service_stop_listening(service);
         wakeup_stop(service);
+        sockets_close(service); /* nobody shall wait for an answer that will not come */
     }
     workers_tell(CHANNEL_STOP, -1);
     if (workers_count() == 0)

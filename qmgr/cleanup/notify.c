@@ -91,11 +91,14 @@ static void notify_fiber(void *arg)
                 break;
             condition_wait(&n->changed, CLOCK_NEVER);
         } else if (!send_all(n)) {
+            if (n->finishing)
+                break; /* qmgr is gone as well: the next one looks at the tails of the segments first */
             /* qmgr will look for itself once it hears of the latest. */
             take_waiting(n);
             while (n->sending.next != n->sending.previous)
                 drop(n->sending.next);
-            fiber_sleep(RETRY_DELAY);
+            for (int64_t until = clock_after(RETRY_DELAY); !n->finishing && condition_wait(&n->changed, until) == WAIT_READY;)
+                ;
         }
     }
     n->ended = true;
