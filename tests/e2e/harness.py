@@ -384,6 +384,9 @@ class Sink:
             commands.append(line)
             verb = line.split(" ")[0].upper()
             scripted = self._scripted(line)
+            if verb == "DATA" and scripted is None and not recipients:
+                answer("554 5.5.1 no valid recipients")
+                continue
             if verb == "DATA" and scripted is None:
                 answer("354 go ahead")
                 text = self._content(lines)

