@@ -336,6 +336,10 @@ class Sink:
 
     def close(self):
         self.closing = True
+        try:
+            self.server.shutdown(socket.SHUT_RDWR)   # ends the accept() of the thread, which would keep the port open
+        except OSError:
+            pass
         self.server.close()
 
     def wait_messages(self, count, timeout=TIMEOUT):
@@ -368,6 +372,7 @@ class Sink:
 
     def _dialogue(self, connection, lines):
         commands, sender, recipients = [], "", []
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.sessions.append(commands)
 
         def answer(text):
