@@ -18,8 +18,8 @@ void answer_text(struct session *s, int code, const char *status, struct slice t
 void answer_values(struct session *s, enum smtp_reply_id id, const struct slice *values, size_t count);
 #define answer(s, id, ...) \
     answer_values((s), (id), (const struct slice[]){__VA_ARGS__ __VA_OPT__(, ) {0}}, sizeof((const struct slice[]){__VA_ARGS__ __VA_OPT__(, ) {0}}) / sizeof(struct slice) - 1)
-/* fail - answer, note trouble with the protocol, and COMMAND_FAILED: return fail(s, REPLY_X). */
-#define fail(s, id, ...) (answer((s), (id), ##__VA_ARGS__), answer_note_failure((s), (id)))
+/* answer_failed - answer, note trouble with the protocol, and COMMAND_FAILED: return answer_failed(s, REPLY_X). */
+#define answer_failed(s, id, ...) (answer((s), (id), ##__VA_ARGS__), answer_note_failure((s), (id)))
 enum outcome answer_note_failure(struct session *s, enum smtp_reply_id id);
 /* answer_rejection - log it ("reject") and send it; COMMAND_FAILED. */
 enum outcome answer_rejection(struct session *s, const struct rejection *rejection, struct slice recipient);

@@ -19,8 +19,8 @@ static bool content_allowed(struct session *s)
 static enum outcome need_recipients(struct session *s)
 {
     if (!s->mail)
-        return fail(s, REPLY_NEED_RCPT);
-    return fail(s, REPLY_NO_VALID_RECIPIENTS);
+        return answer_failed(s, REPLY_NEED_RCPT);
+    return answer_failed(s, REPLY_NO_VALID_RECIPIENTS);
 }
 
 enum outcome command_data(struct session *s, struct slice arguments)
@@ -28,11 +28,11 @@ enum outcome command_data(struct session *s, struct slice arguments)
     struct transaction *t = s->mail;
 
     if (t && t->bdat)
-        return fail(s, REPLY_AFTER_BDAT, SLICE("DATA"));
+        return answer_failed(s, REPLY_AFTER_BDAT, SLICE("DATA"));
     if (!t || t->recipient_count == 0)
         return need_recipients(s);
     if (arguments.len)
-        return fail(s, REPLY_DATA_SYNTAX);
+        return answer_failed(s, REPLY_DATA_SYNTAX);
     if (!content_allowed(s))
         return COMMAND_FAILED;
     answer(s, REPLY_START_DATA);
@@ -49,7 +49,7 @@ static enum outcome discard_chunk(struct session *s, int64_t count, bool last)
 {
     if (!reception_skip(s, count))
         return COMMAND_FAILED;
-    fail(s, REPLY_BDAT_DISCARDED, arena_format(s->scratch, "%lld", (long long)count));
+    answer_failed(s, REPLY_BDAT_DISCARDED, arena_format(s->scratch, "%lld", (long long)count));
     if (last)
         session_reset_mail(s);
     return COMMAND_FAILED;
@@ -61,7 +61,7 @@ static enum outcome refuse_chunk(struct session *s, int64_t count, bool last, en
     s->mail->failed = true;
     if (!reception_skip(s, count))
         return COMMAND_FAILED;
-    fail(s, id);
+    answer_failed(s, id);
     if (last)
         session_reset_mail(s);
     return COMMAND_FAILED;
@@ -127,7 +127,7 @@ enum outcome command_bdat(struct session *s, struct slice arguments)
     if (!smtp_bdat_parameters(arguments, &count, &last)) {
         log_warning("%s: malformed BDAT command syntax from %s: BDAT%s" SLICE_FORMAT, session_queue_id(s), s->client.text,
                     arguments.len ? " " : "", SLICE_ARGS(arguments));
-        return fail(s, REPLY_BDAT_SYNTAX);
+        return answer_failed(s, REPLY_BDAT_SYNTAX);
     }
     return take_chunk(s, count, last);
 }

@@ -41,7 +41,7 @@ static bool greeted(struct session *s, struct slice arguments)
 enum outcome command_helo(struct session *s, struct slice arguments)
 {
     if (arguments.len == 0)
-        return fail(s, REPLY_HELO_SYNTAX, SLICE("HELO"));
+        return answer_failed(s, REPLY_HELO_SYNTAX, SLICE("HELO"));
     if (!greeted(s, arguments))
         return COMMAND_FAILED;
     s->esmtp = false;
@@ -107,7 +107,7 @@ enum outcome command_ehlo(struct session *s, struct slice arguments)
     struct buffer text = BUFFER_INIT_MAX(2048);
 
     if (arguments.len == 0)
-        return fail(s, REPLY_HELO_SYNTAX, SLICE("EHLO"));
+        return answer_failed(s, REPLY_HELO_SYNTAX, SLICE("EHLO"));
     if (!greeted(s, arguments))
         return COMMAND_FAILED;
     history_flush(s);

@@ -82,11 +82,11 @@ static bool check_verp(struct session *s, const struct transaction *t)
     if (m->verp_delimiters.len &&
         (m->verp_delimiters.len != 2 || slice_find(filter, m->verp_delimiters.data[0]) == filter.len ||
          slice_find(filter, m->verp_delimiters.data[1]) == filter.len)) {
-        fail(s, REPLY_XVERP_SYNTAX, filter);
+        answer_failed(s, REPLY_XVERP_SYNTAX, filter);
         return false;
     }
     if (t->sender.len == 0) {
-        fail(s, REPLY_XVERP_NULL_SENDER);
+        answer_failed(s, REPLY_XVERP_NULL_SENDER);
         return false;
     }
     return true;
@@ -128,13 +128,13 @@ static bool begin_transaction(struct session *s, struct transaction *t)
     t->sender_shown = mail_address_internal(t->sender, t->arena);
     t->parameters.verp_delimiters = arena_slice(t->arena, t->parameters.verp_delimiters); /* the line it stands in goes away */
     if (needs_smtputf8(s, t->sender, t->parameters.smtputf8)) {
-        fail(s, REPLY_NEED_SMTPUTF8);
+        answer_failed(s, REPLY_NEED_SMTPUTF8);
         return false;
     }
     if (!check_verp(s, t) || !filters_allow(s) || !check_size(s, t) || !check_sender(s))
         return false;
     if (!s->server->params.smtpd_delay_open_until_valid_rcpt && !transaction_open_queue(s)) {
-        fail(s, REPLY_QUEUE_UNAVAILABLE);
+        answer_failed(s, REPLY_QUEUE_UNAVAILABLE);
         return false;
     }
     return true;
@@ -148,9 +148,9 @@ static enum outcome mail_from(struct session *s, struct slice path)
     bool good = false;
 
     if (!command_parse_address(s, path, "MAIL", t->arena, &t->sender, &parameters))
-        fail(s, REPLY_BAD_SENDER);
+        answer_failed(s, REPLY_BAD_SENDER);
     else if (!smtp_mail_parameters(parameters, allowed_parameters(s), t->arena, &t->parameters, &why, &word))
-        fail(s, why, word);
+        answer_failed(s, why, word);
     else
         good = begin_transaction(s, t);
     if (!good) {
@@ -168,13 +168,13 @@ enum outcome command_mail(struct session *s, struct slice arguments)
     struct slice path;
 
     if (s->server->params.smtpd_helo_required && !s->helo)
-        return fail(s, REPLY_HELO_FIRST);
+        return answer_failed(s, REPLY_HELO_FIRST);
     if (s->mail)
-        return fail(s, REPLY_NESTED_MAIL);
+        return answer_failed(s, REPLY_NESTED_MAIL);
     if (limits_message(s))
-        return fail(s, REPLY_MESSAGE_RATE, slice_of(s->client.address));
+        return answer_failed(s, REPLY_MESSAGE_RATE, slice_of(s->client.address));
     if (!smtp_command_argument(arguments, SLICE("FROM"), &path))
-        return fail(s, REPLY_MAIL_SYNTAX);
+        return answer_failed(s, REPLY_MAIL_SYNTAX);
     return mail_from(s, path);
 }
 
@@ -200,7 +200,7 @@ static enum outcome accept_recipient(struct session *s, struct slice address, co
     if (!access_rcpt(s, address, shown, &rejection))
         return answer_rejection(s, &rejection, address);
     if (!transaction_open_queue(s))
-        return fail(s, REPLY_QUEUE_UNAVAILABLE);
+        return answer_failed(s, REPLY_QUEUE_UNAVAILABLE);
     transaction_add_recipient(t, &recipient);
     answer(s, REPLY_RCPT_OK);
     return COMMAND_DONE;
@@ -213,15 +213,15 @@ static enum outcome rcpt_to(struct session *s, struct slice path)
     enum smtp_reply_id why;
 
     if (!command_parse_address(s, path, "RCPT", s->scratch, &address, &text))
-        return fail(s, REPLY_BAD_RECIPIENT);
+        return answer_failed(s, REPLY_BAD_RECIPIENT);
     if (address.len == 0) {
         log_warning("Illegal address syntax from %s in RCPT command: <>", s->client.text);
-        return fail(s, REPLY_BAD_RECIPIENT);
+        return answer_failed(s, REPLY_BAD_RECIPIENT);
     }
     if (!smtp_rcpt_parameters(text, allowed_parameters(s), s->scratch, &parameters, &why, &word))
-        return fail(s, why, word);
+        return answer_failed(s, why, word);
     if (needs_smtputf8(s, address, s->mail->parameters.smtputf8))
-        return fail(s, REPLY_NEED_SMTPUTF8);
+        return answer_failed(s, REPLY_NEED_SMTPUTF8);
     if ((int64_t)s->mail->recipient_count >= s->server->params.smtpd_recipient_limit)
         return too_many(s);
     return accept_recipient(s, address, &parameters);
@@ -232,12 +232,12 @@ enum outcome command_rcpt(struct session *s, struct slice arguments)
     struct slice path;
 
     if (!s->mail)
-        return fail(s, REPLY_NEED_MAIL);
+        return answer_failed(s, REPLY_NEED_MAIL);
     if (s->mail->bdat)
-        return fail(s, REPLY_AFTER_BDAT, SLICE("RCPT"));
+        return answer_failed(s, REPLY_AFTER_BDAT, SLICE("RCPT"));
     if (!smtp_command_argument(arguments, SLICE("TO"), &path))
-        return fail(s, REPLY_RCPT_SYNTAX);
+        return answer_failed(s, REPLY_RCPT_SYNTAX);
     if (limits_recipient(s))
-        return fail(s, REPLY_RECIPIENT_RATE, slice_of(s->client.address));
+        return answer_failed(s, REPLY_RECIPIENT_RATE, slice_of(s->client.address));
     return rcpt_to(s, path);
 }

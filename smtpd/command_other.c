@@ -8,7 +8,7 @@
 enum outcome command_rset(struct session *s, struct slice arguments)
 {
     if (arguments.len)
-        return fail(s, REPLY_RSET_SYNTAX);
+        return answer_failed(s, REPLY_RSET_SYNTAX);
     session_reset_mail(s);
     history_flush(s);
     answer(s, REPLY_OK);
@@ -32,16 +32,16 @@ enum outcome command_quit(struct session *s, struct slice arguments UNUSED)
 enum outcome command_auth(struct session *s, struct slice arguments UNUSED)
 {
     if (s->server->params.smtpd_helo_required && !s->helo)
-        return fail(s, REPLY_HELO_FIRST);
-    return fail(s, REPLY_AUTH_NOT_ENABLED);
+        return answer_failed(s, REPLY_HELO_FIRST);
+    return answer_failed(s, REPLY_AUTH_NOT_ENABLED);
 }
 
 /* not yet: TLS (params.c says so at start-up) */
 enum outcome command_starttls(struct session *s, struct slice arguments)
 {
     if (arguments.len)
-        return fail(s, REPLY_STARTTLS_SYNTAX);
-    return fail(s, REPLY_NOT_IMPLEMENTED);
+        return answer_failed(s, REPLY_STARTTLS_SYNTAX);
+    return answer_failed(s, REPLY_NOT_IMPLEMENTED);
 }
 
 /* ---- VRFY ---- */
@@ -53,19 +53,19 @@ enum outcome command_vrfy(struct session *s, struct slice arguments)
     struct rejection rejection;
 
     if (p->disable_vrfy_command)
-        return fail(s, REPLY_VRFY_DISABLED);
+        return answer_failed(s, REPLY_VRFY_DISABLED);
     size_t blank = slice_find_last(text, ' ');
     if (blank < text.len && p->smtputf8_enable && slice_equal_case(slice_from(text, blank + 1), SLICE("SMTPUTF8")))
         text = slice_trim(slice_first(text, blank));
     if (text.len == 0)
-        return fail(s, REPLY_VRFY_SYNTAX);
+        return answer_failed(s, REPLY_VRFY_SYNTAX);
     if (limits_recipient(s))
-        return fail(s, REPLY_RECIPIENT_RATE, slice_of(s->client.address));
+        return answer_failed(s, REPLY_RECIPIENT_RATE, slice_of(s->client.address));
     bool good = command_parse_address(s, text, "VRFY", s->scratch, &address, &rest);
     if (!good || rest.len || address.len == 0) {
         if (good)
             log_warning("Illegal address syntax from %s in VRFY command: " SLICE_FORMAT, s->client.text, SLICE_ARGS(text));
-        return fail(s, REPLY_BAD_RECIPIENT);
+        return answer_failed(s, REPLY_BAD_RECIPIENT);
     }
     if (!access_rcpt(s, address, mail_address_internal(address, s->scratch), &rejection))
         return answer_rejection(s, &rejection, address);
@@ -99,10 +99,10 @@ static enum outcome start_queue(struct session *s, struct slice domain)
         return answer_rejection(s, &rejection, (struct slice){0});
     if (match_list_is_empty(s->server->fast_flush_domains) || match_domain(s->server->fast_flush_domains, domain) != MATCH_YES) {
         log_warning("reject: ETRN " SLICE_FORMAT "... from %s", SLICE_ARGS(domain), s->client.text);
-        return fail(s, REPLY_ETRN_UNAVAILABLE, domain);
+        return answer_failed(s, REPLY_ETRN_UNAVAILABLE, domain);
     }
     if (!flush_site(s, domain))
-        return fail(s, REPLY_ETRN_UNABLE);
+        return answer_failed(s, REPLY_ETRN_UNABLE);
     answer(s, REPLY_ETRN_STARTED);
     return COMMAND_DONE;
 }
@@ -112,14 +112,14 @@ enum outcome command_etrn(struct session *s, struct slice arguments)
     struct slice domain = arguments;
 
     if (s->server->params.smtpd_helo_required && !s->helo)
-        return fail(s, REPLY_ETRN_HELO_FIRST);
+        return answer_failed(s, REPLY_ETRN_HELO_FIRST);
     if (s->mail)
-        return fail(s, REPLY_ETRN_IN_TRANSACTION);
+        return answer_failed(s, REPLY_ETRN_IN_TRANSACTION);
     if (domain.len == 0 || slice_find_any(domain, " \t") < domain.len)
-        return fail(s, REPLY_ETRN_SYNTAX);
+        return answer_failed(s, REPLY_ETRN_SYNTAX);
     if (domain.data[0] == '@' || domain.data[0] == '#')
         domain = slice_from(domain, 1);
     if (!domain_is_valid(domain, NULL))
-        return fail(s, REPLY_ETRN_BAD_PARAMETER);
+        return answer_failed(s, REPLY_ETRN_BAD_PARAMETER);
     return start_queue(s, domain);
 }

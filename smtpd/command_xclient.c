@@ -43,17 +43,17 @@ static bool take_attribute(struct session *s, struct slice word, struct attribut
     struct slice value;
 
     if (!slice_cut(word, '=', &a->name, &value)) {
-        fail(s, REPLY_ATTRIBUTE_NO_VALUE);
+        answer_failed(s, REPLY_ATTRIBUTE_NO_VALUE);
         return false;
     }
     a->given = arena_string(s->scratch, value);
     a->value = decode(s, value);
     if (!a->value) {
-        fail(s, REPLY_ATTRIBUTE_BAD_VALUE, a->name, value);
+        answer_failed(s, REPLY_ATTRIBUTE_BAD_VALUE, a->name, value);
         return false;
     }
     if (strlen(a->value) > VALUE_MAX) {
-        fail(s, REPLY_ATTRIBUTE_TOO_LONG);
+        answer_failed(s, REPLY_ATTRIBUTE_TOO_LONG);
         return false;
     }
     a->temporarily = strcasecmp(a->value, "[TEMPUNAVAIL]") == 0;
@@ -74,11 +74,11 @@ static bool take_all(struct session *s, const char *command, struct slice argume
         while (row < rows + count && !slice_equal_case(row->name, a.name))
             row++;
         if (row == rows + count) {
-            fail(s, REPLY_ATTRIBUTE_UNKNOWN, slice_of(command), a.name);
+            answer_failed(s, REPLY_ATTRIBUTE_UNKNOWN, slice_of(command), a.name);
             return false;
         }
         if (!row->set(s, &a)) {
-            fail(s, REPLY_ATTRIBUTE_BAD_VALUE, row->name, slice_of(a.given));
+            answer_failed(s, REPLY_ATTRIBUTE_BAD_VALUE, row->name, slice_of(a.given));
             return false;
         }
     }
@@ -89,11 +89,11 @@ static bool take_all(struct session *s, const char *command, struct slice argume
 static bool may_run(struct session *s, const char *command, bool authorized, struct slice arguments)
 {
     if (s->mail)
-        fail(s, REPLY_IN_TRANSACTION);
+        answer_failed(s, REPLY_IN_TRANSACTION);
     else if (!authorized)
-        fail(s, REPLY_NOT_AUTHORIZED);
+        answer_failed(s, REPLY_NOT_AUTHORIZED);
     else if (arguments.len == 0)
-        fail(s, REPLY_ATTRIBUTE_SYNTAX, slice_of(command));
+        answer_failed(s, REPLY_ATTRIBUTE_SYNTAX, slice_of(command));
     else
         return true;
     return false;

@@ -208,6 +208,15 @@ static void count_junk(struct session *s)
         s->errors++;
 }
 
+/* is_improper_place - may nothing follow this command before its reply?  Without EHLO that goes for all; then only what came along with the
+   command counts, looking further would cost a system call for each. */
+static bool is_improper_place(const struct session *s, enum verb verb)
+{
+    if (commands[verb].flags & MUST_BE_LAST)
+        return true;
+    return !s->esmtp && verb != VERB_QUIT && verb != VERB_UNKNOWN && stream_buffered(s->stream) > 0;
+}
+
 static enum outcome run_command(struct session *s, enum verb verb, struct slice word, struct slice arguments, struct slice line)
 {
     const struct command *command = &commands[verb];
@@ -216,13 +225,13 @@ static enum outcome run_command(struct session *s, enum verb verb, struct slice 
     if (breaks_rules(s, word, line))
         return COMMAND_FAILED;
     if (s->refused.code && !(command->flags & WHEN_REFUSED))
-        return fail(s, REPLY_ACCESS_DENIED, slice_of(s->client.text));
+        return answer_failed(s, REPLY_ACCESS_DENIED, slice_of(s->client.text));
     if (needs_tls(s, command))
-        return fail(s, REPLY_MUST_STARTTLS);
-    if ((!s->esmtp || (command->flags & MUST_BE_LAST)) && verb != VERB_QUIT && verb != VERB_UNKNOWN && session_talks_early(s, s->where))
+        return answer_failed(s, REPLY_MUST_STARTTLS);
+    if (is_improper_place(s, verb) && session_talks_early(s, s->where))
         return COMMAND_FAILED;
     if (!command->run)
-        return fail(s, REPLY_NOT_RECOGNIZED);
+        return answer_failed(s, REPLY_NOT_RECOGNIZED);
     return command->run(s, arguments);
 }
 
@@ -236,12 +245,12 @@ static void obey(struct session *s, struct slice line)
         return;
     if (s->server->params.smtputf8_enable && !slice_is_ascii(line) && !slice_is_utf8(line)) {
         s->errors++;
-        fail(s, REPLY_BAD_UTF8);
+        answer_failed(s, REPLY_BAD_UTF8);
         return;
     }
     if (!smtp_command_split(line, &word, &arguments)) {
         s->errors++;
-        fail(s, REPLY_BAD_SYNTAX);
+        answer_failed(s, REPLY_BAD_SYNTAX);
         return;
     }
     if (!match_list_is_empty(s->server->noop_commands) && match_string(s->server->noop_commands, word) == MATCH_YES) {
@@ -272,7 +281,7 @@ void commands_run(struct session *s)
 
     while (!s->closing && !s->end_reason) {
         if (s->errors >= p->smtpd_hard_error_limit) {
-            fail(s, REPLY_TOO_MANY_ERRORS, slice_of(p->myhostname));
+            answer_failed(s, REPLY_TOO_MANY_ERRORS, slice_of(p->myhostname));
             s->end_reason = "too many errors";
             break;
         }

@@ -291,7 +291,7 @@ static enum outcome finish(struct session *s, struct reception *r)
         begin(r);
     check_size(r);
     if (r->too_big)
-        return fail(s, REPLY_TOO_BIG);
+        return answer_failed(s, REPLY_TOO_BIG);
     if (refuse_bare_lf(s, r, &rejection))
         return answer_rejection(s, &rejection, recipient);
     if (!s->mail->discard && !access_end_of_data(s, &rejection))

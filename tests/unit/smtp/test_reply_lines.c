@@ -1,7 +1,6 @@
 /* test_reply_lines.c - building and parsing reply lines */
 #include "testing.h"
 
-#include "base/arena.h"
 #include "base/verdict.h"
 #include "smtp/reply.h"
 #include "smtp/xtext.h"
@@ -124,7 +123,8 @@ START_TEST(xtext)
     buffer_clear(&out);
     xtext_encode(&out, SLICE("a+b=c d\x7f"));
     ASSERT_SLICE(buffer_slice(&out), "a+2Bb+3Dc+20d+7F");
-    struct slice coded = arena_slice(arena_new(0), buffer_slice(&out));
+    char *copy = slice_string(buffer_slice(&out));
+    struct slice coded = slice_of(copy);
     buffer_clear(&out);
     ck_assert(xtext_decode(&out, coded));
     ASSERT_SLICE(buffer_slice(&out), "a+b=c d\x7f");
@@ -132,6 +132,7 @@ START_TEST(xtext)
     ck_assert(!xtext_decode(&out, SLICE("a+zz")));
     ck_assert(!xtext_decode(&out, SLICE("a+2")));
     ck_assert(!xtext_decode(&out, SLICE("+")));
+    free(copy);
 }
 END_TEST
 
