@@ -302,10 +302,10 @@ void master_entry_format(const struct master_entry *entry, bool fold, struct buf
 
 bool master_pattern_parse(const char *text, int parts, struct master_pattern *pattern)
 {
-    struct slice rest = slice_of(text), *part[] = {&pattern->service, &pattern->type, &pattern->item};
+    struct slice rest = slice_of(text), *part[3] = {&pattern->service, &pattern->type, &pattern->item};
     *pattern = (struct master_pattern){.text = text, .service = SLICE("*"), .type = SLICE("*"), .item = SLICE("*")};
     bool more = true;
-    for (int i = 0; i < parts && more; i++) {
+    for (int i = 0; i < parts && i < 3 && more; i++) {
         struct slice head, tail;
         more = slice_cut(rest, '/', &head, &tail);
         if (head.len == 0 || (head.len > 1 && slice_find(head, '*') < head.len))
