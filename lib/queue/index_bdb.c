@@ -21,8 +21,10 @@ enum {
     CHECKPOINT_KILOBYTES = 16 << 10,
     CLEAN_PERCENT = 20,
     PAGE_BYTES = 8192,
-    RESERVE_BYTES = 8 << 20, /* given up when the disk is full, so that what is queued can still be worked off */
-    RESERVE_TIMES = 20,
+    /* Given up when the disk is full, so that what is queued can still be worked off: a share of what is free at start. */
+    RESERVE_MOST = 8 << 20,
+    RESERVE_LEAST = 128 << 10,
+    RESERVE_SHARE = 20,
 };
 #define LAYOUT "postern index 1"
 #define QUIET_INTERVAL (10 * MICROSECONDS)
@@ -164,13 +166,15 @@ static void make_reserve(const struct index *index)
 {
     char path[PATH_MAX];
     struct statvfs status;
-    if (path_in(index, "reserve", path) < 0 || access(path, F_OK) == 0 || statvfs(index->directory, &status) < 0 ||
-        (uint64_t)status.f_bavail * status.f_frsize < (uint64_t)RESERVE_BYTES * RESERVE_TIMES)
+    if (path_in(index, "reserve", path) < 0 || access(path, F_OK) == 0 || statvfs(index->directory, &status) < 0)
+        return;
+    uint64_t bytes = (uint64_t)status.f_bavail * status.f_frsize / RESERVE_SHARE;
+    if (bytes < RESERVE_LEAST)
         return;
     int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0)
         return;
-    if (fallocate(fd, 0, 0, RESERVE_BYTES) < 0)
+    if (fallocate(fd, 0, 0, bytes < RESERVE_MOST ? (off_t)bytes : RESERVE_MOST) < 0)
         unlink(path);
     close(fd);
 }

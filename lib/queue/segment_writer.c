@@ -15,7 +15,7 @@
 enum { ALLOCATE_AHEAD = 8 << 20, ALLOCATE_WHEN_LEFT = 2 << 20 };
 #define FREE_SPACE_INTERVAL (MICROSECONDS / 10)
 #define BUFFERED_MAX ((size_t)64 << 20)
-#define IDLE_TIME (60 * MICROSECONDS)
+#define IDLE_TIME (10 * MICROSECONDS)
 
 struct commit_waiter {
     struct list link;
@@ -182,6 +182,9 @@ bool segment_writer_has_room(struct segment_writer *writer, uint64_t bytes)
             writer->free_space = INT64_MAX; /* unknown: the write will tell */
     }
     if (writer->free_space - (int64_t)bytes < writer->options.minimum_free) {
+        /* What was delivered can only go when its segment is closed. */
+        if (writer->current && writer->current->end > SEGMENT_HEADER_SIZE)
+            retire(writer->current);
         errno = ENOSPC;
         return false;
     }
