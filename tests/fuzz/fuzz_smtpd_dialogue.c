@@ -1,0 +1,86 @@
+/* fuzz_smtpd_dialogue.c - a whole session: any bytes from the client, a buffer in the place of cleanup
+   uses: smtpd/access.c smtpd/access_map.c smtpd/answer.c smtpd/anvil_client.c smtpd/check_address.c smtpd/check_basic.c smtpd/check_dns.c
+   uses: smtpd/client.c smtpd/command_data.c smtpd/command_helo.c smtpd/command_mail.c smtpd/command_other.c smtpd/command_xclient.c
+   uses: smtpd/commands.c smtpd/dnsbl.c smtpd/history.c smtpd/intake.c smtpd/limits.c smtpd/params.c smtpd/proxy_header.c smtpd/received.c
+   uses: smtpd/reception.c smtpd/restrictions.c smtpd/server.c smtpd/session.c smtpd/template.c smtpd/text.c smtpd/transaction.c */
+#include "smtpd/dialogue.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+int LLVMFuzzerInitialize(int *argc, char ***argv);
+
+static struct server *servers[4];
+
+static void ignore(enum log_severity severity UNUSED, const char *text, void *context UNUSED)
+{
+    if (slice_find_any(slice_of(text), "\r\n") < strlen(text))
+        log_panic("line end in a log line");
+}
+
+int LLVMFuzzerInitialize(int *argc UNUSED, char ***argv UNUSED)
+{
+    static const char *const configurations[COUNT_OF(servers)] = {
+        "smtpd_forbid_unauth_pipelining = no\n",
+        "smtpd_forbid_unauth_pipelining = no\nsmtpd_forbid_bare_newline = no\nsmtpd_authorized_xclient_hosts = 192.0.2.0/24\n"
+        "smtpd_authorized_xforward_hosts = 192.0.2.0/24\nsmtpd_authorized_verp_clients = 192.0.2.0/24\nmessage_size_limit = 1000\n"
+        "smtpd_hard_error_limit = 1000\nsmtpd_junk_command_limit = 1000\nnotify_classes = policy, protocol, data, resource, software\n",
+        "smtpd_delay_reject = no\nsmtpd_forbid_unauth_pipelining = no\nsmtpd_helo_required = yes\nstrict_rfc821_envelopes = yes\nstrict_smtputf8 = yes\n"
+        "smtpd_reject_footer = see $client_name $helo_name $sender_domain $recipient_name\\nsecond line\nsoft_bounce = yes\n"
+        "smtpd_helo_restrictions = reject_invalid_helo_hostname, warn_if_reject reject_non_fqdn_helo_hostname\n"
+        "smtpd_sender_restrictions = reject_non_fqdn_sender, check_sender_access inline:{ {x@y.z = HOLD}, {y.z = PREPEND A: b} }\n"
+        "smtpd_end_of_data_restrictions = check_sender_access inline:{ {y.z = REDIRECT a@lab.test} }\n"
+        "smtpd_data_restrictions = reject_multi_recipient_bounce\n",
+        "smtpd_forbid_unauth_pipelining = yes\nsmtpd_forbid_bare_newline = reject\nvirtual_alias_domains = v.test\nvirtual_alias_maps = inline:{a@v.test=b}\n"
+        "relay_domains = r.test\nsmtpd_recipient_restrictions = check_recipient_access inline:{ {r.test = DISCARD}, {alice@ = DEFER_IF_PERMIT} }\n",
+    };
+
+    log_set_watcher(ignore, NULL);
+    for (size_t i = 0; i < COUNT_OF(servers); i++)
+        servers[i] = dialogue_server(configurations[i]);
+    return 0;
+}
+
+/* check_replies - each line: code, separator, CRLF, no control characters, not too long. */
+static void check_replies(struct slice output)
+{
+    struct slice line;
+    int code;
+    bool more;
+    struct slice text;
+
+    while (slice_next_line(&output, &line)) {
+        if (!slice_ends(line, SLICE("\r")) || line.len > SMTP_REPLY_LINE_MAX + 1)
+            log_panic("reply line end");
+        line.len--;
+        if (slice_has_control(line) || !smtp_reply_parse(line, &code, &more, &text))
+            log_panic("malformed reply: " SLICE_FORMAT, SLICE_ARGS(line));
+    }
+}
+
+static void check_content(struct slice content)
+{
+    for (size_t i = 0; i < content.len; i++)
+        if (content.data[i] == '\n' && (i == 0 || content.data[i - 1] != '\r'))
+            log_panic("bare LF in what is queued");
+    if (content.len && !slice_ends(content, SLICE("\r\n")))
+        log_panic("unfinished line in what is queued");
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    if (size < 2)
+        return 0;
+    struct script script = {.input = slice_make(data + 2, size - 2), .piece = data[1] >> 2, .steps = data[1] & 1, .silent_at_end = data[1] & 2};
+
+    cleanup_forget();
+    if (data[0] & 4) {
+        cleanup.refuse_code = 550;
+        cleanup.refuse_text = "5.7.1 message content rejected";
+    }
+    dialogue_run(servers[data[0] % COUNT_OF(servers)], &script, "192.0.2.1");
+    check_replies(buffer_slice(&script.output));
+    check_content(buffer_slice(&cleanup.content));
+    if (cleanup.opened != cleanup.finished + cleanup.cancelled)
+        log_panic("a submission was left open");
+    buffer_release(&script.output);
+    return 0;
+}
