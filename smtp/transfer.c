@@ -47,7 +47,7 @@ static void refuse_recipient(struct exchange *x, size_t recipient, const struct 
     struct failure failure = {0};
     struct reply said = *reply;
 
-    if (said.code == 552) { /* RFC 5321 4.5.3.1.10: older servers mean 452, too many recipients */
+    if (said.code == 552 && command[0] == 'R') { /* to RCPT TO; RFC 5321 4.5.3.1.10: older servers mean 452, too many recipients */
         said.code = 452;
         said.status.class = 4;
     }
