@@ -191,7 +191,7 @@ enum access_result access_run(struct access *a, const struct restriction_list *l
 
 static enum access_result run(struct access *a, const struct restriction_list *list, enum subject subject, struct slice shown)
 {
-    a->subject = subject;
+    a->list = a->subject = subject;
     a->shown = shown;
     return list->count ? access_run(a, list) : ACCESS_DUNNO;
 }

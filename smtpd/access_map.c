@@ -286,8 +286,7 @@ static enum access_result finish(struct access *a, const struct restriction *ite
             log_warning("restriction %s returns OK for " SLICE_FORMAT, item->word, SLICE_ARGS(shown));
             log_warning("this is not allowed for security reasons");
             log_warning("use DUNNO instead of OK if you want to make an exception");
-            return access_reject(a, 451, "4.3.5", TROUBLE_SOFTWARE, "<" SLICE_FORMAT ">: %s rejected: Server configuration error",
-                                 SLICE_ARGS(shown), subject_name(subject));
+            return access_misconfigured(a);
         }
         return result;
     }

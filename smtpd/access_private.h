@@ -29,7 +29,8 @@ struct pending {
 /* One run of the lists of one stage. */
 struct access {
     struct session *s;
-    enum subject subject;          /* of the list being run */
+    enum subject list;             /* whose list is run: what a table alone looks up */
+    enum subject subject;          /* what replies speak of: the same, or what an access table's entry was found for */
     struct slice shown;            /* what of it stands in replies: "unknown[192.0.2.1]", an address, "DATA" */
     bool has_recipient;            /* RCPT and VRFY; or the only one of a message, at DATA and END-OF-MESSAGE */
     struct slice recipient, recipient_shown;

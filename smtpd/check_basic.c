@@ -148,7 +148,8 @@ enum access_result check_reverse_client_access(struct access *a, const struct re
 {
     const struct client *client = &a->s->client;
 
-    return access_look_up_host(a, item, slice_of(client->reverse_name), NULL, SUBJECT_REVERSE_CLIENT, slice_of(client->reverse_name), false);
+    return access_look_up_host(a, item, slice_of(client->reverse_name), client->address, SUBJECT_REVERSE_CLIENT,
+                               slice_of(client->reverse_name), false);
 }
 
 /* ---- HELO ---- */
@@ -222,7 +223,7 @@ enum access_result check_etrn_access(struct access *a, const struct restriction 
 
 enum access_result check_list_table(struct access *a, const struct restriction *item)
 {
-    switch (a->subject) {
+    switch (a->list) {
     case SUBJECT_CLIENT:
         return check_client_access(a, item);
     case SUBJECT_HELO:
@@ -234,7 +235,7 @@ enum access_result check_list_table(struct access *a, const struct restriction *
     case SUBJECT_ETRN:
         return check_etrn_access(a, item);
     default:
-        log_warning("access table %s: a table alone has no meaning in %s restrictions", item->word, subject_name(a->subject));
+        log_warning("access table %s: a table alone has no meaning in %s restrictions", item->word, subject_name(a->list));
         return access_misconfigured(a);
     }
 }

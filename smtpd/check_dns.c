@@ -178,8 +178,9 @@ static enum access_result look_up_server(struct access *a, const struct restrict
         return result;
     struct dns_answer addresses = dns_addresses(host, 3, true, a->s->scratch);
     if (addresses.status != DNS_FOUND) {
-        log_warning("Unable to look up %s host " SLICE_FORMAT " for " SLICE_FORMAT ": %s", dns_type_name(type), SLICE_ARGS(host), SLICE_ARGS(shown),
-                    dns_status_text(addresses.status));
+        if (type != DNS_A)
+            log_warning("Unable to look up %s host " SLICE_FORMAT " for %s " SLICE_FORMAT ": %s", dns_type_name(type), SLICE_ARGS(host),
+                        subject_name(subject), SLICE_ARGS(shown), client_lookup_failure(addresses.status));
         return ACCESS_DUNNO;
     }
     for (size_t i = 0; i < addresses.count && result == ACCESS_DUNNO; i++)
@@ -203,7 +204,8 @@ enum access_result check_dns_access(struct access *a, const struct restriction *
     }
     struct dns_answer hosts = find_hosts(domain, type, a->s->scratch);
     if (hosts.status != DNS_FOUND) {
-        log_warning("Unable to look up %s host for " SLICE_FORMAT ": %s", dns_type_name(type), SLICE_ARGS(domain), dns_status_text(hosts.status));
+        log_warning("Unable to look up %s host for " SLICE_FORMAT ": %s", dns_type_name(type),
+                    SLICE_ARGS(hosts.status == DNS_TRY_AGAIN ? domain : shown), dns_status_text(hosts.status));
         return ACCESS_DUNNO;
     }
     for (size_t i = 0; i < hosts.count && i < HOSTS_MAX && result == ACCESS_DUNNO; i++)

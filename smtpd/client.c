@@ -78,8 +78,7 @@ void client_init_local(struct client *client, struct server *server, struct aren
 
 /* ---- looking up ---- */
 
-/* failure_text - in the words of the resolver library, which log parsers know. */
-static const char *failure_text(enum dns_status status)
+const char *client_lookup_failure(enum dns_status status)
 {
     switch (status) {
     case DNS_NO_DOMAIN:
@@ -110,7 +109,7 @@ static enum name_state check_back(struct slice name, const struct client *client
         log_warning("hostname " SLICE_FORMAT " does not resolve to address %s", SLICE_ARGS(name), client->address);
     else
         log_warning("hostname " SLICE_FORMAT " does not resolve to address %s: %s", SLICE_ARGS(name), client->address,
-                    failure_text(answer.status));
+                    client_lookup_failure(answer.status));
     return answer.status == DNS_TRY_AGAIN ? NAME_TRY_AGAIN : NAME_FORGED;
 }
 

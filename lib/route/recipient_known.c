@@ -12,9 +12,12 @@ static int in_maps(struct route *route, struct table_list *maps, struct slice re
     return found == TABLE_FOUND ? 1 : found == TABLE_NOT_FOUND ? 0 : -1;
 }
 
-/* is_always_known - local parts that are never refused. */
-static bool is_always_known(const struct route *route, struct slice local_part)
+/* is_always_known - local parts that are never refused in our own domains; in other classes they must be listed (as Postfix does, whatever
+   RFC 5321 4.5.1 would like). */
+static bool is_always_known(const struct route *route, enum address_class class, struct slice local_part)
 {
+    if (class != ADDRESS_CLASS_LOCAL)
+        return false;
     return slice_equal_case(local_part, SLICE("postmaster")) || slice_equal_case(local_part, SLICE("mailer-daemon")) ||
            slice_equal_case(local_part, slice_of(route->params.double_bounce_sender));
 }
@@ -48,7 +51,7 @@ static int listed(struct route *route, enum address_class class, struct slice re
 int route_recipient_known(struct route *route, const struct route_result *resolved, struct slice recipient, const char **table)
 {
     *table = "";
-    if (resolved->class == ADDRESS_CLASS_DEFAULT || is_always_known(route, mail_address_local(resolved->recipient)))
+    if (resolved->class == ADDRESS_CLASS_DEFAULT || is_always_known(route, resolved->class, mail_address_local(resolved->recipient)))
         return 1;
     struct table_list *rewriting[] = {route->maps.recipient_canonical, route->maps.canonical, route->maps.virtual_alias};
     for (size_t i = 0; i < COUNT_OF(rewriting); i++) {
