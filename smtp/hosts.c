@@ -236,7 +236,7 @@ size_t hosts_find(const struct client_params *params, const struct destination *
     if (to->unix_path.len > 0) {
         struct net_address address;
         if (net_address_unix(&address, to->unix_path))
-            add_host(&found, &count, to->unix_path, &address, 0, 0);
+            add_host(&found, &count, slice_of(params->myhostname), &address, 0, 0); /* a socket has no name but ours */
         else
             *failure = (struct host_failure){true, "4.3.5", SLICE("socket path is too long"), false};
     } else if (to->mx_lookup && params->use_dns && !net_address_parse(&literal, to->host, 0)) {

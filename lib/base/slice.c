@@ -264,3 +264,10 @@ bool slice_has_control(struct slice s)
     }
     return false;
 }
+
+int slice_compare_case(struct slice a, struct slice b)
+{
+    size_t shorter = a.len < b.len ? a.len : b.len;
+    int order = shorter ? strncasecmp(a.data, b.data, shorter) : 0;
+    return order ? order : (a.len > b.len) - (a.len < b.len);
+}

@@ -22,6 +22,7 @@ struct slice slice_make(const void *data, size_t len);
 bool slice_equal(struct slice a, struct slice b);
 bool slice_equal_case(struct slice a, struct slice b);
 int slice_compare(struct slice a, struct slice b);
+int slice_compare_case(struct slice a, struct slice b);
 bool slice_starts(struct slice s, struct slice prefix);
 bool slice_starts_case(struct slice s, struct slice prefix);
 bool slice_ends(struct slice s, struct slice suffix);

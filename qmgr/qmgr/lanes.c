@@ -2,6 +2,7 @@
 
    A worker is a fiber with at most one lane.  It claims a delivery, makes the call, and goes on with the same destination when nobody else is
    kept waiting by that.  With nothing to do it stays for a while, so that the agent can use its open connection again. */
+#include "address/mail_address.h"
 #include "qmgr.h"
 
 #include "base/log.h"
@@ -119,12 +120,22 @@ static bool keeps_connection(const struct destination *d)
     return d->job_count > 0 || d->in_flight > 1 || d->spilled || (d->last_done && clock_monotonic() - d->last_done < keep_within);
 }
 
+/* by_address - recipients of one delivery go out ordered by domain, then by address, as Postfix's users see them in its logs. */
+static int by_address(const void *a, const void *b)
+{
+    const struct recipient *left = a, *right = b;
+    struct slice domain = mail_address_domain(left->address), other = mail_address_domain(right->address);
+    int order = slice_compare_case(domain, other);
+    return order ? order : slice_compare_case(left->address, right->address);
+}
+
 static void fill_request(struct worker *w, const struct claim *claim, struct delivery_request *request)
 {
     const struct message *m = claim->message;
     struct recipient *recipients = arena_alloc(w->arena, claim->count * sizeof(*recipients));
     for (uint32_t i = 0; i < claim->count; i++)
         recipients[i] = *message_recipient(m, &m->slots[claim->slots[i]]);
+    qsort(recipients, claim->count, sizeof(*recipients), by_address);
     *request = (struct delivery_request){.transport = w->transport->name, .next_hop = claim->destination->next_hop, .envelope = m->envelope,
                                          .content_offset = (int64_t)m->place.content_offset,
                                          .content_length = (int64_t)m->place.content_length, .active_time = m->active_time};
