@@ -25,8 +25,9 @@ void say_fatal(const char *format, ...) PRINTF_LIKE(1, 2) NO_RETURN;
    owners and modes (`set-permissions`). */
 bool files_check(struct control *control);
 void files_set_permissions(struct control *control);
-/* configuration_check - warn of what is wrong or odd in main.cf and master.cf; false when a program that reads it would end. */
-bool configuration_check(struct control *control);
+/* configuration_check - warn of what is wrong or odd in main.cf and master.cf; false when a program that reads it would end.  starting: leave out
+   what only matters to who looks for trouble. */
+bool configuration_check(struct control *control, bool starting);
 /* advise - what the administrator should know and need not do anything about: services that start nothing, what protects the workers (`check`).
    compatibility_hint - three lines when compatibility_level is low. */
 void advise(struct control *control);

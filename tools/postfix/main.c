@@ -69,7 +69,7 @@ static int do_start(struct control *control)
     compatibility_hint(control);
     if (!files_check(control))
         say_fatal("Postfix integrity check failed!");
-    configuration_check(control);
+    configuration_check(control, true);
     say_info("starting the Postfix mail system");
     master_words(control, words, "-w");
     if (run_program(program_path(control, "daemon_directory", "master"), words) != 0)
@@ -87,7 +87,7 @@ static int do_start_foreground(struct control *control)
     compatibility_hint(control);
     if (!files_check(control))
         say_fatal("Postfix integrity check failed!");
-    configuration_check(control);
+    configuration_check(control, true);
     say_info("starting the Postfix mail system");
     master_words(control, words, getpid() == 1 ? "-i" : "-s");
     log_flush();
@@ -142,7 +142,7 @@ static int do_reload(struct control *control)
     compatibility_hint(control);
     if (!files_check(control))
         say_fatal("Postfix integrity check failed!");
-    configuration_check(control);
+    configuration_check(control, true);
     say_info("refreshing the Postfix mail system");
     if (kill(pid, SIGHUP) < 0)
         say_fatal("kill %d: %s", (int)pid, strerror(errno));
@@ -171,7 +171,7 @@ static int do_flush(struct control *control)
 static int do_check(struct control *control)
 {
     compatibility_hint(control);
-    bool ok = files_check(control) & configuration_check(control);
+    bool ok = files_check(control) & configuration_check(control, false);
     advise(control);
     return ok ? 0 : 1;
 }
