@@ -144,7 +144,9 @@ static bool await_content(struct session *s, struct reception *r)
     stream_flush(s->stream);
     int64_t begun = clock_monotonic();
     stream_set_deadline(s->stream, begun + r->credit);
+    session_may_stop(s, true);
     bool good = stream_await(s->stream, 1);
+    session_may_stop(s, false);
     r->credit -= clock_monotonic() - begun;
     return good;
 }

@@ -43,17 +43,21 @@ static bool await_input(struct session *s, int64_t deadline)
     return stream_await(s->stream, 1);
 }
 
+void session_may_stop(struct session *s, bool may)
+{
+    if (s->connection)
+        service_interruptible(s->connection, may ? INTERRUPTIBLE_AT_STOP : INTERRUPTIBLE_NEVER);
+}
+
 bool session_wait_input(struct session *s, int64_t timeout)
 {
     int64_t deadline = clock_after(timeout);
 
     stream_set_deadline(s->stream, deadline);
     stream_flush(s->stream);
-    if (s->connection && !s->mail)
-        service_interruptible(s->connection, INTERRUPTIBLE_AT_STOP);
+    session_may_stop(s, true);
     bool good = await_input(s, deadline);
-    if (s->connection)
-        service_interruptible(s->connection, INTERRUPTIBLE_NEVER);
+    session_may_stop(s, false);
     if (!good)
         session_lost(s);
     return good;
@@ -206,14 +210,23 @@ void session_greet(struct session *s)
     answer(s, REPLY_GREETING, slice_of(s->server->params.smtpd_banner));
 }
 
+/* log_reason - except that a client hung up when its message was accepted: many do. */
+static void log_reason(const struct session *s)
+{
+    if (strcmp(s->where, "END-OF-MESSAGE") == 0 && strcmp(s->end_reason, "lost connection") == 0)
+        return;
+    if (s->content_bytes >= 0)
+        log_info("%s after %s (%lld bytes) from %s", s->end_reason, s->where, (long long)s->content_bytes, s->client.text);
+    else
+        log_info("%s after %s from %s", s->end_reason, s->where, s->client.text);
+}
+
 static void log_end(struct session *s)
 {
     struct buffer text = BUFFER_INIT_MAX(1024);
 
-    if (s->end_reason && s->content_bytes >= 0)
-        log_info("%s after %s (%lld bytes) from %s", s->end_reason, s->where, (long long)s->content_bytes, s->client.text);
-    else if (s->end_reason)
-        log_info("%s after %s from %s", s->end_reason, s->where, s->client.text);
+    if (s->end_reason)
+        log_reason(s);
     commands_statistics(s, &text);
     if (s->bare_lf_seen && s->server->bare_newline == BARE_NEWLINE_NOTED)
         buffer_append_string(&text, " notes=bare_lf");

@@ -84,6 +84,8 @@ void session_lost(struct session *s);
 /* session_wait_input - until something can be read, sending first what waits and giving back memory when it takes long.  False when the
    connection is gone or silent: session_lost was called.  timeout in microseconds.  Waits. */
 bool session_wait_input(struct session *s, int64_t timeout);
+/* session_may_stop - around a wait for the client: when the service stops, the wait ends (nothing was promised yet). */
+void session_may_stop(struct session *s, bool may);
 /* session_recognise - find out what this client is allowed: at the start, and after XCLIENT.  session_greet - the greeting, or the refusal.  Wait. */
 void session_recognise(struct session *s);
 void session_greet(struct session *s);

@@ -115,9 +115,9 @@ static bool mail_envid(struct mail_parse *m, struct slice value)
 
 static bool mail_auth(struct mail_parse *m, struct slice value)
 {
-    if (!(m->allowed & SMTP_ALLOW_AUTH))
-        return refuse(m->failure, REPLY_AUTH_DISABLED);
-    if (m->p->has_auth || !take_xtext(value, m->arena, &m->p->auth))
+    if (m->p->has_auth)
+        return refuse(m->failure, REPLY_MULTIPLE_AUTH);
+    if (!take_xtext(value, m->arena, &m->p->auth))
         return refuse(m->failure, REPLY_UNSUPPORTED_OPTION);
     m->p->has_auth = true;
     return true;

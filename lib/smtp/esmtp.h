@@ -12,7 +12,7 @@ bool smtp_command_split(struct slice line, struct slice *verb, struct slice *res
 bool smtp_command_argument(struct slice text, struct slice keyword, struct slice *rest);
 
 /* Which extensions are open to the client. */
-enum { SMTP_ALLOW_DSN = 1, SMTP_ALLOW_UTF8 = 2, SMTP_ALLOW_VERP = 4, SMTP_ALLOW_AUTH = 8 };
+enum { SMTP_ALLOW_DSN = 1, SMTP_ALLOW_UTF8 = 2, SMTP_ALLOW_VERP = 4 };
 
 struct smtp_mail_parameters {
     int64_t size;         /* SIZE=, 0 when not given */

@@ -19,7 +19,7 @@ static void ignore(enum log_severity severity UNUSED, const char *text, void *co
 int LLVMFuzzerInitialize(int *argc UNUSED, char ***argv UNUSED)
 {
     static const char *const configurations[COUNT_OF(servers)] = {
-        "smtpd_forbid_unauth_pipelining = no\n",
+        "smtpd_forbid_unauth_pipelining = no\nsmtpd_forbid_bare_newline = normalize\n",
         "smtpd_forbid_unauth_pipelining = no\nsmtpd_forbid_bare_newline = no\nsmtpd_authorized_xclient_hosts = 192.0.2.0/24\n"
         "smtpd_authorized_xforward_hosts = 192.0.2.0/24\nsmtpd_authorized_verp_clients = 192.0.2.0/24\nmessage_size_limit = 1000\n"
         "smtpd_hard_error_limit = 1000\nsmtpd_junk_command_limit = 1000\nnotify_classes = policy, protocol, data, resource, software\n",

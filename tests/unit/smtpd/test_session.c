@@ -166,7 +166,7 @@ END_TEST
 
 START_TEST(early_talkers)
 {
-    const char *got = talk_with("", "192.0.2.1", "EHLO x\nMAIL FROM:<a@b.test>\n", false);
+    const char *got = talk_with("smtpd_forbid_unauth_pipelining = yes\n", "192.0.2.1", "EHLO x\nMAIL FROM:<a@b.test>\n", false);
 
     ASSERT_HAS(got, "554 5.5.0 Error: SMTP protocol synchronization\r\n");
     ASSERT_NOT(got, "250-");
