@@ -17,7 +17,7 @@ void answer_text(struct session *s, int code, const char *status, struct slice t
 /* answer_values - a reply of replies.def with the values for its "{}"; answer(s, REPLY_X, slices...) is the way to call it. */
 void answer_values(struct session *s, enum smtp_reply_id id, const struct slice *values, size_t count);
 #define answer(s, id, ...) \
-    answer_values((s), (id), (const struct slice[]){__VA_ARGS__ __VA_OPT__(, ) {0}}, sizeof((const struct slice[]){__VA_ARGS__ __VA_OPT__(, ) {0}}) / sizeof(struct slice) - 1)
+    answer_values((s), (id), &((const struct slice[]){{0}, ##__VA_ARGS__})[1], sizeof((const struct slice[]){{0}, ##__VA_ARGS__}) / sizeof(struct slice) - 1)
 /* answer_failed - answer, note trouble with the protocol, and COMMAND_FAILED: return answer_failed(s, REPLY_X). */
 #define answer_failed(s, id, ...) (answer((s), (id), ##__VA_ARGS__), answer_note_failure((s), (id)))
 enum outcome answer_note_failure(struct session *s, enum smtp_reply_id id);

@@ -144,7 +144,7 @@ static enum outcome mail_from(struct session *s, struct slice path)
 {
     struct transaction *t = transaction_new();
     struct slice parameters, word;
-    enum smtp_reply_id why;
+    enum smtp_reply_id why = REPLY_UNSUPPORTED_OPTION;
     bool good = false;
 
     if (!command_parse_address(s, path, "MAIL", t->arena, &t->sender, &parameters))
@@ -210,7 +210,7 @@ static enum outcome rcpt_to(struct session *s, struct slice path)
 {
     struct slice address, text, word;
     struct smtp_rcpt_parameters parameters;
-    enum smtp_reply_id why;
+    enum smtp_reply_id why = REPLY_UNSUPPORTED_OPTION;
 
     if (!command_parse_address(s, path, "RCPT", s->scratch, &address, &text))
         return answer_failed(s, REPLY_BAD_RECIPIENT);
