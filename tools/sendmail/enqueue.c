@@ -272,8 +272,10 @@ void enqueue(struct config *config, const struct options *options)
     postdrop_put(state.postdrop, MAILDROP_CONTENT_ENDS, slice_of(""));
     put_recipients(&state, &state.extracted);
     postdrop_put(state.postdrop, MAILDROP_END, slice_of(""));
-    if (!postdrop_finish(state.postdrop, &reason))
+    if (!postdrop_finish(state.postdrop, &reason)) {
+        log_warning("mail_stream_cleanup: close error"); /* what scripts know of Postfix's sendmail */
         fail(&state, buffer_string(&reason));
+    }
     report_to_come(&state);
     buffer_release(&reason);
     buffer_release(&state.header);
