@@ -1,0 +1,94 @@
+"""SMTP sessions over time: deadlines, limits by client, load balancers, reload and stop."""
+import socket
+import time
+
+
+def lines_until_closed(sock):
+    data = b""
+    try:
+        while chunk := sock.recv(4096):
+            data += chunk
+    except ConnectionResetError:
+        pass
+    return data.decode("latin-1").splitlines()
+
+
+def test_a_client_that_trickles_bytes_is_cut_off(make):
+    here = make(main_cf="smtpd_timeout = 2s\n")
+    with here.smtp() as smtp:
+        for line in ("EHLO x", "MAIL FROM:<a@b.test>", "RCPT TO:<postmaster>", "DATA"):
+            reply = smtp.say(line)
+        assert reply.startswith("354")
+        begun = time.monotonic()
+        try:
+            while time.monotonic() - begun < 20:
+                smtp.socket.sendall(b"x")
+                time.sleep(0.3)
+        except OSError:
+            pass
+        assert 1.5 < time.monotonic() - begun < 6
+    here.wait_log(r"timeout after DATA \(0 bytes\) from localhost\[127\.0\.0\.1\]")
+
+
+def test_a_silent_client_is_told_so(make):
+    here = make(main_cf="smtpd_timeout = 1s\n")
+    with here.smtp() as smtp:
+        assert lines_until_closed(smtp.socket) == ["421 4.4.2 here.test Error: timeout exceeded"]
+    here.wait_log(r"timeout after CONNECT from localhost\[127\.0\.0\.1\]")
+
+
+def test_limits_by_client(make):
+    here = make(main_cf="smtpd_client_event_limit_exceptions =\nsmtpd_client_connection_count_limit = 2\nsmtpd_client_message_rate_limit = 2\n")
+    with here.smtp() as one, here.smtp():
+        with here.smtp() as three:
+            assert three.greeting == "421 4.7.0 here.test Error: too many connections from 127.0.0.1"
+        one.say("EHLO x")
+        for _ in range(2):
+            assert one.say("MAIL FROM:<a@b.test>") == "250 2.1.0 Ok"
+            one.say("RSET")
+        assert one.say("MAIL FROM:<a@b.test>") == "450 4.7.1 Error: too much mail from 127.0.0.1"
+        one.say("QUIT")
+    here.wait_log(r"warning: Connection concurrency limit exceeded: 3 from localhost\[127\.0\.0\.1\] for service 127\.0\.0\.1:\d+")
+    here.wait_log(r"warning: Message delivery request rate limit exceeded: 3 from localhost")
+    with here.smtp() as again:
+        assert again.greeting.startswith("220 ")
+
+
+def test_a_load_balancer_tells_who_the_client_is(make):
+    here = make(main_cf="smtpd_upstream_proxy_protocol = haproxy\nsmtpd_peername_lookup = no\n")
+    with socket.create_connection(("127.0.0.1", here.port)) as sock:
+        sock.sendall(b"PROXY TCP4 192.0.2.9 127.0.0.1 4711 25\r\n")
+        assert sock.recv(100).startswith(b"220 ")
+        sock.sendall(b"QUIT\r\n")
+        assert lines_until_closed(sock) == ["221 2.0.0 Bye"]
+    here.wait_log(r"connect from unknown\[192\.0\.2\.9\]")
+    with socket.create_connection(("127.0.0.1", here.port)) as sock:
+        sock.sendall(b"EHLO x\r\n")
+        assert lines_until_closed(sock) == ["421 4.3.0 here.test Server local error"]
+
+
+def test_no_room_in_the_queue(make):
+    here = make(main_cf="queue_minfree = 9000000000000000000\n")
+    assert here.inject("a@b.test", "postmaster@here.test") == "452 4.3.1 Insufficient system storage"
+
+
+def test_a_session_outlives_a_reload_and_ends_with_the_system(make):
+    here = make()
+    smtp = here.smtp()
+    assert smtp.say("EHLO x").startswith("250-here.test")
+    here.command("postconf", "-e", "smtpd_banner = new", check=True)
+    here.command("postfix", "reload")
+    with here.smtp() as other:
+        other_greeting = other.greeting
+        deadline = time.monotonic() + 10
+        while other_greeting != "220 new" and time.monotonic() < deadline:
+            time.sleep(0.1)
+            with here.smtp() as another:
+                other_greeting = another.greeting
+    assert other_greeting == "220 new"
+    assert smtp.say("MAIL FROM:<a@b.test>") == "250 2.1.0 Ok"
+    assert smtp.say("RCPT TO:<postmaster>") == "250 2.1.5 Ok"
+    begun = time.monotonic()
+    here.stop()
+    assert time.monotonic() - begun < 8
+    assert lines_until_closed(smtp.socket) == []
