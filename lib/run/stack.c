@@ -2,7 +2,7 @@
 
    A stack is mapped lazily with a page nobody may touch at its low end.  The switch saves the registers that the calling
    convention calls preserved, on the stack that is left, and loads those of the other.  Processors other than x86-64 and
-   aarch64 use swapcontext(), which costs two system calls a switch. */
+   aarch64 use swapcontext(), which costs two system calls a switch (-DPORTABLE_SWITCH: try it here). */
 #include <sys/mman.h>
 
 #include "run/internal.h"
@@ -52,7 +52,7 @@ static void *loop_stack_pointer;
 
 /* ---- the switch --------------------------------------------------------------------------------------------------- */
 
-#if defined(__x86_64__)
+#if defined(__x86_64__) && !defined(PORTABLE_SWITCH)
 
 /* stack_switch - push the preserved registers, store the stack pointer in *save, continue where load was saved.  The jump
    is notrack because its target, the place after some call, carries no endbr64. */
@@ -93,7 +93,7 @@ static void *prepare(char *top, char *low UNUSED, void (*entry)(void))
     return at;
 }
 
-#elif defined(__aarch64__)
+#elif defined(__aarch64__) && !defined(PORTABLE_SWITCH)
 
 void stack_switch(void **save, void *load) __attribute__((visibility("hidden")));
 __asm__(".text\n"
