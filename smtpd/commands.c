@@ -7,6 +7,8 @@
 #include "history.h"
 #include "text.h"
 
+enum { UNSENT_MAX = 16 * 1024 };
+
 enum {
     IS_JUNK = 1,        /* costs no mail: too many count as errors */
     MUST_BE_LAST = 2,   /* of a pipelined group (RFC 2920 3.1) */
@@ -286,6 +288,8 @@ void commands_run(struct session *s)
             break;
         }
         arena_reset(s->scratch);
+        if (stream_unsent(s->stream) > UNSENT_MAX) /* a client that sends many commands and reads no reply waits here */
+            stream_flush(s->stream);
         if (!read_command(s, &line))
             break;
         obey(s, line);

@@ -18,6 +18,8 @@ static void say_not_yet(const struct smtpd_params *p)
         log_warning("smtpd_tls_security_level = %s: TLS is not yet supported%s", p->smtpd_tls_security_level,
                     p->smtpd_enforce_tls || strcmp(p->smtpd_tls_security_level, "encrypt") == 0
                         ? ": clients are told to use it and get no further" : ": STARTTLS is not offered"); /* commands.c */
+    if (p->smtpd_tls_wrappermode)
+        log_warning("smtpd_tls_wrappermode = yes: TLS is not yet supported: connections are closed"); /* session.c */
     if (p->smtpd_sasl_auth_enable)
         log_warning("smtpd_sasl_auth_enable = yes: SASL is not yet supported: AUTH is not offered"); /* command_other.c */
     if (is_set(p->smtpd_milters))

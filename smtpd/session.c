@@ -260,7 +260,9 @@ void session_serve(struct server *server, struct service_client *connection)
     struct session *s = session_new(server, connection->stream);
 
     s->connection = connection;
-    if (proxy_header_receive(s, &connection->peer, &connection->local)) {
+    if (server->params.smtpd_tls_wrappermode) {
+        /* not yet: TLS; nothing may be said in the clear here */
+    } else if (proxy_header_receive(s, &connection->peer, &connection->local)) {
         client_init(&s->client, server, &connection->peer, &connection->local, s->arena);
         client_look_up(&s->client, server, s->arena);
         session_run(s);
