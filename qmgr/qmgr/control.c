@@ -88,14 +88,17 @@ static bool submit_again(struct qmgr *q, const struct message *m, struct arena *
         log_warning("connect to the %s service: %s", q->params.cleanup_service_name, strerror(errno));
         return false;
     }
-    fill_envelope(m, submit_queue_id(s), &envelope, arena);
+    fill_envelope(m, arena_slice(arena, submit_queue_id(s)), &envelope, arena);
     submit_envelope(s, &envelope, SUBMIT_NO_MILTERS);
     if (!submit_content_of(q, m, s)) {
         submit_cancel(s);
         return false;
     }
     submit_finish(s, m->envelope.message_size, arena, &outcome, deadline);
-    return outcome.status == SUBMIT_STATUS_ACCEPTED;
+    if (outcome.status != SUBMIT_STATUS_ACCEPTED)
+        return false;
+    log_info(SLICE_FORMAT ": requeued as " SLICE_FORMAT, SLICE_ARGS(m->envelope.queue_id), SLICE_ARGS(envelope.queue_id));
+    return true;
 }
 
 static bool requeue_message(struct qmgr *q, struct message *m)

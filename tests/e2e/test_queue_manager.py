@@ -114,7 +114,7 @@ def test_killed_qmgr_loses_nothing(made):
         for number in range(300):
             assert smtp.mail("a@qm.test", [f"x{number}@x.test"], "Subject: x\r\n\r\nx\r\n").startswith("250")
             if number % 100 == 50:
-                os.kill([pid for pid, name in it.pids() if name == "qmgr"][0], signal.SIGKILL)
+                os.kill(wait_until(lambda: [pid for pid, name in it.pids() if name == "qmgr"], "a qmgr")[0], signal.SIGKILL)
     wait_until(lambda: {m[1][0] for m in sink.messages} == {f"x{n}@x.test" for n in range(300)}, "all messages", 30)
     it.wait_queue_empty()
 
