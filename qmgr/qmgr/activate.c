@@ -122,12 +122,17 @@ static void defer_here(struct qmgr *q, struct message *m, const uint32_t *slots,
         finish_slot_text(q, m, &m->slots[slots[i]], OUTCOME_DEFERRED, reason);
 }
 
+void message_wait(struct message *m, const uint32_t *slots, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        m->slots[slots[i]].state = SLOT_WAITING;
+}
+
 static void divert(struct qmgr *q, struct message *m, const struct transport *from, const uint32_t *slots, uint32_t count, const char *reason)
 {
     struct arena *arena = arena_new(0);
     struct destination *d = divert_to(q, from, reason, arena);
-    for (uint32_t i = 0; i < count; i++)
-        m->slots[slots[i]].state = SLOT_WAITING;
+    message_wait(m, slots, count);
     if (d)
         scheduler_add(new_job(m, d, slots, count), false, clock_monotonic());
     else
@@ -152,8 +157,7 @@ void message_suspended(void *context, struct job *job, const char *reason)
 
 void message_requeue(struct message *m, struct destination *destination, const uint32_t *slots, uint32_t count)
 {
-    for (uint32_t i = 0; i < count; i++)
-        m->slots[slots[i]].state = SLOT_WAITING;
+    message_wait(m, slots, count);
     scheduler_add(new_job(m, destination, slots, count), true, clock_monotonic());
 }
 

@@ -111,9 +111,8 @@ static bool requeue_message(struct qmgr *q, struct message *m)
     bool ok = submit_again(q, m, arena);
     m->in_flight--;
     arena_free(arena);
-    m->deleted |= ok;
     if (ok || m->deleted)
-        finish_part(q, m);
+        finish_delete(q, m);
     else
         message_activate(q, m, false);
     return ok;
@@ -135,11 +134,13 @@ static bool change_message(struct control *c, struct message *m)
     struct qmgr *q = c->q;
     switch (c->verb) {
     case QUEUE_CONTROL_DELETE:
-        m->deleted = true;
-        break;
+        finish_delete(q, m);
+        return true;
     case QUEUE_CONTROL_HOLD:
         m->hold_wanted = true;
-        break;
+        message_withdraw(m);
+        finish_part(q, m);
+        return true;
     case QUEUE_CONTROL_REQUEUE:
         return requeue_message(q, m);
     case QUEUE_CONTROL_EXPIRE:
@@ -150,9 +151,19 @@ static bool change_message(struct control *c, struct message *m)
     default:
         return false;
     }
-    message_withdraw(m);
-    finish_part(q, m);
-    return true;
+}
+
+/* is_changed - it was told before. */
+static bool is_changed(const struct control *c, const struct message *m)
+{
+    if (m->deleted)
+        return true;
+    switch (c->verb) {
+    case QUEUE_CONTROL_HOLD: return m->hold_wanted;
+    case QUEUE_CONTROL_EXPIRE:
+    case QUEUE_CONTROL_EXPIRE_RELEASE: return m->forced_expire;
+    default: return false;
+    }
 }
 
 static bool delete_entry(struct qmgr *q, const struct index_entry *entry)
@@ -232,7 +243,7 @@ static void change_active(struct control *c)
         ids[count++] = arena_slice(c->arena, LIST_ENTRY(link, struct message, link)->envelope.queue_id);
     for (size_t i = 0; i < count; i++) {
         struct message *m = message_find(q, ids[i]);
-        if (m && !m->deleted)
+        if (m && !is_changed(c, m))
             c->reply.count += change_message(c, m);
         if (i % BATCH == BATCH - 1)
             fiber_yield();
@@ -266,12 +277,29 @@ static void change_queue(struct control *c, enum index_queue queue)
     arena_free(arena);
 }
 
+/* drop_all - the fast way.  What came into memory meanwhile goes as well. */
+static void drop_all(struct control *c)
+{
+    struct qmgr *q = c->q;
+    q->drops++;
+    c->reply.count += (int64_t)store_drop_all(q->store);
+    LIST_EACH(&q->active, link) {
+        struct message *m = LIST_ENTRY(link, struct message, link);
+        if (!m->indexed || m->deleted)
+            continue;
+        m->indexed = false;
+        m->deleted = true;
+        message_withdraw(m);
+        finish_part(q, m);
+    }
+}
+
 static void change_all(struct control *c)
 {
     if (c->queues & QUEUE_ACTIVE)
         change_active(c);
     if (c->verb == QUEUE_CONTROL_DELETE && c->queues == QUEUE_ALL) {
-        c->reply.count += (int64_t)store_drop_all(c->q->store);
+        drop_all(c);
         return;
     }
     if (c->queues & QUEUE_INCOMING)
@@ -280,6 +308,8 @@ static void change_all(struct control *c)
         change_queue(c, INDEX_DEFERRED);
     if ((c->queues & QUEUE_HOLD) && c->verb != QUEUE_CONTROL_HOLD)
         change_queue(c, INDEX_HOLD);
+    if ((c->queues & QUEUE_ACTIVE) && c->verb != QUEUE_CONTROL_REQUEUE)
+        change_active(c); /* what went from the index into memory meanwhile */
 }
 
 /* ---- flush -------------------------------------------------------------------------------------------------------- */

@@ -222,15 +222,31 @@ static void mark_slots(struct qmgr *q, struct message *m)
     m->slot_count = kept;
 }
 
-static void end_message(struct qmgr *q, struct message *m)
+static void mark_done(struct qmgr *q, struct message *m)
 {
     if (!store_mark_done(q->store, &m->place))
         log_warning(SLICE_FORMAT ": cannot mark the message as done in the queue", SLICE_ARGS(m->envelope.queue_id));
     if (m->indexed)
         index_delete(q->index, m->envelope.queue_id);
-    if (!m->deleted)
+    m->indexed = false;
+}
+
+static void end_message(struct qmgr *q, struct message *m)
+{
+    if (!m->deleted) { /* else that was done then */
+        mark_done(q, m);
         log_info(SLICE_FORMAT ": removed", SLICE_ARGS(m->envelope.queue_id));
+    }
     message_free(q, m);
+}
+
+void finish_delete(struct qmgr *q, struct message *m)
+{
+    if (!m->deleted)
+        mark_done(q, m);
+    m->deleted = true;
+    message_withdraw(m);
+    finish_part(q, m);
 }
 
 static int64_t next_attempt_of(const struct qmgr *q, const struct message *m, bool owed)
@@ -329,7 +345,7 @@ void finish_part(struct qmgr *q, struct message *m)
         fiber_start("finish", finish_fiber, arg);
         return;
     }
-    for (uint32_t i = 0; m->unmarked > 0 && i < m->slot_count; i++) {
+    for (uint32_t i = 0; !m->deleted && m->unmarked > 0 && i < m->slot_count; i++) {
         struct slot *slot = &m->slots[i];
         if (slot->state != SLOT_SENT || slot->marked)
             continue;

@@ -203,7 +203,8 @@ static void delivered(struct worker *w, const struct claim *claim, const struct 
 static void unreachable(struct worker *w, const struct claim *claim, const char *reason)
 {
     scheduler_throttle(w->transport, reason, clock_monotonic());
-    message_divert(w->q, claim->message, claim->slots, claim->count, reason);
+    if (!claim->message->deleted)
+        message_divert(w->q, claim->message, claim->slots, claim->count, reason);
     give_back(w, claim, CLAIM_RELEASED, NULL);
 }
 
@@ -226,7 +227,10 @@ static void broken(struct worker *w, const struct claim *claim)
         return;
     }
     fiber_sleep(break_pause);
-    message_requeue(m, claim->destination, claim->slots, claim->count);
+    if (m->hold_wanted)
+        message_wait(m, claim->slots, claim->count);
+    else if (!m->deleted)
+        message_requeue(m, claim->destination, claim->slots, claim->count);
     give_back(w, claim, CLAIM_RELEASED, NULL);
 }
 
@@ -269,6 +273,10 @@ static void deliver(struct worker *w, const struct claim *claim)
     in_flight_total++;
     if (!open_lane(w)) {
         unreachable(w, claim, "4.3.0 mail transport unavailable");
+        return;
+    }
+    if (m->deleted) {
+        give_back(w, claim, CLAIM_RELEASED, NULL);
         return;
     }
     if (!store_content(w->q->store, &m->place, &fd, &key)) {

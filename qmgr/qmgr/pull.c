@@ -67,11 +67,14 @@ static void load(struct qmgr *q, const struct index_entry *entry, bool flushed, 
 {
     struct arena *arena = arena_new(0);
     struct queue_record record;
-    if (message_find(q, entry->queue_id)) {
+    uint64_t drops = q->drops;
+    bool known = message_find(q, entry->queue_id) != NULL;
+    bool there = !known && store_read(q->store, &entry->place, arena, &record);
+    if (known || drops != q->drops) {
         arena_free(arena);
         return;
     }
-    if (!store_read(q->store, &entry->place, arena, &record)) {
+    if (!there) {
         forget(q, entry); /* gone, or damaged: the store has set it aside and said so */
     } else if (record.state == MESSAGE_STATE_LIVE) {
         struct message *m = message_of_record(q, &record, entry);

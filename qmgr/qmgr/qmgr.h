@@ -82,6 +82,7 @@ struct qmgr {
     struct notices *notices;
     struct pull *pull;
     uid_t owner;          /* mail_owner */
+    uint64_t drops;       /* how often the whole index was dropped: what was read from it before is void */
     bool stopping;        /* nothing is started any more */
     bool closed;          /* the store is closed: hands off */
 };
@@ -110,7 +111,8 @@ void message_activate(struct qmgr *q, struct message *m, bool may_spill);
 void message_suspended(void *context, struct job *job, const char *reason);
 /* message_divert - recipients that were in flight go to the retry transport. */
 void message_divert(struct qmgr *q, struct message *m, const uint32_t *slots, uint32_t count, const char *reason);
-/* message_requeue - recipients that were in flight wait again, before all others. */
+/* message_wait - recipients that were in flight are not any more, and belong to no job.  message_requeue - recipients that were in flight wait again, before all others. */
+void message_wait(struct message *m, const uint32_t *slots, uint32_t count);
 void message_requeue(struct message *m, struct destination *destination, const uint32_t *slots, uint32_t count);
 /* message_withdraw - take all its jobs out. */
 void message_withdraw(struct message *m);
@@ -128,6 +130,8 @@ unsigned lanes_busy(const struct qmgr *q);
    reason begins with a status code. */
 void finish_slot(struct qmgr *q, struct message *m, struct slot *slot, const struct delivery_result *result);
 void finish_slot_text(struct qmgr *q, struct message *m, struct slot *slot, int outcome, const char *reason);
+/* finish_delete - it is done, whatever is still under way; nothing more is said about it.  The message may be gone afterwards. */
+void finish_delete(struct qmgr *q, struct message *m);
 /* finish_part - after results came in: mark what is done, and end the message when nothing is waiting or in flight. */
 void finish_part(struct qmgr *q, struct message *m);
 
