@@ -11,11 +11,6 @@ static struct list found_messages = {&found_messages, &found_messages};
 static struct condition found_any, scan_wanted;
 static bool scan_asked;
 
-struct found {
-    struct list link;
-    struct message *message;
-};
-
 static void hold(struct qmgr *q, struct message *m)
 {
     if (!message_index(q, m, INDEX_HOLD, m->envelope.arrival_time))
@@ -58,10 +53,8 @@ void arrive_found(void *context, const struct queue_record *record)
         message_free(q, m);
         return;
     }
-    struct found *found = memory_alloc(sizeof(*found));
     m->in_flight++;
-    found->message = m;
-    list_append(&found_messages, &found->link);
+    list_append(&found_messages, &m->found_link);
     condition_signal(&found_any);
 }
 
@@ -75,10 +68,8 @@ static void found_fiber(void *arg)
     struct qmgr *q = arg;
     for (;;) {
         while (!list_is_empty(&found_messages)) {
-            struct found *found = LIST_ENTRY(found_messages.next, struct found, link);
-            struct message *m = found->message;
-            list_remove(&found->link);
-            free(found);
+            struct message *m = LIST_ENTRY(found_messages.next, struct message, found_link);
+            list_remove(&m->found_link);
             m->in_flight--;
             if (!q->stopping)
                 message_activate(q, m, true);

@@ -111,7 +111,7 @@ int64_t qmgr_params_retry_delay(const struct qmgr_params *params, int64_t age, u
     if (delay > params->maximal_backoff_time)
         delay = params->maximal_backoff_time;
     /* What was deferred together must not come back together. */
-    return delay + (int64_t)((double)(delay / JITTER_SHARE) * (double)random / (double)UINT32_MAX);
+    return delay + (int64_t)((double)delay / JITTER_SHARE * ((double)random / UINT32_MAX));
 }
 
 int64_t qmgr_params_lifetime(const struct qmgr_params *params, struct slice sender)

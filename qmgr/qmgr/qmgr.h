@@ -50,6 +50,7 @@ struct slot {
 
 struct message {
     struct list link;    /* qmgr.active */
+    struct list found_link; /* of arrive.c */
     struct arena *arena; /* this struct too */
     struct envelope envelope;
     struct queue_place place;

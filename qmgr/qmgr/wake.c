@@ -40,7 +40,7 @@ void wake_set(struct wake_heap *heap, struct wake *wake, int64_t when)
     wake->when = when;
     if (heap->count == heap->capacity) {
         heap->capacity = heap->capacity ? 2 * heap->capacity : 64;
-        heap->entries = memory_resize(heap->entries, heap->capacity * sizeof(*heap->entries));
+        heap->entries = memory_resize(heap->entries, heap->capacity * sizeof(void *));
     }
     heap->entries[heap->count++] = wake;
     move_up(heap, heap->count - 1);

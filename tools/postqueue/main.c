@@ -61,7 +61,7 @@ static void read_listing(int fd, const struct queue_handler *handler)
     queue_parser_free(parser);
 }
 
-/* may_read_disk - root, or the one user who owns the whole system (no privilege separation). */
+/* may_read_disk - root, or the one user as whom everything runs, without privilege separation. */
 static bool may_read_disk(void)
 {
     struct sandbox_owner owner;

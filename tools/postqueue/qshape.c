@@ -201,7 +201,7 @@ void qshape_print(struct qshape *s, FILE *out)
     int width[QSHAPE_BUCKETS_MAX + 1];
     int name_width = widths(s, width);
     char text[32];
-    struct row **rows = memory_zalloc(map_count(s->rows) + 1, sizeof(*rows));
+    struct row **rows = memory_zalloc(map_count(s->rows) + 1, sizeof(void *));
     size_t used = 0, position = 0;
     struct slice key;
     void *value;
@@ -210,7 +210,7 @@ void qshape_print(struct qshape *s, FILE *out)
         if (row->name[0] != '.' || row->subdomains >= s->options.minimum_subdomains)
             rows[used++] = row;
     }
-    qsort(rows, used, sizeof(*rows), by_total);
+    qsort(rows, used, sizeof(void *), by_total);
     fprintf(out, "%*s", name_width, "");
     for (unsigned c = 0; c <= s->options.buckets; c++) {
         heading_of(s, c, text);
