@@ -2,6 +2,7 @@
 #include "content.h"
 
 #include "base/log.h"
+#include "outgoing.h"
 
 #define PIECE (64 * 1024)
 
@@ -65,39 +66,85 @@ static bool is_plain(const struct client_params *params, const struct delivery *
     return !(flags & CONTENT_DOT_LINES) && (!(flags & CONTENT_LONG_LINES) || params->line_length_limit <= 0);
 }
 
-int content_send(const struct client_params *params, struct session *session, const struct delivery *delivery)
-{
-    struct buffer piece = BUFFER_INIT, changed = BUFFER_INIT;
+/* A message on its way to the wire. */
+struct sending {
+    const struct client_params *params;
+    struct session *session;
+    struct outgoing *outgoing;    /* NULL: headers and lines stay as they are */
+    bool plain;                   /* the bytes of the queue are the bytes of the wire */
     struct content_state state;
-    bool plain = is_plain(params, delivery);
-    int64_t position = 0;
-    int result = 0;
-    char last[2] = {'\r', '\n'};
+    struct buffer rewritten, changed;
+    char last[2];                 /* plain: the last two bytes */
+};
 
-    content_state_init(&state, params->line_length_limit > 0 ? (size_t)params->line_length_limit : 0);
-    while (position < delivery->content_length && result == 0 && stream_error(session->stream) == STREAM_OK) {
-        buffer_clear(&piece);
-        if (!content_read(delivery, position, PIECE, &piece) || piece.len == 0) {
-            result = -1;
-            break;
-        }
-        position += (int64_t)piece.len;
-        stream_set_deadline(session->stream, clock_after(params->data_xfer_timeout));
-        if (plain) {
-            stream_write(session->stream, piece.data, piece.len);
-            last[0] = piece.len > 1 ? piece.data[piece.len - 2] : last[1];
-            last[1] = piece.data[piece.len - 1];
-        } else {
-            buffer_clear(&changed);
-            content_transform(&state, buffer_slice(&piece), &changed);
-            stream_write(session->stream, changed.data, changed.len);
-        }
+/* must_downgrade - the server did not say that it takes 8-bit content. */
+static bool must_downgrade(const struct client_params *params, const struct session *session, const struct delivery *delivery)
+{
+    return !(session->features & FEATURE_8BITMIME) && !params->disable_mime_output_conversion &&
+           (delivery->request->envelope.content_flags & CONTENT_8BIT_BODY);
+}
+
+static void send_changed(struct sending *s, struct slice piece)
+{
+    buffer_clear(&s->changed);
+    content_transform(&s->state, piece, &s->changed);
+    stream_write(s->session->stream, s->changed.data, s->changed.len);
+}
+
+static void send_piece(struct sending *s, struct slice piece)
+{
+    stream_set_deadline(s->session->stream, clock_after(s->params->data_xfer_timeout));
+    if (s->plain) {
+        stream_write(s->session->stream, piece.data, piece.len);
+        s->last[0] = piece.len > 1 ? piece.data[piece.len - 2] : s->last[1];
+        s->last[1] = piece.data[piece.len - 1];
+    } else if (s->outgoing) {
+        buffer_clear(&s->rewritten);
+        outgoing_feed(s->outgoing, piece, &s->rewritten);
+        send_changed(s, buffer_slice(&s->rewritten));
+    } else {
+        send_changed(s, piece);
     }
-    if (result == 0) {
-        bool ended = plain ? last[0] == '\r' && last[1] == '\n' : state.column == 0 && !state.after_cr;
-        stream_write_slice(session->stream, ended ? SLICE(".\r\n") : SLICE("\r\n.\r\n"));
+}
+
+/* send_all - false: the content could not be read, or a table that may change it cannot answer. */
+static bool send_all(struct sending *s, const struct delivery *delivery)
+{
+    struct buffer piece = BUFFER_INIT;
+    bool good = true;
+
+    for (int64_t position = 0; good && position < delivery->content_length && stream_error(s->session->stream) == STREAM_OK;) {
+        buffer_clear(&piece);
+        good = content_read(delivery, position, PIECE, &piece) && piece.len > 0;
+        if (good)
+            send_piece(s, buffer_slice(&piece));
+        position += (int64_t)piece.len;
     }
     buffer_release(&piece);
-    buffer_release(&changed);
-    return result;
+    if (good && s->outgoing) {
+        buffer_clear(&s->rewritten);
+        outgoing_finish(s->outgoing, &s->rewritten);
+        send_changed(s, buffer_slice(&s->rewritten));
+        if ((good = !outgoing_failed(s->outgoing)) == false)
+            errno = EAGAIN;
+    }
+    return good;
+}
+
+int content_send(const struct client_params *params, struct session *session, const struct delivery *delivery)
+{
+    struct sending s = {.params = params, .session = session, .last = {'\r', '\n'}};
+
+    s.outgoing = params->outgoing ? outgoing_new(params->outgoing, delivery, must_downgrade(params, session, delivery)) : NULL;
+    s.plain = !s.outgoing && is_plain(params, delivery);
+    content_state_init(&s.state, params->line_length_limit > 0 ? (size_t)params->line_length_limit : 0);
+    bool good = send_all(&s, delivery);
+    if (good) {
+        bool ended = s.plain ? s.last[0] == '\r' && s.last[1] == '\n' : s.state.column == 0 && !s.state.after_cr;
+        stream_write_slice(session->stream, ended ? SLICE(".\r\n") : SLICE("\r\n.\r\n"));
+    }
+    outgoing_free(s.outgoing);
+    buffer_release(&s.rewritten);
+    buffer_release(&s.changed);
+    return good ? 0 : -1;
 }

@@ -5,7 +5,7 @@
 #include "service/agent.h"
 #include "session.h"
 
-/* content_send - write the content and the final dot, not flushed entirely.  0, or -1 when the content could not be read (errno).  Connection
+/* content_send - write the content and the final dot, not flushed entirely.  0, or -1 when the content could not be read or changed as configured (errno).  Connection
    trouble stays in the stream.  Waits. */
 int content_send(const struct client_params *params, struct session *session, const struct delivery *delivery);
 

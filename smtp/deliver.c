@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "table/match.h"
+#include "outgoing.h"
 #include "transfer.h"
 
 #define SMTP_PORT 25
@@ -31,6 +32,7 @@ void deliver_open(struct service_context *context)
 {
     client_params_load(context->config, strcmp(program_invocation_short_name, "lmtp") == 0, &params);
     cache_destinations = match_list_new("smtp_connection_cache_destinations", params.connection_cache_destinations, MATCH_STRING_LIST, context->config);
+    params.outgoing = outgoing_open(context->config, &params);
     hosts_load_own(&params);
     struct dns_options dns = {.servers = params.dns_servers};
     dns_start(&dns);

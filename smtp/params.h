@@ -15,13 +15,16 @@
     X(INT, mx_address_limit) X(INT, mx_session_limit) X(INT, line_length_limit) X(INT, connection_reuse_count_limit) \
     X(TIME, connect_timeout) X(TIME, helo_timeout) X(TIME, mail_timeout) X(TIME, rcpt_timeout) X(TIME, data_init_timeout) \
     X(TIME, data_xfer_timeout) X(TIME, data_done_timeout) X(TIME, rset_timeout) X(TIME, quit_timeout) \
-    X(TIME, connection_cache_time_limit) X(TIME, connection_reuse_time_limit)
+    X(TIME, connection_cache_time_limit) X(TIME, connection_reuse_time_limit) X(STRING, generic_maps) X(STRING, header_checks) \
+    X(STRING, mime_header_checks) X(STRING, nested_header_checks) X(STRING, body_checks)
 
 /* The same for both. */
 #define COMMON_PARAMETERS(X) \
     X(STRING, myhostname) X(STRING, relayhost) X(STRING, inet_interfaces) X(STRING, proxy_interfaces) X(STRING, inet_protocols) \
     X(STRING, best_mx_transport) X(STRING, dns_servers) X(BOOL, ignore_mx_lookup_error) X(BOOL, disable_dns_lookups) \
     X(BOOL, disable_mime_output_conversion)
+
+struct outgoing_tables;
 
 struct client_params {
     CONFIG_MEMBERS(CLIENT_PARAMETERS)
@@ -31,6 +34,7 @@ struct client_params {
     int families;          /* bits: 1 IPv4, 2 IPv6 (inet_protocols) */
     bool use_hosts;        /* smtp_host_lookup has "native": /etc/hosts counts */
     bool use_dns;
+    struct outgoing_tables *outgoing; /* what is changed in messages: outgoing.h */
     bool tls_required;     /* encrypt or stronger: nothing may go in the clear */
 };
 

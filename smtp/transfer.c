@@ -2,6 +2,7 @@
 #include "transfer.h"
 
 #include "base/log.h"
+#include "outgoing.h"
 
 /* The dialogue in progress. */
 struct exchange {
@@ -9,6 +10,8 @@ struct exchange {
     struct arena *arena;
     size_t *asked;      /* recipients of this transaction, by place in the delivery */
     size_t asked_count;
+    struct slice sender; /* as the server gets it (smtp_generic_maps) */
+    struct slice *addresses; /* the recipients' likewise, by place in asked */
     bool *accepted;     /* by place in asked */
     size_t accepted_count;
     struct failure *failure;
@@ -103,7 +106,7 @@ static void build_mail(const struct exchange *x, struct buffer *out)
     int features = x->t->session->features;
 
     buffer_append_string(out, "MAIL FROM:<");
-    buffer_append_slice(out, envelope->sender);
+    buffer_append_slice(out, x->sender);
     buffer_append_byte(out, '>');
     if (features & FEATURE_SIZE)
         buffer_printf(out, " SIZE=%lld", (long long)envelope->message_size);
@@ -147,10 +150,12 @@ static void append_orcpt(struct buffer *out, struct slice orcpt)
     append_xtext(out, slice_from(orcpt, semicolon + 1));
 }
 
-static void build_rcpt(const struct exchange *x, const struct recipient *recipient, struct buffer *out)
+static void build_rcpt(const struct exchange *x, size_t i, struct buffer *out)
 {
+    const struct recipient *recipient = &x->t->delivery->recipients[x->asked[i]];
+
     buffer_append_string(out, "RCPT TO:<");
-    buffer_append_slice(out, recipient->address);
+    buffer_append_slice(out, x->addresses[i]);
     buffer_append_byte(out, '>');
     if (x->t->session->features & FEATURE_DSN) {
         append_orcpt(out, recipient->orcpt);
@@ -225,7 +230,7 @@ static bool commands_at_once(struct exchange *x, int *data_code)
 
     build_mail(x, &commands);
     for (size_t i = 0; i < x->asked_count; i++)
-        build_rcpt(x, &x->t->delivery->recipients[x->asked[i]], &commands);
+        build_rcpt(x, i, &commands);
     buffer_append_string(&commands, "DATA\r\n");
     say(x, buffer_slice(&commands), true);
     buffer_release(&commands);
@@ -246,7 +251,7 @@ static bool commands_one_by_one(struct exchange *x, int *data_code)
     good = read_mail_reply(x, &go_on);
     for (size_t i = 0; good && go_on && i < x->asked_count; i++) {
         buffer_clear(&command);
-        build_rcpt(x, &x->t->delivery->recipients[x->asked[i]], &command);
+        build_rcpt(x, i, &command);
         say(x, buffer_slice(&command), true);
         good = read_rcpt_reply(x, i, false);
     }
@@ -317,10 +322,13 @@ static bool send_content(struct exchange *x)
     struct session *session = x->t->session;
 
     if (content_send(x->t->params, session, x->t->delivery) < 0) {
-        /* The queue's file cannot be read: end the connection in the middle so that the server drops what it has. */
-        *x->failure = (struct failure){.temporary = true, .status = "4.3.0", .reason = SLICE("cannot read the message in the queue")};
-        log_warning(SLICE_FORMAT ": cannot read the message in the queue: %s", SLICE_ARGS(x->t->delivery->request->envelope.queue_id),
-                    strerror(errno));
+        /* The queue's file cannot be read, or a table failed: end the connection in the middle so that the server drops what it has. */
+        bool unread = errno != EAGAIN;
+        *x->failure = (struct failure){.temporary = true, .status = "4.3.0",
+                                       .reason = unread ? SLICE("cannot read the message in the queue") : SLICE("header or body checks lookup error")};
+        if (unread)
+            log_warning(SLICE_FORMAT ": cannot read the message in the queue: %s", SLICE_ARGS(x->t->delivery->request->envelope.queue_id),
+                        strerror(errno));
         session->unusable = true;
         return false;
     }
@@ -365,6 +373,29 @@ static bool check_limits(struct exchange *x)
     return false;
 }
 
+/* map_addresses - the envelope as the server is to see it.  False: a table cannot answer, the message was deferred. */
+static bool map_addresses(struct exchange *x)
+{
+    const struct outgoing_tables *tables = x->t->params->outgoing;
+    struct delivery *delivery = x->t->delivery;
+    bool good = true;
+
+    x->sender = delivery->request->envelope.sender;
+    x->addresses = arena_alloc(x->arena, x->asked_count * sizeof(*x->addresses));
+    for (size_t i = 0; i < x->asked_count; i++)
+        x->addresses[i] = delivery->recipients[x->asked[i]].address;
+    if (!tables)
+        return true;
+    good = outgoing_map_address(tables, &x->sender, x->arena);
+    for (size_t i = 0; good && i < x->asked_count; i++)
+        good = outgoing_map_address(tables, &x->addresses[i], x->arena);
+    if (!good) {
+        struct failure failure = {.temporary = true, .status = "4.3.0", .reason = SLICE("address mapping lookup error")};
+        transfer_settle_all(delivery, x->t->session->relay, &failure, true);
+    }
+    return good;
+}
+
 bool transfer_run(const struct transfer *transfer, struct failure *failure)
 {
     struct delivery *delivery = transfer->delivery;
@@ -377,7 +408,7 @@ bool transfer_run(const struct transfer *transfer, struct failure *failure)
     for (size_t i = 0; i < delivery->recipient_count; i++)
         if (!delivery->settled[i])
             x.asked[x.asked_count++] = i;
-    if (x.asked_count == 0 || !check_limits(&x))
+    if (x.asked_count == 0 || !check_limits(&x) || !map_addresses(&x))
         return true;
     bool pipelining = (transfer->session->features & FEATURE_PIPELINING) != 0;
     if (!(pipelining ? commands_at_once(&x, &data_code) : commands_one_by_one(&x, &data_code)))

@@ -39,6 +39,12 @@ bool address_list_parse(struct slice text, size_t limit, struct arena *arena, st
 /* address_list_addresses - only the addresses (external form). */
 size_t address_list_addresses(struct slice text, size_t limit, struct arena *arena, struct slice **addresses);
 
+/* address_header_map - give each address of a header field's value to map, which may change it (external form, memory that stays; false: stop
+   and leave the field alone).  True: something changed, *field (arena) is the whole new field, folded with CRLF TAB, without a line end. */
+typedef bool address_map_function(void *context, struct slice *address);
+bool address_header_map(struct slice name, struct slice value, size_t limit, address_map_function *map, void *context, struct arena *arena,
+                        struct slice *field);
+
 /* domain syntax: RFC 1123 host name; valid literal "[...]".  text of the fault goes to *why (literal, may be NULL). */
 bool domain_is_valid(struct slice domain, const char **why);
 bool domain_is_literal(struct slice domain);

@@ -45,3 +45,14 @@ bool header_parse(struct slice text, struct slice *name, struct slice *value)
     *value = slice_trim_left(slice_from(text, colon + 1));
     return true;
 }
+
+struct slice header_with_lf(struct slice text, struct buffer *out)
+{
+    if (slice_find(text, '\r') == text.len)
+        return text;
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.data[i] != '\r' || i + 1 == text.len || text.data[i + 1] != '\n')
+            buffer_append_byte(out, text.data[i]);
+    }
+    return buffer_slice(out);
+}

@@ -22,6 +22,9 @@ const char *header_name(enum header_kind kind); /* as spelt in headers.def; NULL
    The value begins after the colon and the blanks that follow it. */
 bool header_parse(struct slice text, struct slice *name, struct slice *value);
 
+/* header_with_lf - the form in which tables see a header: LF between its lines.  text itself when it has one line, else the content of out. */
+struct slice header_with_lf(struct slice text, struct buffer *out);
+
 /* The scanner: feed content in wire form (CRLF; a lone LF ends a line too), get events.  Bounded: header_size_limit, nesting and
    boundary limits.  A line that is no header ends a header block as the empty line does (header_end is called before it). */
 struct message_scanner;
@@ -37,6 +40,8 @@ struct message_scanner_events {
     void (*mime_error)(void *context, const char *what, struct slice text); /* compat.md e.4; may be NULL */
     /* When body is NULL: everything that would be body lines, as it came (with its CRLFs), in pieces as large as possible. */
     void (*raw)(void *context, struct slice data);
+    /* A body line that is a boundary of a MIME part; NULL: it goes to body or raw like other lines.  last: the closing one. */
+    void (*delimiter)(void *context, struct slice line, bool last);
 };
 struct message_limits { size_t header_size_limit, line_length_limit, mime_nesting_limit, mime_boundary_length_limit; bool mime_processing;
                         bool strict_8bitmime, strict_8bitmime_body, strict_7bit_headers, strict_mime_encoding_domain;
@@ -47,6 +52,9 @@ void message_scanner_feed(struct message_scanner *scanner, struct slice data);
 void message_scanner_finish(struct message_scanner *scanner); /* end of content: flushes an unfinished line or header */
 /* message_scanner_in_primary_header - after finish: the content ended before the header did (there was no header_end). */
 bool message_scanner_in_primary_header(const struct message_scanner *scanner);
+/* message_scanner_part - in header_end: what the header block that just ended says of its part. */
+struct message_part_facts { bool composite /* multipart or message: holds parts of its own */; bool is_8bit; bool is_binary; };
+struct message_part_facts message_scanner_part(const struct message_scanner *scanner);
 void message_scanner_free(struct message_scanner *scanner);
 
 /* content_scan - what transports want to know of content in wire form; fed in any pieces.  Start with {0}. */

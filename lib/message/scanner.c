@@ -259,6 +259,17 @@ static void pass_body(struct message_scanner *s, struct slice line, bool more)
         span_add(&s->raw, line, s->from_partial);
 }
 
+static void pass_delimiter(struct message_scanner *s, struct slice line, bool more, bool last)
+{
+    if (!s->events.delimiter || more) {
+        pass_body(s, line, more);
+        return;
+    }
+    if (s->events.raw)
+        flush_raw(s);
+    s->events.delimiter(s->context, chomp(line), last);
+}
+
 static void check_body_8bit(struct message_scanner *s, struct slice line)
 {
     bool wanted = s->limits.mime_processing && (s->limits.strict_8bitmime || s->limits.strict_8bitmime_body);
@@ -272,7 +283,7 @@ static void body_line(struct message_scanner *s, struct slice line, bool more)
 {
     bool last = false;
     if (!s->continues_line && match_boundary(s, line, &last)) {
-        pass_body(s, line, more);
+        pass_delimiter(s, line, more, last);
         if (last) {
             pop_boundary(s);
             s->state = MESSAGE_BODY_LINE;
@@ -407,6 +418,12 @@ void message_scanner_finish(struct message_scanner *s)
     }
     end_header(s);
     flush_raw(s);
+}
+
+struct message_part_facts message_scanner_part(const struct message_scanner *s)
+{
+    return (struct message_part_facts){.composite = is_composite(s->type) || s->type == MIME_TYPE_MESSAGE_ANY_ENCODING,
+                                       .is_8bit = s->encoding == MIME_ENCODING_8BIT, .is_binary = s->encoding == MIME_ENCODING_BINARY};
 }
 
 bool message_scanner_in_primary_header(const struct message_scanner *s)

@@ -241,24 +241,12 @@ static enum check_outcome run_action(struct check *check, struct slice result)
     return CHECK_KEEP;
 }
 
-/* with_lf - tables see LF between the lines of a header. */
-static struct slice with_lf(struct slice text, struct buffer *out)
-{
-    if (slice_find(text, '\r') == text.len)
-        return text;
-    for (size_t i = 0; i < text.len; i++) {
-        if (text.data[i] != '\r' || i + 1 == text.len || text.data[i + 1] != '\n')
-            buffer_append_byte(out, text.data[i]);
-    }
-    return buffer_slice(out);
-}
-
 enum check_outcome check_text(struct transaction *t, struct table_list *maps, const char *parameter, const char *what, struct slice *text)
 {
     if (t->checks_passed || t->refused || (t->options & SUBMIT_NO_HEADER_BODY_CHECKS) || table_list_is_empty(maps))
         return CHECK_KEEP;
     struct buffer subject = BUFFER_INIT, result = BUFFER_INIT;
-    struct check check = {.t = t, .parameter = parameter, .what = what, .content = with_lf(*text, &subject), .replace = text};
+    struct check check = {.t = t, .parameter = parameter, .what = what, .content = header_with_lf(*text, &subject), .replace = text};
     enum check_outcome outcome = CHECK_KEEP;
     enum table_result found = table_list_lookup(maps, check.content, true, &result);
     if (found == TABLE_TRY_AGAIN)

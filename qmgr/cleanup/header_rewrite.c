@@ -1,116 +1,24 @@
-/* header_rewrite.c - the addresses of a header field in their new form
-
-   A field in which nothing changes stays as it is, byte for byte.  A changed one is written anew: blanks and folds between addresses become
-   one blank, and lines are folded after commas where they would get long. */
+/* header_rewrite.c - the addresses of a header field in their new form: completed, mapped, masqueraded */
 #include "transaction.h"
 
-enum { FOLD_LENGTH = 70 /* bytes of a line, the blank in front included; as Postfix folds */ };
+struct rewriting {
+    struct transaction *t;
+    int class;
+};
 
-/* rewrite_tokens - false: no address changed, or the transaction was refused. */
-static bool rewrite_tokens(struct transaction *t, struct address_token *tokens, size_t count, int class)
+static bool rewrite_address(void *context, struct slice *address)
 {
-    bool changed = false;
-    for (size_t i = 0; i < count; i++) {
-        if (tokens[i].kind != ADDRESS_TOKEN_ADDRESS)
-            continue;
-        struct slice address = route_rewrite(t->cleanup->route, t->rewrite_context, tokens[i].text, t->arena);
-        if (!address_map(t, class, &address))
-            return false;
-        if (slice_equal(address, tokens[i].text))
-            continue;
-        tokens[i].text = tokens[i].raw = address;
-        changed = true;
-    }
-    return changed;
-}
-
-/* append_text - text between addresses: folds and blanks become one blank; *quoted: inside "..." nothing changes. */
-static void append_text(struct buffer *out, struct slice text)
-{
-    bool quoted = false;
-    for (size_t i = 0; i < text.len; i++) {
-        char c = text.data[i];
-        if (c == '\r' || c == '\n' || (c == '\t' && !quoted))
-            c = ' ';
-        if (c == ' ' && !quoted && (out->len == 0 || out->data[out->len - 1] == ' '))
-            continue;
-        buffer_append_byte(out, c);
-        if (c == '\\' && i + 1 < text.len)
-            buffer_append_byte(out, text.data[++i]);
-        else if (c == '"')
-            quoted = !quoted;
-    }
-}
-
-/* element_length - up to and with the next comma that separates addresses. */
-static size_t element_length(struct slice text)
-{
-    bool quoted = false;
-    size_t comment = 0;
-    for (size_t i = 0; i < text.len; i++) {
-        char c = text.data[i];
-        if (c == '\\')
-            i++;
-        else if (c == '"' && !comment)
-            quoted = !quoted;
-        else if (c == '(' && !quoted)
-            comment++;
-        else if (c == ')' && comment)
-            comment--;
-        else if (c == ',' && !quoted && !comment)
-            return i + 1;
-    }
-    return text.len;
-}
-
-/* fold - "Name: a, b, c" in lines that are not too long. */
-static struct slice fold(struct transaction *t, struct slice name, struct slice value)
-{
-    struct buffer out = BUFFER_INIT;
-    buffer_append_slice(&out, name);
-    buffer_append_byte(&out, ':');
-    size_t line = out.len;
-    bool first = true;
-    while (value.len) {
-        struct slice element = slice_first(value, element_length(value));
-        value = slice_from(value, element.len);
-        element = slice_trim(element);
-        if (element.len == 0)
-            continue;
-        if (!first && line + 1 + element.len > FOLD_LENGTH) {
-            buffer_append_string(&out, "\r\n\t");
-            line = 1;
-        } else {
-            buffer_append_byte(&out, ' ');
-            line++;
-        }
-        buffer_append_slice(&out, element);
-        line += element.len;
-        first = false;
-    }
-    struct slice folded = arena_slice(t->arena, buffer_slice(&out));
-    buffer_release(&out);
-    return folded;
+    const struct rewriting *r = context;
+    *address = route_rewrite(r->t->cleanup->route, r->t->rewrite_context, *address, r->t->arena);
+    return address_map(r->t, r->class, address);
 }
 
 struct slice header_rewrite(struct transaction *t, struct slice text, struct slice name, int class)
 {
-    struct slice ignored, value;
-    struct address_token *tokens;
-    size_t count;
-    if (!header_parse(text, &ignored, &value) || value.len == 0)
+    struct rewriting r = {t, class};
+    struct slice ignored, value, field;
+    if (!header_parse(text, &ignored, &value))
         return text;
-    address_list_parse(value, (size_t)t->cleanup->params.header_address_token_limit, t->arena, &tokens, &count);
-    if (!rewrite_tokens(t, tokens, count, class))
-        return text;
-    struct buffer line = BUFFER_INIT;
-    for (size_t i = 0; i < count; i++) {
-        if (tokens[i].kind == ADDRESS_TOKEN_ADDRESS)
-            buffer_append_slice(&line, tokens[i].raw);
-        else
-            append_text(&line, tokens[i].text);
-    }
-    struct slice folded = fold(t, name, buffer_slice(&line));
-    buffer_release(&line);
-    return folded;
+    size_t limit = (size_t)t->cleanup->params.header_address_token_limit;
+    return address_header_map(name, value, limit, rewrite_address, &r, t->arena, &field) ? field : text;
 }

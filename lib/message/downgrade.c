@@ -1,0 +1,87 @@
+/* downgrade.c - see downgrade.h */
+#include "message/downgrade.h"
+
+enum { QUOTED_LINE = 75 /* bytes before "=" of a soft line break (RFC 2045 6.7) */ };
+
+bool downgrade_header(struct downgrade *d, struct slice text)
+{
+    struct slice name, value;
+    if (!header_parse(text, &name, &value) || header_known(name) != HEADER_CONTENT_TRANSFER_ENCODING)
+        return false;
+    buffer_clear(&d->held);
+    buffer_append_slice(&d->held, text);
+    return true;
+}
+
+/* write_held - the field as it came. */
+static void write_held(struct downgrade *d)
+{
+    if (d->held.len == 0)
+        return;
+    buffer_append_slice(d->output, buffer_slice(&d->held));
+    buffer_append_string(d->output, "\r\n");
+    buffer_clear(&d->held);
+}
+
+void downgrade_header_end(struct downgrade *d, struct message_part_facts part)
+{
+    bool eight = part.is_8bit || part.is_binary;
+    d->encoding = eight && !part.composite;
+    d->column = 0;
+    if (eight && d->held.len) {
+        buffer_append_string(d->output, part.composite ? "Content-Transfer-Encoding: 7bit\r\n" : "Content-Transfer-Encoding: quoted-printable\r\n");
+        buffer_clear(&d->held);
+    }
+    write_held(d);
+}
+
+void downgrade_part_over(struct downgrade *d)
+{
+    write_held(d);
+    d->encoding = false;
+}
+
+static void put_quoted(struct downgrade *d, const char *bytes, size_t len)
+{
+    if (d->column + len > QUOTED_LINE) {
+        buffer_append_string(d->output, "=\r\n");
+        d->column = 0;
+    }
+    buffer_append(d->output, bytes, len);
+    d->column += len;
+}
+
+static void quote(struct downgrade *d, struct slice line, bool more)
+{
+    static const char hex[] = "0123456789ABCDEF";
+    for (size_t i = 0; i < line.len; i++) {
+        unsigned char c = (unsigned char)line.data[i];
+        bool blank_at_end = (c == ' ' || c == '\t') && i + 1 == line.len;
+        bool plain = (c > ' ' && c < 127 && c != '=') || ((c == ' ' || c == '\t') && !blank_at_end);
+        char code[3] = {'=', hex[c >> 4], hex[c & 15]};
+        if (plain)
+            put_quoted(d, &line.data[i], 1);
+        else
+            put_quoted(d, code, sizeof(code));
+    }
+    if (more)
+        return;
+    buffer_append_string(d->output, "\r\n");
+    d->column = 0;
+}
+
+void downgrade_body(struct downgrade *d, struct slice line, bool more)
+{
+    if (d->encoding) {
+        quote(d, line, more);
+        return;
+    }
+    buffer_append_slice(d->output, line);
+    if (!more)
+        buffer_append_string(d->output, "\r\n");
+}
+
+void downgrade_release(struct downgrade *d)
+{
+    buffer_release(&d->held);
+}
