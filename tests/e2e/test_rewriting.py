@@ -1,0 +1,76 @@
+"""Addresses and content that are changed on the way in (cleanup) and on the way out (smtp)."""
+
+def braced(text):
+    """main.cf text whose braces are meant (the harness formats it)."""
+    return text.replace("{", "{{").replace("}", "}}")
+
+
+EIGHT_BIT = """Subject: eight
+From: a@here.test
+MIME-Version: 1.0
+Content-Type: text/plain; charset=utf-8
+Content-Transfer-Encoding: 8bit
+
+caf\u00e9 = good
+.dot
+"""
+
+
+def test_canonical_alias_and_bcc(make, sink):
+    remote = sink()
+    here = make(main_cf=braced(f"relayhost = [127.0.0.1]:{remote.port}\n"
+                        "sender_canonical_maps = inline:{ {old@here.test = new@here.test} }\n"
+                        "virtual_alias_maps = inline:{ {list@remote.test = one@remote.test, two@remote.test} }\n"
+                        "always_bcc = copy@remote.test\n"))
+    here.inject("old@here.test", "list@remote.test", "From: old@here.test\nTo: list@remote.test\nSubject: x\n\nbody\n")
+    messages = remote.wait_messages(1)
+    recipients = sorted(recipient for message in messages for recipient in message[1])
+    assert recipients == ["copy@remote.test", "one@remote.test", "two@remote.test"]
+    assert messages[0][0] == "new@here.test"
+    assert "\r\nFrom: new@here.test\r\n" in messages[0][2]
+    assert "\r\nTo: list@remote.test\r\n" in messages[0][2]
+
+
+def test_generic_maps_and_header_checks_on_output(make, sink):
+    remote = sink()
+    here = make(main_cf=braced(f"relayhost = [127.0.0.1]:{remote.port}\n"
+                        "smtp_generic_maps = inline:{ {a@here.test = public@example.test}, {b@remote.test = c@remote.test} }\n"
+                        "smtp_header_checks = inline:{ {X-Secret: 1 = IGNORE}, {Subject: x = REPLACE Subject: y} }\n"))
+    here.inject("a@here.test", "b@remote.test", "From: Me <a@here.test>\nX-Secret: 1\nSubject: x\n\nbody\n")
+    sender, recipients, text = remote.wait_messages(1)[0]
+    assert (sender, recipients) == ("public@example.test", ["c@remote.test"])
+    assert "\r\nFrom: Me <public@example.test>\r\n" in text and "\r\nSubject: y\r\n" in text and "X-Secret" not in text
+    here.wait_log(r"smtp\[\d+\]: \w+: replace: header Subject: x: Subject: y")
+    here.wait_log(r"to=<b@remote\.test>, relay=.* status=sent")
+
+
+def test_quoted_printable_for_a_server_without_8bitmime(make, sink):
+    old, new = sink(ehlo=("PIPELINING",)), sink()
+    here = make(main_cf=braced("transport_maps = inline:{ {old.test = smtp:[127.0.0.1]:%d}, {new.test = smtp:[127.0.0.1]:%d} }\n" % (old.port, new.port)))
+    here.inject("a@here.test", ["b@old.test", "b@new.test"], EIGHT_BIT)
+    text = old.wait_messages(1)[0][2]
+    assert text.isascii() and "Content-Transfer-Encoding: quoted-printable\r\n" in text and "8bit" not in text
+    assert text.endswith("\r\n\r\ncaf=C3=A9 =3D good\r\n.dot\r\n")
+    assert "Content-Transfer-Encoding: 8bit\r\n" in new.wait_messages(1)[0][2]
+
+
+def test_header_and_body_checks(make, sink):
+    remote = sink()
+    here = make(main_cf=braced(f"relayhost = [127.0.0.1]:{remote.port}\n"
+                        "header_checks = regexp:{ {/^Subject: no/ REJECT 5.7.9 not this}, {/^X-Gone:/ IGNORE} }\n"
+                        "body_checks = regexp:{ {/^forbidden/ REJECT}, {/^old$$/ REPLACE new} }\n"))
+    assert here.inject("a@here.test", "b@remote.test", "Subject: no\n\n") == "550 5.7.9 not this"
+    assert here.inject("a@here.test", "b@remote.test", "Subject: x\n\nforbidden\n") == "550 5.7.1 message content rejected"
+    assert here.inject("a@here.test", "b@remote.test", "Subject: x\nX-Gone: y\n\nold\n").startswith("250 ")
+    text = remote.wait_messages(1)[0][2]
+    assert "X-Gone" not in text and text.endswith("\r\n\r\nnew\r\n")
+    here.wait_log(r"cleanup\[\d+\]: \w+: reject: header Subject: no from localhost\[127\.0\.0\.1\]; from=<a@here\.test> to=<b@remote\.test> proto=E?SMTP helo=<[^>]*>: 5\.7\.9 not this")
+
+
+def test_refused_local_submission_comes_back(make):
+    here = make(main_cf=braced("header_checks = regexp:{ {/^Subject: no/ REJECT not this} }\nrelayhost = [127.0.0.1]:1\n"))
+    here.command("sendmail", "-f", "me@remote.test", "you@remote.test", input="Subject: no\n\nbody\n", check=True)
+    here.wait_log(r"cleanup\[\d+\]: \w+: to=<you@remote\.test>, relay=none, .*dsn=5\.7\.1, status=bounced \(not this\)")
+    here.wait_log(r"sender non-delivery notification: \w+")
+    here.wait_log(r"from=<>, size=\d+, nrcpt=1")
+    assert [entry["sender"] for entry in here.queue()] == ["MAILER-DAEMON"]
