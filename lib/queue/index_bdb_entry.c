@@ -162,15 +162,23 @@ static bool put_in_transaction(struct index *index, const struct index_entry *en
     return true;
 }
 
+/* A change that fails because the disk is full makes the index give up its reserve (index_bdb_failed): then one more try succeeds. */
+enum { CHANGE_TRIES = 2 };
+
 int index_put(struct index *index, const struct index_entry *entry)
 {
     char key[QUEUE_ID_MAX];
+    bool done = false;
     if (!queue_id_is_valid(entry->queue_id) || entry->place.segment == 0)
         log_panic("index_put: queue id \"" SLICE_FORMAT "\", segment %llu", SLICE_ARGS(entry->queue_id),
                   (unsigned long long)entry->place.segment);
-    index_write_begin(index);
-    bool ok = !index->failed && put_in_transaction(index, entry, queue_id_sort_key(entry->queue_id, key));
-    return index_write_end_one(index) && ok ? 1 : -1;
+    bool alone = index->depth == 0;
+    for (int i = 0; i < CHANGE_TRIES && !done && (i == 0 || alone); i++) {
+        index_write_begin(index);
+        bool ok = !index->failed && put_in_transaction(index, entry, queue_id_sort_key(entry->queue_id, key));
+        done = index_write_end_one(index) && ok;
+    }
+    return done ? 1 : -1;
 }
 
 /* ---- delete ------------------------------------------------------------------------------------------------------- */
@@ -202,9 +210,14 @@ static int delete_in_transaction(struct index *index, struct slice sort_key)
 int index_delete(struct index *index, struct slice queue_id)
 {
     char key[QUEUE_ID_MAX];
-    index_write_begin(index);
-    int result = index->failed ? -1 : delete_in_transaction(index, queue_id_sort_key(queue_id, key));
-    return index_write_end_one(index) ? result : -1;
+    int result = -1;
+    bool alone = index->depth == 0;
+    for (int i = 0; i < CHANGE_TRIES && result < 0 && (i == 0 || alone); i++) {
+        index_write_begin(index);
+        int deleted = index->failed ? -1 : delete_in_transaction(index, queue_id_sort_key(queue_id, key));
+        result = index_write_end_one(index) ? deleted : -1;
+    }
+    return result;
 }
 
 /* ---- get ---------------------------------------------------------------------------------------------------------- */
