@@ -84,7 +84,9 @@ static void expand_and_add(struct transaction *t, struct recipient *r)
     for (size_t i = 0; i < count; i++) {
         struct recipient child = *r;
         child.address = results[i];
-        child.original = slice_equal(original, results[i]) ? (struct slice){0} : original;
+        child.original = original;
+        if (slice_equal(original, results[i]))
+            child.original.len = 0;
         add(t, &child);
     }
 }
