@@ -127,4 +127,4 @@ static enum table_result lookup(struct table *table, struct slice key, struct bu
     return result;
 }
 
-const struct table_driver table_driver_socketmap = {"socketmap", DRIVER_AS_IS | DRIVER_NETWORK, open_table, close_table, lookup, NULL, NULL, NULL};
+const struct table_driver table_driver_socketmap = {"socketmap", DRIVER_PATTERN | DRIVER_NETWORK, open_table, close_table, lookup, NULL, NULL, NULL};

@@ -130,4 +130,4 @@ static enum table_result lookup(struct table *table, struct slice key, struct bu
     return table_fail(table, "%s: %s", table->name, why);
 }
 
-const struct table_driver table_driver_tcp = {"tcp", DRIVER_AS_IS | DRIVER_NETWORK, open_table, close_table, lookup, NULL, NULL, NULL};
+const struct table_driver table_driver_tcp = {"tcp", DRIVER_PATTERN | DRIVER_NETWORK, open_table, close_table, lookup, NULL, NULL, NULL};
