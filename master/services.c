@@ -7,13 +7,14 @@ enum { WORKERS_MAX = 24 /* of one event-driven service: worker numbers must also
 
 /* ---- limits ------------------------------------------------------------------------------------------------------- */
 
-/* worker_processes - how many workers an event-driven service has. */
+/* worker_processes - how many workers an event-driven service has.  "auto" is one for two processors: the services are stages of one pipeline, which
+   run at the same time anyway, and fewer workers mean fewer switches and more messages per disk flush (measured: two thirds of the CPU). */
 static int64_t worker_processes(struct config *config)
 {
     int64_t number = 0;
     const char *text = config_string(config, "worker_processes");
     if (strcasecmp(text, "auto") == 0 || !slice_to_i64(slice_of(text), &number))
-        number = sysconf(_SC_NPROCESSORS_ONLN);
+        number = (sysconf(_SC_NPROCESSORS_ONLN) + 1) / 2;
     return number < 1 ? 1 : number > WORKERS_MAX ? WORKERS_MAX : number;
 }
 

@@ -3,7 +3,7 @@
 
 #include "run/internal.h"
 
-enum { HOOKS_MAX = 8, SWEEP_SECONDS = 5 };
+enum { HOOKS_MAX = 8, SWEEP_SECONDS = 2 };
 
 static uv_loop_t loop;
 static bool started;
