@@ -132,17 +132,35 @@ static ssize_t write_once(struct socket_transport *t, const void *data, size_t l
     return t->is_socket ? send(t->fd, data, len, MSG_NOSIGNAL) : write(t->fd, data, len);
 }
 
+/* await_more - after a read that got less than it had room for there is rarely more, so wait before the next try, which would find nothing in a
+   dialogue.  A wait that ends otherwise than by readiness does not count before the try has failed as well. */
+static bool await_more(struct socket_transport *t, int64_t deadline, enum stream_error *error)
+{
+    if (!t->drained || !fiber_current())
+        return true;
+    t->drained = false;
+    return await(t, WAIT_READ, deadline, error);
+}
+
 static ssize_t socket_read(void *context, void *data, size_t len, int64_t deadline, enum stream_error *error)
 {
     struct socket_transport *t = context;
+    bool may_wait = await_more(t, deadline, error);
+    int why = errno;
     for (;;) {
         ssize_t n = read_once(t, data, len);
-        if (n >= 0)
+        if (n >= 0) {
+            t->drained = t->is_socket && (size_t)n < len;
             return moved(t, n);
+        }
         if (errno == EAGAIN) {
-            if (!await(t, WAIT_READ, deadline, error))
-                return -1;
-        } else if (errno != EINTR) {
+            if (may_wait && await(t, WAIT_READ, deadline, error))
+                continue;
+            if (!may_wait)
+                errno = why;
+            return -1;
+        }
+        if (errno != EINTR) {
             *error = STREAM_LOST;
             return -1;
         }

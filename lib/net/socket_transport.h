@@ -15,6 +15,7 @@ struct socket_transport {
     int fd;
     bool is_socket;
     bool is_local;     /* AF_UNIX: descriptors may travel */
+    bool drained;      /* the last read got less than it had room for */
     unsigned unwaited; /* bytes moved since the last wait */
     struct fd_queue *to_send;  /* NULL until used; not owned: the caller keeps them */
     struct fd_queue *received; /* NULL until used; owned */
