@@ -3,11 +3,10 @@
 
 #include "address/mail_address.h"
 #include "base/log.h"
+#include "message/checks.h"
 #include "message/downgrade.h"
 #include "message/header.h"
 #include "route/route.h"
-
-enum { LOGGED_CONTENT = 200 /* bytes */ };
 
 #define OUTGOING_PARAMETERS(X)                                                                                                    \
     X(STRING, propagate_unmatched_extensions) X(BOOL, smtputf8_enable) X(INT, header_address_token_limit) X(INT, header_size_limit) \
@@ -105,43 +104,31 @@ static void write_text(struct outgoing *o, struct slice text)
 
 /* ---- checks (compat.md c.7: only what changes the message or tells of it) ---- */
 
-static void log_action(struct outgoing *o, const char *verb, enum message_part part, struct slice content, struct slice text)
+static void log_action(struct outgoing *o, enum check_action action, const char *what, struct slice content, struct slice text)
 {
-    log_info(SLICE_FORMAT ": %s: %s " SLICE_FORMAT "%s" SLICE_FORMAT, SLICE_ARGS(o->queue_id), verb, part == MESSAGE_BODY_LINE ? "body" : "header",
-             SLICE_ARGS(slice_first(content, LOGGED_CONTENT)), text.len ? ": " : "", SLICE_ARGS(text));
+    struct buffer line = BUFFER_INIT;
+
+    check_log_begin(&line, o->queue_id, check_action_verb(action), what, content);
+    if (text.len > 0)
+        buffer_printf(&line, ": " SLICE_FORMAT, SLICE_ARGS(text));
+    log_info("%s", buffer_string(&line));
+    buffer_release(&line);
 }
 
 /* run_action - false: the line is left out; *replacement is set by REPLACE. */
 static bool run_action(struct outgoing *o, enum message_part part, struct slice content, struct slice result, struct slice *replacement)
 {
-    size_t length = slice_find_any(result, " \t");
-    struct slice word = slice_first(result, length), text = slice_trim(slice_from(result, length));
-    bool needs_text = slice_equal_case(word, SLICE("REPLACE")) || slice_equal_case(word, SLICE("PREPEND"));
+    struct check_place place = {o->tables->check_names[part], part == MESSAGE_BODY_LINE ? "body" : "header", true};
+    struct slice text;
+    enum check_action action = check_action_parse(&place, result, &text);
 
-    if (slice_equal_case(word, SLICE("DUNNO")) || slice_equal_case(word, SLICE("OK")))
-        return true;
-    if (slice_equal_case(word, SLICE("IGNORE")))
-        return false;
-    if (slice_equal_case(word, SLICE("STRIP"))) {
-        log_action(o, "strip", part, content, text);
-        return false;
-    }
-    if (needs_text && text.len == 0) {
-        log_warning(SLICE_FORMAT " action without text in %s map", SLICE_ARGS(word), o->tables->check_names[part]);
-    } else if (slice_equal_case(word, SLICE("REPLACE"))) {
-        log_action(o, "replace", part, content, text);
+    if (check_action_verb(action))
+        log_action(o, action, place.what, content, text);
+    if (action == CHECK_ACTION_REPLACE)
         *replacement = text;
-    } else if (slice_equal_case(word, SLICE("PREPEND"))) {
-        log_action(o, "prepend", part, content, text);
+    else if (action == CHECK_ACTION_PREPEND)
         write_text(o, text);
-    } else if (slice_equal_case(word, SLICE("WARN"))) {
-        log_action(o, "warning", part, content, text);
-    } else if (slice_equal_case(word, SLICE("INFO"))) {
-        log_action(o, "info", part, content, text);
-    } else {
-        log_warning("unknown command in %s map: " SLICE_FORMAT, o->tables->check_names[part], SLICE_ARGS(result));
-    }
-    return true;
+    return action != CHECK_ACTION_IGNORE && action != CHECK_ACTION_STRIP;
 }
 
 /* check - false: the line or header is left out; *text may be replaced. */
