@@ -267,6 +267,7 @@ static void commit_fiber(void *arg)
     while (!list_is_empty(&segment->gathering)) {
         struct list batch;
         list_init(&batch);
+        fiber_yield(); /* who has already sent the end of a message comes along */
         take_all(&segment->gathering, &batch);
         int error = sync_segment(segment);
         if (error) {
