@@ -51,19 +51,6 @@ enum outcome command_helo(struct session *s, struct slice arguments)
 
 /* ---- EHLO ---- */
 
-static void log_withheld(struct session *s)
-{
-    struct buffer names = BUFFER_INIT_MAX(512);
-
-    if (s->ehlo_hidden == 0 || (s->ehlo_hidden & EHLO_SILENT))
-        return;
-    for (int bit = 1; bit < EHLO_SILENT; bit <<= 1)
-        if (s->ehlo_hidden & bit)
-            buffer_printf(&names, " %s", server_ehlo_keyword_name(bit));
-    log_info("discarding EHLO keywords:%s", buffer_string(&names));
-    buffer_release(&names);
-}
-
 static void offer(const struct session *s, struct buffer *text, int bit, bool condition, const char *line)
 {
     if (!condition || (s->ehlo_hidden & bit))
@@ -112,7 +99,7 @@ enum outcome command_ehlo(struct session *s, struct slice arguments)
         return COMMAND_FAILED;
     history_flush(s);
     s->esmtp = true;
-    log_withheld(s);
+    smtp_ehlo_log_discarded(s->ehlo_hidden);
     buffer_append_string(&text, s->server->params.myhostname);
     offer_all(s, &text);
     answer_text(s, 250, "", buffer_slice(&text));

@@ -12,38 +12,6 @@
 
 enum { SPACE_CHECK_INTERVAL = 1000000 /* microseconds */ };
 
-static const struct { const char *name; int bit; } ehlo_keywords[] = {
-    {"8BITMIME", EHLO_8BITMIME}, {"AUTH", EHLO_AUTH}, {"ETRN", EHLO_ETRN}, {"PIPELINING", EHLO_PIPELINING}, {"SIZE", EHLO_SIZE},
-    {"VERP", EHLO_VERP}, {"VRFY", EHLO_VRFY}, {"XCLIENT", EHLO_XCLIENT}, {"XFORWARD", EHLO_XFORWARD}, {"STARTTLS", EHLO_STARTTLS},
-    {"ENHANCEDSTATUSCODES", EHLO_ENHANCED_STATUS}, {"DSN", EHLO_DSN}, {"SMTPUTF8", EHLO_SMTPUTF8}, {"CHUNKING", EHLO_CHUNKING},
-    {"REQUIRETLS", EHLO_REQUIRETLS}, {"silent-discard", EHLO_SILENT},
-};
-
-int server_ehlo_keywords(struct slice list, const char *parameter)
-{
-    struct slice word;
-    int bits = 0;
-
-    while (config_list_next(&list, &word)) {
-        int bit = 0;
-        for (size_t i = 0; i < COUNT_OF(ehlo_keywords); i++)
-            if (slice_equal_case(word, slice_of(ehlo_keywords[i].name)))
-                bit = ehlo_keywords[i].bit;
-        if (bit == 0)
-            log_warning("%s: ignoring unknown EHLO keyword \"" SLICE_FORMAT "\"", parameter, SLICE_ARGS(word));
-        bits |= bit;
-    }
-    return bits;
-}
-
-const char *server_ehlo_keyword_name(int bit)
-{
-    for (size_t i = 0; i < COUNT_OF(ehlo_keywords); i++)
-        if (ehlo_keywords[i].bit == bit)
-            return ehlo_keywords[i].name;
-    return "";
-}
-
 /* ---- words of configuration ---- */
 
 struct word {
@@ -143,7 +111,7 @@ struct server *server_new(struct service_context *context)
     server->service_name = context->service_name;
     smtpd_params_load(context->config, &server->params);
     const struct smtpd_params *p = &server->params;
-    server->ehlo_discarded = server_ehlo_keywords(slice_of(p->smtpd_discard_ehlo_keywords), "smtpd_discard_ehlo_keywords");
+    server->ehlo_discarded = smtp_ehlo_keywords(slice_of(p->smtpd_discard_ehlo_keywords), "smtpd_discard_ehlo_keywords");
     server->bare_newline = bare_newline_mode(p->smtpd_forbid_bare_newline);
     server->trouble_reported = reported_trouble(p->notify_classes);
     server->submit_options = override_options(p->receive_override_options);

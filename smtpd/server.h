@@ -7,17 +7,11 @@
 #include "params.h"
 #include "route/route.h"
 #include "service/service.h"
+#include "smtp/ehlo_keywords.h"
 #include "table/match.h"
 
 struct access_rules;
 struct anvil_client;
-
-/* EHLO keywords that may be withheld (smtpd_discard_ehlo_keywords). */
-enum {
-    EHLO_8BITMIME = 1 << 0, EHLO_AUTH = 1 << 1, EHLO_ETRN = 1 << 2, EHLO_PIPELINING = 1 << 3, EHLO_SIZE = 1 << 4, EHLO_VERP = 1 << 5,
-    EHLO_VRFY = 1 << 6, EHLO_XCLIENT = 1 << 7, EHLO_XFORWARD = 1 << 8, EHLO_STARTTLS = 1 << 9, EHLO_ENHANCED_STATUS = 1 << 10,
-    EHLO_DSN = 1 << 11, EHLO_SMTPUTF8 = 1 << 12, EHLO_CHUNKING = 1 << 13, EHLO_REQUIRETLS = 1 << 14, EHLO_SILENT = 1 << 15
-};
 
 /* smtpd_forbid_bare_newline */
 enum bare_newline { BARE_NEWLINE_ALLOWED, BARE_NEWLINE_NORMALIZED, BARE_NEWLINE_NOTED, BARE_NEWLINE_REJECTED };
@@ -60,9 +54,5 @@ bool server_has_space(struct server *server, int64_t *free_bytes);
 /* server_is_own_address - is it an address of this machine (inet_interfaces)?  server_in_mynetworks - Waits (tables). */
 bool server_is_own_address(const struct server *server, const struct net_address *address);
 enum match_result server_in_mynetworks(struct server *server, struct slice name, const struct net_address *address);
-/* server_ehlo_keywords - the bits of a list of keywords; an unknown one is warned of. */
-int server_ehlo_keywords(struct slice list, const char *parameter);
-/* server_ehlo_keyword_name - of one bit: "DSN". */
-const char *server_ehlo_keyword_name(int bit);
 
 #endif

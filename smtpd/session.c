@@ -178,7 +178,7 @@ static int withheld_keywords(struct session *s)
     if (!table_list_is_empty(s->server->ehlo_keyword_maps)) {
         enum table_result found = table_list_lookup(s->server->ehlo_keyword_maps, slice_of(s->client.address), true, &value);
         if (found == TABLE_FOUND)
-            bits = server_ehlo_keywords(buffer_slice(&value), "smtpd_discard_ehlo_keyword_address_maps");
+            bits = smtp_ehlo_keywords(buffer_slice(&value), "smtpd_discard_ehlo_keyword_address_maps");
         else if (found == TABLE_TRY_AGAIN)
             log_warning("smtpd_discard_ehlo_keyword_address_maps lookup error for \"%s\"", s->client.address);
         buffer_release(&value);
