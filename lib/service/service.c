@@ -316,7 +316,8 @@ static void work_in_batches(void)
 static void run_worker(struct worker *w)
 {
     run_start();
-    work_in_batches();
+    if (w->service->flags & SERVICE_MANY_CLIENTS)
+        work_in_batches();
     if (w->service->open)
         w->service->open(&w->context);
     give_up_rights(w);

@@ -70,8 +70,10 @@ static int move_to_new(const char *directory, const char *tmp, int fd, const cha
         gettimeofday(&now, NULL);
         snprintf(path, sizeof(path), "%s/new/%lld.V%llxI%llxM%lld.%s", directory, (long long)now.tv_sec, (unsigned long long)info.st_dev,
                  (unsigned long long)info.st_ino, (long long)now.tv_usec, host);
-        /* link and unlink rather than rename: an existing message is never overwritten */
-        if (link(tmp, path) == 0) {
+        /* An existing message is never overwritten, whatever its name.  Where the file system has no such rename: link and unlink. */
+        if (renameat2(AT_FDCWD, tmp, AT_FDCWD, path, RENAME_NOREPLACE) == 0)
+            return 0;
+        if ((errno == EINVAL || errno == ENOSYS) && link(tmp, path) == 0) {
             unlink(tmp);
             return 0;
         }
