@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "service/agent.h"
 #include "service/statistics.h"
+#include "service/status_filter.h"
 
 static const int64_t hello_timeout = 10 * MICROSECONDS, reply_timeout = 100 * MICROSECONDS;
 
@@ -208,6 +209,7 @@ void delivery_result(struct delivery *delivery, size_t recipient, const struct d
         log_panic("delivery_result: recipient %zu of %zu", recipient, delivery->recipient_count);
     delivery->settled[recipient] = true;
     struct delivery_status final = *status;
+    status_filter_apply(delivery->arena, &final);
     final.status = softened(delivery, &final);
     struct recipient shown_recipient = as_expanded(&delivery->recipients[recipient], status);
     if (delivery->request->flags & DELIVERY_PROBE) {
@@ -352,6 +354,7 @@ int agent_main(int argc, char **argv, const struct agent *program)
 static void agent_open(struct service_context *context)
 {
     soft_bounce = config_bool(context->config, "soft_bounce");
+    status_filter_open(program_invocation_short_name, context->config);
     delivery_log_digits(config_int(context->config, "delay_logging_resolution_limit"));
     if (program_open)
         program_open(context);

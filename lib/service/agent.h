@@ -53,6 +53,12 @@ struct delivery_status {
 void delivery_result(struct delivery *delivery, size_t recipient, const struct delivery_status *status);
 /* delivery_result_relay - add a result that another agent gave (it has logged it already). */
 void delivery_result_relay(struct delivery *delivery, size_t recipient, const struct delivery_result *result);
+/* agent_ask - let the agent of request->transport deliver the content of this delivery: the request is the delivery's own as the caller changed
+   it.  The answer is in the delivery's arena, its results are logged already; NULL when there is none (a warning was logged).  Waits.
+   agent_hand_over - give all recipients that have no result yet to "transport:next_hop" (without ":next_hop": that of the request), and take over its
+   results.  Waits. */
+struct delivery_reply *agent_ask(const struct delivery *delivery, struct delivery_request *request);
+void agent_hand_over(struct delivery *delivery, struct slice transport_and_next_hop);
 /* delivery_result_format - the common case: reason by format. */
 void delivery_result_format(struct delivery *delivery, size_t recipient, int outcome, const char *status, const char *relay, const char *format, ...)
     PRINTF_LIKE(6, 7);

@@ -1,12 +1,6 @@
 /* pass.c - hand a recipient to another transport (mailbox_transport, fallback_transport): we ask its agent ourselves */
 #include "local.h"
 
-#include "base/log.h"
-#include "ipc/lane.h"
-
-#define CONNECT_TIME (60 * MICROSECONDS)
-#define ANSWER_TIME (3600 * MICROSECONDS)
-
 static void add_results(struct job *job, const struct delivery_reply *reply)
 {
     struct delivery *delivery = job->delivery;
@@ -34,21 +28,13 @@ void pass_on(struct job *job, const struct target *target, struct slice transpor
     request.envelope.recipients = &recipient;
     request.envelope.recipients_count = 1;
     request.envelope.sender = job->sender;
-    request.content_attached = true;
-    request.flags &= ~DELIVERY_KEEP_CONNECTION;
     if (!slice_equal_case(target->address, recipient.address)) {
         recipient.original = recipient.original.len > 0 ? recipient.original : recipient.address;
         recipient.address = target->address;
     }
-    const char *path = arena_printf(job->arena, "private/" SLICE_FORMAT, SLICE_ARGS(transport));
-    struct lane *lane = lane_connect(path, clock_after(CONNECT_TIME));
-    struct delivery_reply *reply = lane == NULL ? NULL
-        : lane_call(lane, MESSAGE_delivery_request, &request, job->delivery->content_fd, MESSAGE_delivery_reply, job->arena, clock_after(ANSWER_TIME));
-    if (reply != NULL) {
+    struct delivery_reply *reply = agent_ask(job->delivery, &request);
+    if (reply != NULL)
         add_results(job, reply);
-    } else {
-        log_warning("connect to transport %s: %s", path, lane == NULL ? strerror(errno) : "the agent went away");
+    else
         report_format(job, target->address, OUTCOME_DEFERRED, "4.3.0", "mail transport unavailable");
-    }
-    lane_free(lane);
 }
