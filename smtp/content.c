@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "outgoing.h"
+#include "run/run.h"
 
 #define PIECE (64 * 1024)
 
@@ -80,7 +81,7 @@ struct sending {
 /* must_downgrade - the server did not say that it takes 8-bit content. */
 static bool must_downgrade(const struct client_params *params, const struct session *session, const struct delivery *delivery)
 {
-    return !(session->features & FEATURE_8BITMIME) && !params->disable_mime_output_conversion &&
+    return !(session->features & EHLO_8BITMIME) && !params->disable_mime_output_conversion &&
            (delivery->request->envelope.content_flags & CONTENT_8BIT_BODY);
 }
 
@@ -141,7 +142,11 @@ int content_send(const struct client_params *params, struct session *session, co
     bool good = send_all(&s, delivery);
     if (good) {
         bool ended = s.plain ? s.last[0] == '\r' && s.last[1] == '\n' : s.state.column == 0 && !s.state.after_cr;
-        stream_write_slice(session->stream, ended ? SLICE(".\r\n") : SLICE("\r\n.\r\n"));
+        if (!ended)
+            stream_write_slice(session->stream, SLICE("\r\n"));
+        if ((session->pix & PIX_DELAY_DOTCRLF) && stream_flush(session->stream))
+            fiber_sleep(params->pix_workaround_delay_time); /* the final dot comes in a packet of its own */
+        stream_write_slice(session->stream, SLICE(".\r\n"));
     }
     outgoing_free(s.outgoing);
     buffer_release(&s.rewritten);

@@ -33,7 +33,7 @@ void deliver_open(struct service_context *context)
     client_params_load(context->config, strcmp(program_invocation_short_name, "lmtp") == 0, &params);
     cache_destinations = match_list_new("smtp_connection_cache_destinations", params.connection_cache_destinations, MATCH_STRING_LIST, context->config);
     params.outgoing = outgoing_open(context->config, &params);
-    hosts_load_own(&params);
+    hosts_load_own(context->config);
     struct dns_options dns = {.servers = params.dns_servers};
     dns_start(&dns);
 }
@@ -167,13 +167,11 @@ static void try_hosts(struct search *search, const struct destination *destinati
     int64_t sessions = 0;
     bool detect_loops = destination->port == SMTP_PORT && !params.lmtp && destination->unix_path.len == 0;
 
-    if (params.mx_address_limit > 0 && count > (size_t)params.mx_address_limit)
-        count = (size_t)params.mx_address_limit;
+    count = hosts_limit(hosts, count, params.mx_address_limit > 0 ? (size_t)params.mx_address_limit : 0, params.balance_inet_protocols);
     for (size_t i = 0; i < count && !all_settled(search->delivery); i++) {
         struct failure failure;
         bool connected = false;
-        struct session *session = session_open(&params, &hosts[i], search->delivery->request->next_hop, detect_loops, search->arena,
-                                               &connected, &failure);
+        struct session *session = session_open(&params, &hosts[i], search->delivery, detect_loops, &connected, &failure);
         if (connected && ++sessions == params.mx_session_limit)
             count = i + 1;
         bool final = i + 1 == count && search->last_destination;
@@ -189,6 +187,21 @@ static void try_hosts(struct search *search, const struct destination *destinati
     }
 }
 
+/* hand_over - best_mx_transport: we are the best host for the domain ourselves.  False: that is not configured. */
+static bool hand_over(struct search *search)
+{
+    struct slice target = slice_of(params.best_mx_transport), transport = slice_first(target, slice_find(target, ':'));
+
+    if (target.len == 0 || search->fallback)
+        return false;
+    if (slice_equal(transport, search->delivery->request->transport)) {
+        log_warning("best_mx_transport=%s would ask itself", params.best_mx_transport);
+        return false;
+    }
+    agent_hand_over(search->delivery, target);
+    return true;
+}
+
 static void try_destination(struct search *search, struct slice text)
 {
     struct destination destination;
@@ -202,6 +215,8 @@ static void try_destination(struct search *search, struct slice text)
         return;
     }
     size_t count = hosts_find(&params, &destination, search->arena, &hosts, &why);
+    if (count == 0 && why.loop && hand_over(search))
+        return;
     if (count == 0) {
         struct failure failure = {.temporary = why.temporary, .status = why.status, .reason = why.reason, .handshake = true, .loop = why.loop};
         note_failure(search, &failure, NULL);

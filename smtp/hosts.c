@@ -2,6 +2,7 @@
 #include "hosts.h"
 
 #include "base/log.h"
+#include "conf/interfaces.h"
 
 #define SMTP_PORT 25
 #define MX_HOSTS_MAX 100 /* hosts of one domain that are looked up */
@@ -9,40 +10,18 @@
 static struct net_address *own_addresses;
 static size_t own_count;
 
-static void add_own(const struct net_address *address)
+void hosts_load_own(struct config *config)
 {
-    own_addresses = memory_resize(own_addresses, (own_count + 1) * sizeof(*own_addresses));
-    own_addresses[own_count++] = *address;
-}
-
-static void add_listed(const char *list)
-{
-    struct slice rest = slice_of(list), word;
-    struct net_address address;
-
-    while (config_list_next(&rest, &word))
-        if (net_address_parse(&address, word, 0))
-            add_own(&address);
-}
-
-void hosts_load_own(const struct client_params *params)
-{
-    struct slice rest = slice_of(params->inet_interfaces), word;
-    bool all = false;
+    struct net_address *proxies;
+    size_t proxy_count = config_proxy_addresses(config, &proxies);
 
     free(own_addresses);
-    own_addresses = NULL;
-    own_count = 0;
-    while (config_list_next(&rest, &word))
-        all = all || slice_equal_case(word, SLICE("all")) || slice_equal_case(word, SLICE("loopback-only"));
-    if (all) {
-        struct net_network *networks = NULL;
-        own_count = net_own_addresses(&own_addresses, &networks);
-        free(networks);
-    } else {
-        add_listed(params->inet_interfaces);
-    }
-    add_listed(params->proxy_interfaces);
+    own_count = config_own_addresses(config, &own_addresses, NULL);
+    own_addresses = memory_resize(own_addresses, (own_count + proxy_count + 1) * sizeof(*own_addresses));
+    if (proxy_count > 0)
+        memcpy(own_addresses + own_count, proxies, proxy_count * sizeof(*proxies));
+    own_count += proxy_count;
+    free(proxies);
 }
 
 static bool is_own(const struct net_address *address)
@@ -247,4 +226,26 @@ size_t hosts_find(const struct client_params *params, const struct destination *
     *hosts = count > 0 ? arena_copy(arena, found, count * sizeof(*found)) : NULL;
     free(found);
     return count;
+}
+
+size_t hosts_limit(struct host *hosts, size_t count, size_t limit, bool balance)
+{
+    size_t of_family[2] = {0}, room[2], kept = 0;
+
+    if (limit == 0 || count <= limit)
+        return count;
+    for (size_t i = 0; i < count; i++)
+        of_family[hosts[i].address.u.any.sa_family == AF_INET6]++;
+    /* Half for each family; what one does not need goes to the other. */
+    room[1] = of_family[1] < limit / 2 ? of_family[1] : limit / 2;
+    room[0] = of_family[0] < limit - room[1] ? of_family[0] : limit - room[1];
+    room[1] = limit - room[0];
+    for (size_t i = 0; i < count && kept < limit; i++) {
+        int family = hosts[i].address.u.any.sa_family == AF_INET6;
+        if (balance && room[family] == 0)
+            continue;
+        room[family] -= balance;
+        hosts[kept++] = hosts[i];
+    }
+    return kept;
 }

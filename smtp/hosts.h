@@ -32,7 +32,10 @@ bool destination_parse(const struct client_params *params, struct slice text, st
    ourselves or no better than ourselves.  Waits. */
 size_t hosts_find(const struct client_params *params, const struct destination *destination, struct arena *arena, struct host **hosts,
                   struct host_failure *failure);
+/* hosts_limit - leave at most limit hosts (0: all), in their order; returns how many.  balance: both address families get a part of them
+   (smtp_balance_inet_protocols). */
+size_t hosts_limit(struct host *hosts, size_t count, size_t limit, bool balance);
 /* hosts_load_own - learn our own addresses (before the sandbox closes). */
-void hosts_load_own(const struct client_params *params);
+void hosts_load_own(struct config *config);
 
 #endif

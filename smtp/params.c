@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "net/address.h"
+#include "smtp/ehlo_keywords.h"
 
 #define CONFIG_STRUCT struct client_params
 #define PREFIXED(type, name) {"smtp_" #name, PARAMETER_##type, offsetof(struct client_params, name)},
@@ -49,12 +50,60 @@ static bool has_word(const char *list, struct slice wanted)
     return false;
 }
 
+int client_params_pix(const struct client_params *params, struct slice list)
+{
+    struct slice word;
+    int bits = 0;
+
+    while (config_list_next(&list, &word)) {
+        if (slice_equal_case(word, SLICE("disable_esmtp")))
+            bits |= PIX_DISABLE_ESMTP;
+        else if (slice_equal_case(word, SLICE("delay_dotcrlf")))
+            bits |= PIX_DELAY_DOTCRLF;
+        else
+            log_warning("%s_pix_workarounds: unknown word \"" SLICE_FORMAT "\"", params->name, SLICE_ARGS(word));
+    }
+    return bits;
+}
+
+/* open_tables - NULL for what is not configured: the common case costs nothing. */
+static struct table_list *open_tables(const struct client_params *params, const char *suffix, const char *value, struct config *config)
+{
+    struct buffer name = BUFFER_INIT;
+
+    if (slice_trim(slice_of(value)).len == 0)
+        return NULL;
+    buffer_printf(&name, "%s_%s", params->name, suffix);
+    return table_list_new(buffer_steal(&name), value, 0, config);
+}
+
+static void open_all_tables(struct config *config, struct client_params *params)
+{
+    params->discarded_keyword_maps = open_tables(params, "discard_ehlo_keyword_address_maps", params->discard_ehlo_keyword_address_maps, config);
+    params->pix_maps = open_tables(params, "pix_workaround_maps", params->pix_workaround_maps, config);
+    params->reply_filters = open_tables(params, "reply_filter", params->reply_filter, config);
+}
+
+static void check_source(const struct client_params *params, const char *suffix, const char *value)
+{
+    struct net_address address;
+
+    if (value[0] != '\0' && !net_address_parse(&address, slice_of(value), 0))
+        log_fatal("%s_%s: not a numerical address: %s", params->name, suffix, value);
+}
+
 void client_params_load(struct config *config, bool lmtp, struct client_params *params)
 {
     memset(params, 0, sizeof(*params));
     fill_prefixed(config, lmtp, params);
     config_fill(config, common_bindings, COUNT_OF(common_bindings), params);
     params->lmtp = lmtp;
+    params->name = lmtp ? "lmtp" : "smtp";
+    params->discarded_keywords = smtp_ehlo_keywords(slice_of(params->discard_ehlo_keywords),
+                                                    lmtp ? "lmtp_discard_ehlo_keywords" : "smtp_discard_ehlo_keywords");
+    check_source(params, "bind_address", params->bind_address);
+    check_source(params, "bind_address6", params->bind_address6);
+    open_all_tables(config, params);
     params->default_port = net_service_port(slice_of(params->tcp_port));
     if (params->default_port == 0)
         log_fatal("unknown service: %s/tcp", params->tcp_port);

@@ -3,14 +3,18 @@
 #define POSTERN_SMTP_PARAMS_H
 
 #include "conf/config.h"
+#include "table/table.h"
 
 /* With the prefix smtp_ or lmtp_, by the program's name. */
 #define CLIENT_PARAMETERS(X) \
     X(STRING, tcp_port) X(STRING, host_lookup) X(STRING, address_preference) X(STRING, bind_address) X(STRING, bind_address6) \
     X(BOOL, balance_inet_protocols) X(BOOL, randomize_addresses) X(BOOL, defer_if_no_mx_address_found) \
     X(BOOL, never_send_ehlo) X(BOOL, always_send_ehlo) X(BOOL, skip_5xx_greeting) X(BOOL, skip_quit_response) \
-    X(BOOL, send_dummy_mail_auth) X(BOOL, connection_cache_on_demand) X(BOOL, quote_rfc821_envelope) \
+    X(BOOL, connection_cache_on_demand) X(BOOL, quote_rfc821_envelope) \
     X(STRING, connection_cache_destinations) X(STRING, helo_name) X(STRING, fallback_relay) X(STRING, discard_ehlo_keywords) \
+    X(STRING, discard_ehlo_keyword_address_maps) X(STRING, pix_workarounds) X(STRING, pix_workaround_maps) X(STRING, reply_filter) \
+    X(TIME, pix_workaround_threshold_time) X(TIME, pix_workaround_delay_time) X(TIME, xforward_timeout) \
+    X(BOOL, send_xforward_command) X(BOOL, bind_address_enforce) X(STRING, address_verify_target) \
     X(STRING, tls_security_level) X(BOOL, sasl_auth_enable) \
     X(INT, mx_address_limit) X(INT, mx_session_limit) X(INT, line_length_limit) X(INT, connection_reuse_count_limit) \
     X(TIME, connect_timeout) X(TIME, helo_timeout) X(TIME, mail_timeout) X(TIME, rcpt_timeout) X(TIME, data_init_timeout) \
@@ -20,25 +24,33 @@
 
 /* The same for both. */
 #define COMMON_PARAMETERS(X) \
-    X(STRING, myhostname) X(STRING, relayhost) X(STRING, inet_interfaces) X(STRING, proxy_interfaces) X(STRING, inet_protocols) \
+    X(STRING, myhostname) X(STRING, relayhost) X(STRING, inet_protocols) \
     X(STRING, best_mx_transport) X(STRING, dns_servers) X(BOOL, ignore_mx_lookup_error) X(BOOL, disable_dns_lookups) \
-    X(BOOL, disable_mime_output_conversion)
+    X(BOOL, disable_mime_output_conversion) X(BOOL, lmtp_assume_final)
 
 struct outgoing_tables;
+
+/* What is done for PIX firewalls that break SMTP (smtp_pix_workarounds). */
+enum { PIX_DISABLE_ESMTP = 1, PIX_DELAY_DOTCRLF = 2 };
 
 struct client_params {
     CONFIG_MEMBERS(CLIENT_PARAMETERS)
     CONFIG_MEMBERS(COMMON_PARAMETERS)
     bool lmtp;
+    const char *name;      /* "smtp" or "lmtp": how parameters begin */
     uint16_t default_port;
     int families;          /* bits: 1 IPv4, 2 IPv6 (inet_protocols) */
     bool use_hosts;        /* smtp_host_lookup has "native": /etc/hosts counts */
     bool use_dns;
+    int discarded_keywords; /* EHLO_ bits */
+    struct table_list *discarded_keyword_maps, *pix_maps, *reply_filters; /* NULL: none */
     struct outgoing_tables *outgoing; /* what is changed in messages: outgoing.h */
     bool tls_required;     /* encrypt or stronger: nothing may go in the clear */
 };
 
-/* client_params_load - fill from the configuration; logs what is not yet supported.  lmtp: read the lmtp_ names. */
+/* client_params_load - fill from the configuration; opens its tables, logs what is not yet supported.  lmtp: read the lmtp_ names. */
 void client_params_load(struct config *config, bool lmtp, struct client_params *params);
+/* client_params_pix - PIX_ bits of a list; warns of words that are unknown. */
+int client_params_pix(const struct client_params *params, struct slice list);
 
 #endif

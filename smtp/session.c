@@ -4,113 +4,10 @@
 #include <netinet/tcp.h>
 
 #include "base/log.h"
+#include "forward.h"
 #include "run/run.h"
 
-#define REPLY_LINE_MAX 2048   /* what we keep of a line */
-#define REPLY_LINES_MAX 500   /* a server that talks longer is broken */
-#define REPLY_TEXT_MAX 8192
-
-/* ---- replies ---- */
-
-static bool parse_code(struct slice line, int *code, bool *more)
-{
-    if (line.len < 3 || !isdigit((unsigned char)line.data[0]) || !isdigit((unsigned char)line.data[1]) ||
-        !isdigit((unsigned char)line.data[2]))
-        return false;
-    *code = (line.data[0] - '0') * 100 + (line.data[1] - '0') * 10 + (line.data[2] - '0');
-    *more = line.len > 3 && line.data[3] == '-';
-    return line.data[0] >= '2' && line.data[0] <= '5' && (line.len == 3 || line.data[3] == ' ' || line.data[3] == '-');
-}
-
-/* read_reply_line - one line, cut at REPLY_LINE_MAX; what is longer is read and dropped. */
-static bool read_reply_line(struct stream *stream, struct buffer *line)
-{
-    struct slice piece;
-    enum line_end end;
-
-    buffer_clear(line);
-    while ((end = stream_read_line(stream, REPLY_LINE_MAX, &piece)) == LINE_TOO_LONG)
-        if (line->len == 0)
-            buffer_append_slice(line, piece);
-    if (end == LINE_NONE)
-        return false;
-    if (line->len == 0)
-        buffer_append_slice(line, piece);
-    return true;
-}
-
-static void set_reply_status(struct slice line, struct reply *reply)
-{
-    struct status_code code;
-    uint8_t class = (uint8_t)(reply->code / 100);
-
-    reply->status = (struct status_code){class, 0, 0};
-    if (status_code_parse(slice_trim_left(slice_from(line, 4)), &code, NULL) && code.class == class)
-        reply->status = code;
-}
-
-bool session_reply(struct session *session, int64_t timeout, struct reply *reply)
-{
-    struct buffer line = BUFFER_INIT_MAX(REPLY_LINE_MAX + 1);
-    bool more = true, good = true;
-
-    memset(reply, 0, sizeof(*reply));
-    buffer_clear(&session->reply_text);
-    stream_set_deadline(session->stream, clock_after(timeout));
-    for (int lines = 0; more && good; lines++) {
-        good = lines < REPLY_LINES_MAX && read_reply_line(session->stream, &line);
-        if (!good)
-            break;
-        if (!parse_code(buffer_slice(&line), &reply->code, &more)) {
-            /* A line without a code: not SMTP.  Postfix's users know it as a protocol error; the connection cannot be trusted further. */
-            log_warning("malformed reply from %s[%s]: %s", session->host, session->address, buffer_string(&line));
-            reply->code = 0;
-            good = false;
-            break;
-        }
-        if (session->reply_text.len > 0)
-            buffer_append_byte(&session->reply_text, ' ');
-        buffer_append_slice(&session->reply_text, buffer_slice(&line));
-        set_reply_status(buffer_slice(&line), reply);
-    }
-    buffer_release(&line);
-    if (!good || reply->code == 421)
-        session->unusable = true;
-    reply->text = buffer_slice(&session->reply_text);
-    if (!good)
-        reply->code = 0;
-    return good;
-}
-
-void session_lost(struct session *session, const char *phase, struct arena *arena, struct failure *failure)
-{
-    bool timed_out = stream_error(session->stream) == STREAM_TIMEOUT;
-
-    session->unusable = true;
-    failure->temporary = true;
-    failure->status = "4.4.2";
-    failure->remote_mta = arena_strdup(arena, session->host);
-    failure->diagnostic = (struct slice){0};
-    failure->reason = timed_out ? arena_format(arena, "conversation with %s[%s] timed out while %s", session->host, session->address, phase)
-                                : arena_format(arena, "lost connection with %s[%s] while %s", session->host, session->address, phase);
-}
-
-static const char *status_in(struct arena *arena, struct status_code status)
-{
-    char text[STATUS_CODE_TEXT];
-
-    return arena_strdup(arena, status_code_format(status, text));
-}
-
-void session_said(struct session *session, const struct reply *reply, const char *command, struct arena *arena, struct failure *failure)
-{
-    failure->temporary = reply->code / 100 != 5;
-    failure->status = status_in(arena, reply->status);
-    failure->remote_mta = arena_strdup(arena, session->host);
-    failure->diagnostic = arena_slice(arena, reply->text);
-    failure->reason = arena_format(arena, "host %s[%s] said: " SLICE_FORMAT " (in reply to %s)", session->host, session->address,
-                                   SLICE_ARGS(reply->text), command);
-}
+#define REPLY_TEXT_MAX 8192 /* what we keep of a reply */
 
 static void refused_to_talk(struct session *session, const struct reply *reply, bool temporary, struct arena *arena, struct failure *failure)
 {
@@ -124,14 +21,30 @@ static void refused_to_talk(struct session *session, const struct reply *reply, 
 
 /* ---- connecting ---- */
 
+/* source_address - smtp_bind_address or smtp_bind_address6, for the family of the host; false: none. */
+static bool source_address(const struct client_params *params, const struct host *host, struct net_address *source)
+{
+    const char *text = host->address.u.any.sa_family == AF_INET6 ? params->bind_address6 : params->bind_address;
+
+    if (host->address.u.any.sa_family == AF_UNIX || text[0] == '\0')
+        return false;
+    return net_address_parse(source, slice_of(text), 0);
+}
+
+/* connect_to - an own address that cannot be bound is told of, and done without unless smtp_bind_address_enforce is set. */
 static int connect_to(const struct client_params *params, const struct host *host)
 {
-    struct net_address source, *from = NULL;
-    const char *bind_address = host->address.u.any.sa_family == AF_INET6 ? params->bind_address6 : params->bind_address;
+    int64_t deadline = clock_after(params->connect_timeout > 0 ? params->connect_timeout : 300 * MICROSECONDS);
+    struct net_address source;
+    bool bound = source_address(params, host, &source);
+    int fd = net_connect(&host->address, bound ? &source : NULL, deadline);
 
-    if (host->address.u.any.sa_family != AF_UNIX && bind_address[0] != '\0' && net_address_parse(&source, slice_of(bind_address), 0))
-        from = &source;
-    return net_connect(&host->address, from, clock_after(params->connect_timeout > 0 ? params->connect_timeout : 300 * MICROSECONDS));
+    if (fd >= 0 || !bound || errno != EADDRNOTAVAIL)
+        return fd;
+    const char *text = host->address.u.any.sa_family == AF_INET6 ? params->bind_address6 : params->bind_address;
+    log_warning("bind %s: %s", text, strerror(errno));
+    errno = EADDRNOTAVAIL;
+    return params->bind_address_enforce ? -1 : net_connect(&host->address, NULL, deadline);
 }
 
 static void connect_failure(const struct host *host, const char *address, int error, struct arena *arena, struct failure *failure)
@@ -160,6 +73,7 @@ static struct session *session_new(const struct client_params *params, const str
     session->port = net_address_port(&host->address);
     session->next_hop = arena_string(arena, next_hop);
     session->lmtp = params->lmtp;
+    session->reply_filter = params->reply_filters;
     session->opened = clock_monotonic();
     if (host->address.u.any.sa_family == AF_UNIX) {
         session->relay = arena_printf(arena, "%s[%s]", session->host, address);
@@ -180,60 +94,92 @@ static void session_free(struct session *session)
 
 /* ---- greeting and EHLO ---- */
 
-static const struct { const char *word; int feature; } keywords[] = {
-    {"PIPELINING", FEATURE_PIPELINING}, {"SIZE", FEATURE_SIZE}, {"8BITMIME", FEATURE_8BITMIME}, {"DSN", FEATURE_DSN},
-    {"SMTPUTF8", FEATURE_SMTPUTF8}, {"STARTTLS", FEATURE_STARTTLS}, {"ENHANCEDSTATUSCODES", FEATURE_ENHANCED_CODES},
-    {"CHUNKING", FEATURE_CHUNKING}, {"AUTH", FEATURE_AUTH},
-};
-
+/* take_keyword - one line of an EHLO reply after the first, without its code. */
 static void take_keyword(struct session *session, struct slice line)
 {
-    struct slice rest = slice_from(line, 4), word, argument;
+    struct slice word, argument;
     uint64_t limit;
 
-    if (!slice_next_token(&rest, " \t", &word))
+    if (!slice_next_token(&line, " \t", &word))
         return;
-    for (size_t i = 0; i < COUNT_OF(keywords); i++)
-        if (slice_equal_case(word, slice_of(keywords[i].word)))
-            session->features |= keywords[i].feature;
-    if (slice_equal_case(word, SLICE("SIZE")) && slice_next_token(&rest, " \t", &argument) && slice_to_u64(argument, &limit) && limit < INT64_MAX)
+    int keyword = smtp_ehlo_keyword(word);
+    session->features |= keyword;
+    if (keyword == EHLO_XFORWARD)
+        session->forward_attributes |= forward_attributes(line);
+    if (keyword == EHLO_SIZE && slice_next_token(&line, " \t", &argument) && slice_to_u64(argument, &limit) && limit < INT64_MAX)
         session->size_limit = (int64_t)limit;
 }
 
-/* take_ehlo_reply - the keywords.  The joined text has each line's code in front: "250-host 250-SIZE 100 250 DSN". */
-static void take_ehlo_reply(struct session *session, struct slice text, int code)
+/* by_address - the value for this server in a table of addresses; false: there is none. */
+static bool by_address(struct table_list *maps, const char *what, const struct session *session, struct buffer *value)
 {
-    char mark[2][6];
-    size_t at = 0;
+    enum table_result found = maps ? table_list_lookup(maps, slice_of(session->address), true, value) : TABLE_NOT_FOUND;
 
-    snprintf(mark[0], sizeof(mark[0]), " %03d-", code);
-    snprintf(mark[1], sizeof(mark[1]), " %03d ", code);
-    while (at < text.len) {
-        struct slice rest = slice_from(text, at + 1);
-        size_t dash = slice_search(rest, slice_of(mark[0])), blank = slice_search(rest, slice_of(mark[1]));
-        size_t end = dash < blank ? dash : blank;
-        if (at > 0)
-            take_keyword(session, slice_first(slice_from(text, at + 1), end));
-        at += 1 + end;
-    }
+    if (found == TABLE_TRY_AGAIN)
+        log_warning("%s lookup error for \"%s\"", what, session->address);
+    return found == TABLE_FOUND;
 }
 
-/* discard_keywords - smtp_discard_ehlo_keywords: the administrator says that the server lies. */
+/* discard_keywords - smtp_discard_ehlo_keywords and the table of it by address: the administrator says that the server lies. */
 static void discard_keywords(const struct client_params *params, struct session *session)
 {
-    struct slice rest = slice_of(params->discard_ehlo_keywords), word;
+    static const char name[] = "smtp_discard_ehlo_keyword_address_maps";
+    struct buffer value = BUFFER_INIT;
+    int discarded = params->discarded_keywords;
 
-    while (config_list_next(&rest, &word))
-        for (size_t i = 0; i < COUNT_OF(keywords); i++)
-            if (slice_equal_case(word, slice_of(keywords[i].word)))
-                session->features &= ~keywords[i].feature;
+    if (by_address(params->discarded_keyword_maps, name, session, &value))
+        discarded = smtp_ehlo_keywords(buffer_slice(&value), name);
+    smtp_ehlo_log_discarded(discarded);
+    session->features &= ~discarded;
+    if (discarded & EHLO_SIZE)
+        session->size_limit = 0;
+    buffer_release(&value);
 }
 
+/* work_around_pix - a greeting of nothing but "2", "0", "*" and blanks comes from a PIX firewall that breaks SMTP behind it. */
+static void work_around_pix(const struct client_params *params, struct session *session, const struct delivery *delivery, struct slice greeting)
+{
+    struct buffer value = BUFFER_INIT;
+    bool stars = false;
+
+    for (size_t i = 0; i < greeting.len; i++) {
+        if (!strchr("20* ", greeting.data[i]))
+            return;
+        stars |= greeting.data[i] == '*';
+    }
+    if (!stars)
+        return;
+    bool listed = by_address(params->pix_maps, "smtp_pix_workaround_maps", session, &value);
+    session->pix = client_params_pix(params, listed ? buffer_slice(&value) : slice_of(params->pix_workarounds));
+    if (clock_wall() - delivery->request->envelope.arrival_time < params->pix_workaround_threshold_time)
+        session->pix &= ~PIX_DELAY_DOTCRLF;
+    if (session->pix)
+        log_info(SLICE_FORMAT ": enabling PIX workarounds:%s%s for %s", SLICE_ARGS(delivery->request->envelope.queue_id),
+                 session->pix & PIX_DISABLE_ESMTP ? " disable_esmtp" : "", session->pix & PIX_DELAY_DOTCRLF ? " delay_dotcrlf" : "", session->relay);
+    buffer_release(&value);
+}
+
+/* hello - say it, and take the keywords of what is answered. */
 static bool hello(const struct client_params *params, struct session *session, const char *verb, struct reply *reply)
 {
+    session->take_line = verb[0] != 'H' ? take_keyword : NULL;
+    session->features = session->forward_attributes = 0;
+    session->size_limit = 0;
     stream_printf(session->stream, "%s %s\r\n", verb, params->helo_name);
     stream_flush(session->stream);
-    return session_reply(session, params->helo_timeout, reply);
+    bool answered = session_reply(session, params->helo_timeout, reply);
+    session->take_line = NULL;
+    if (answered && reply->code / 100 == 2 && verb[0] != 'H')
+        discard_keywords(params, session);
+    return answered;
+}
+
+static const char *hello_verb(const struct client_params *params, const struct session *session)
+{
+    if (params->lmtp)
+        return "LHLO";
+    bool modern = params->always_send_ehlo || session->esmtp_greeting;
+    return modern && !params->never_send_ehlo && !(session->pix & PIX_DISABLE_ESMTP) ? "EHLO" : "HELO";
 }
 
 static bool greeted_by_myself(const struct client_params *params, const struct reply *reply)
@@ -245,16 +191,13 @@ static bool greeted_by_myself(const struct client_params *params, const struct r
 
 static bool say_hello(const struct client_params *params, struct session *session, bool detect_loops, struct arena *arena, struct failure *failure)
 {
-    const char *verb = params->lmtp ? "LHLO" : params->never_send_ehlo ? "HELO" : "EHLO";
+    const char *verb = hello_verb(params, session);
     struct reply reply;
 
     bool answered = hello(params, session, verb, &reply);
     if (answered && reply.code / 100 == 5 && strcmp(verb, "EHLO") == 0 && reply.code != 521) {
         verb = "HELO";
         answered = hello(params, session, verb, &reply);
-    } else if (answered && reply.code / 100 == 2 && verb[0] != 'H') {
-        take_ehlo_reply(session, reply.text, reply.code);
-        discard_keywords(params, session);
     }
     if (!answered) {
         session_lost(session, arena_printf(arena, "performing the %s handshake", verb), arena, failure);
@@ -272,23 +215,44 @@ static bool say_hello(const struct client_params *params, struct session *sessio
     return true;
 }
 
-static bool read_greeting(const struct client_params *params, struct session *session, struct arena *arena, struct failure *failure)
+static bool has_esmtp(struct slice greeting)
+{
+    struct slice word;
+
+    while (slice_next_token(&greeting, " ", &word))
+        if (slice_equal_case(word, SLICE("ESMTP")))
+            return true;
+    return false;
+}
+
+static bool read_greeting(const struct client_params *params, struct session *session, const struct delivery *delivery, struct failure *failure)
 {
     struct reply reply;
 
     if (!session_reply(session, params->helo_timeout, &reply)) {
-        session_lost(session, "receiving the initial server greeting", arena, failure);
+        session_lost(session, "receiving the initial server greeting", delivery->arena, failure);
         return false;
     }
     if (reply.code / 100 != 2) {
-        refused_to_talk(session, &reply, params->skip_5xx_greeting, arena, failure);
+        refused_to_talk(session, &reply, params->skip_5xx_greeting, delivery->arena, failure);
         return false;
     }
+    session->esmtp_greeting = has_esmtp(reply.text);
+    work_around_pix(params, session, delivery, slice_from(reply.text, 3));
     return true;
 }
 
-struct session *session_open(const struct client_params *params, const struct host *host, struct slice next_hop, bool detect_loops,
-                             struct arena *arena, bool *connected, struct failure *failure)
+bool session_greet(const struct client_params *params, struct session *session, const struct delivery *delivery, bool detect_loops,
+                   struct failure *failure)
+{
+    if (read_greeting(params, session, delivery, failure) && say_hello(params, session, detect_loops, delivery->arena, failure))
+        return true;
+    failure->handshake = true;
+    return false;
+}
+
+struct session *session_open(const struct client_params *params, const struct host *host, const struct delivery *delivery, bool detect_loops,
+                             bool *connected, struct failure *failure)
 {
     struct buffer address = BUFFER_INIT;
 
@@ -297,14 +261,13 @@ struct session *session_open(const struct client_params *params, const struct ho
     int fd = connect_to(params, host);
     *connected = fd >= 0;
     if (fd < 0) {
-        connect_failure(host, buffer_string(&address), errno, arena, failure);
+        connect_failure(host, buffer_string(&address), errno, delivery->arena, failure);
         buffer_release(&address);
         return NULL;
     }
-    struct session *session = session_new(params, host, buffer_string(&address), next_hop, fd);
+    struct session *session = session_new(params, host, buffer_string(&address), delivery->request->next_hop, fd);
     buffer_release(&address);
-    if (!read_greeting(params, session, arena, failure) || !say_hello(params, session, detect_loops, arena, failure)) {
-        failure->handshake = true;
+    if (!session_greet(params, session, delivery, detect_loops, failure)) {
         session_close(params, session);
         return NULL;
     }

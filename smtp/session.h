@@ -5,11 +5,8 @@
 #include "base/verdict.h"
 #include "hosts.h"
 #include "net/stream.h"
-
-enum {
-    FEATURE_PIPELINING = 1, FEATURE_SIZE = 2, FEATURE_8BITMIME = 4, FEATURE_DSN = 8, FEATURE_SMTPUTF8 = 16, FEATURE_STARTTLS = 32,
-    FEATURE_ENHANCED_CODES = 64, FEATURE_CHUNKING = 128, FEATURE_AUTH = 256
-};
+#include "service/agent.h"
+#include "smtp/ehlo_keywords.h"
 
 struct session {
     struct stream *stream;
@@ -20,7 +17,12 @@ struct session {
     char *next_hop;           /* what it was made for */
     uint16_t port;
     bool lmtp;
-    int features;
+    int features;             /* EHLO_ bits of what the server offers and we may use */
+    int forward_attributes;   /* of XFORWARD: forward.h */
+    int pix;                  /* PIX_ bits of what is worked around */
+    bool esmtp_greeting;      /* the greeting has the word ESMTP */
+    void (*take_line)(struct session *session, struct slice text); /* gets the lines of a reply after the first, without code; NULL */
+    struct table_list *reply_filter; /* smtp_reply_filter; NULL: none */
     int64_t size_limit;       /* 0: none told */
     int64_t opened;           /* clock_monotonic */
     unsigned uses;            /* transactions begun */
@@ -47,10 +49,13 @@ struct failure {
     bool loop;
 };
 
-/* session_open - connect, read the greeting, say EHLO (or LHLO, HELO).  NULL with *failure (memory of the arena).  connected tells that the
-   TCP connection was made, so that the server counts as tried.  Waits. */
-struct session *session_open(const struct client_params *params, const struct host *host, struct slice next_hop, bool detect_loops,
-                             struct arena *arena, bool *connected, struct failure *failure);
+/* session_open - connect, read the greeting, say EHLO (or LHLO, HELO) for a delivery.  NULL with *failure (memory of the delivery).  connected
+   tells that the TCP connection was made, so that the server counts as tried.  Waits. */
+struct session *session_open(const struct client_params *params, const struct host *host, const struct delivery *delivery, bool detect_loops,
+                             bool *connected, struct failure *failure);
+/* session_greet - the part of session_open that is talk: greeting and EHLO over the session's stream.  False with *failure.  Waits. */
+bool session_greet(const struct client_params *params, struct session *session, const struct delivery *delivery, bool detect_loops,
+                   struct failure *failure);
 /* session_close - say QUIT when the conversation is in order, close, free.  NULL is fine.  Waits (not for the reply, unless told to). */
 void session_close(const struct client_params *params, struct session *session);
 /* session_is_alive - nothing arrived and nothing was closed since the last transaction. */

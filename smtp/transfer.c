@@ -1,7 +1,10 @@
 /* transfer.c - the mail transaction (RFC 5321 3.3), pipelined where the server can (RFC 2920), over LMTP (RFC 2033) too */
 #include "transfer.h"
 
+#include "address/mail_address.h"
 #include "base/log.h"
+#include "commands.h"
+#include "forward.h"
 #include "outgoing.h"
 
 /* The dialogue in progress. */
@@ -15,6 +18,8 @@ struct exchange {
     bool *accepted;     /* by place in asked */
     size_t accepted_count;
     struct failure *failure;
+    bool probe;         /* nothing is to be delivered: ask, and stop before the content */
+    bool probe_rcpt;    /* ... before DATA (smtp_address_verify_target) */
 };
 
 /* ---- settling ---- */
@@ -77,94 +82,28 @@ static void settle_sent(struct exchange *x, size_t recipient, const struct reply
     struct delivery_status status = {
         .outcome = OUTCOME_SENT,
         .status = status_code_format(reply->status, code),
+        .action = session->lmtp && x->t->params->lmtp_assume_final && !(session->features & EHLO_DSN) ? "delivered" : NULL,
         .relay = session->relay,
         .remote_mta = session->host,
         .diagnostic_type = "smtp",
         .diagnostic = reply->text,
         .reason = reply->text,
-        .notice_passed_on = (session->features & FEATURE_DSN) != 0,
+        .notice_passed_on = (session->features & EHLO_DSN) != 0,
     };
     delivery_result(x->t->delivery, recipient, &status);
 }
 
-/* ---- building the commands ---- */
-
-static void append_xtext(struct buffer *out, struct slice text)
-{
-    for (size_t i = 0; i < text.len; i++) {
-        unsigned char byte = (unsigned char)text.data[i];
-        if (byte <= 32 || byte >= 127 || byte == '+' || byte == '=')
-            buffer_printf(out, "+%02X", byte);
-        else
-            buffer_append_byte(out, (char)byte);
-    }
-}
+/* ---- the dialogue ---- */
 
 static void build_mail(const struct exchange *x, struct buffer *out)
 {
-    const struct envelope *envelope = &x->t->delivery->request->envelope;
-    int features = x->t->session->features;
-
-    buffer_append_string(out, "MAIL FROM:<");
-    buffer_append_slice(out, x->sender);
-    buffer_append_byte(out, '>');
-    if (features & FEATURE_SIZE)
-        buffer_printf(out, " SIZE=%lld", (long long)envelope->message_size);
-    if ((features & FEATURE_8BITMIME) && slice_equal_case(envelope->encoding, SLICE("8bit")))
-        buffer_append_string(out, " BODY=8BITMIME");
-    else if ((features & FEATURE_8BITMIME) && slice_equal_case(envelope->encoding, SLICE("7bit")))
-        buffer_append_string(out, " BODY=7BIT");
-    if ((features & FEATURE_SMTPUTF8) && envelope->smtputf8)
-        buffer_append_string(out, " SMTPUTF8");
-    if ((features & FEATURE_DSN) && envelope->envelope_id.len > 0) {
-        buffer_append_string(out, " ENVID=");
-        append_xtext(out, envelope->envelope_id);
-    }
-    if ((features & FEATURE_DSN) && envelope->ret != 0)
-        buffer_printf(out, " RET=%s", envelope->ret == 1 ? "FULL" : "HDRS");
-    buffer_append_string(out, "\r\n");
-}
-
-static void append_notify(struct buffer *out, int64_t notify)
-{
-    static const struct { int bit; const char *word; } words[] = {
-        {NOTIFY_NEVER, "NEVER"}, {NOTIFY_SUCCESS, "SUCCESS"}, {NOTIFY_FAILURE, "FAILURE"}, {NOTIFY_DELAY, "DELAY"}};
-    const char *separator = " NOTIFY=";
-
-    for (size_t i = 0; i < COUNT_OF(words); i++) {
-        if (notify & words[i].bit) {
-            buffer_printf(out, "%s%s", separator, words[i].word);
-            separator = ",";
-        }
-    }
-}
-
-static void append_orcpt(struct buffer *out, struct slice orcpt)
-{
-    size_t semicolon = slice_find(orcpt, ';');
-
-    if (orcpt.len == 0 || semicolon == orcpt.len)
-        return;
-    buffer_append_string(out, " ORCPT=");
-    buffer_append_slice(out, slice_first(orcpt, semicolon + 1));
-    append_xtext(out, slice_from(orcpt, semicolon + 1));
+    command_mail(&x->t->delivery->request->envelope, x->sender, x->t->session->features, out);
 }
 
 static void build_rcpt(const struct exchange *x, size_t i, struct buffer *out)
 {
-    const struct recipient *recipient = &x->t->delivery->recipients[x->asked[i]];
-
-    buffer_append_string(out, "RCPT TO:<");
-    buffer_append_slice(out, x->addresses[i]);
-    buffer_append_byte(out, '>');
-    if (x->t->session->features & FEATURE_DSN) {
-        append_orcpt(out, recipient->orcpt);
-        append_notify(out, recipient->notify);
-    }
-    buffer_append_string(out, "\r\n");
+    command_rcpt(&x->t->delivery->recipients[x->asked[i]], x->addresses[i], x->t->session->features, out);
 }
-
-/* ---- the dialogue ---- */
 
 static bool say(struct exchange *x, struct slice text, bool flush)
 {
@@ -204,9 +143,18 @@ static bool read_rcpt_reply(struct exchange *x, size_t i, bool refused_already)
         return true;
     x->accepted[i] = reply.code / 100 == 2;
     x->accepted_count += x->accepted[i];
+    if (x->accepted[i] && x->probe_rcpt)
+        settle_sent(x, x->asked[i], &reply);
     if (!x->accepted[i])
         refuse_recipient(x, x->asked[i], &reply, "RCPT TO command");
     return true;
+}
+
+static void settle_accepted(struct exchange *x, const struct reply *reply)
+{
+    for (size_t i = 0; i < x->asked_count; i++)
+        if (x->accepted[i])
+            settle_sent(x, x->asked[i], reply);
 }
 
 /* read_data_reply - *code is the reply's. */
@@ -219,6 +167,8 @@ static bool read_data_reply(struct exchange *x, int *code)
     *code = reply.code;
     if (reply.code / 100 != 3 && x->accepted_count > 0)
         refuse_message(x, &reply, "DATA command");
+    else if (reply.code / 100 == 3 && x->probe)
+        settle_accepted(x, &reply);
     return true;
 }
 
@@ -231,13 +181,14 @@ static bool commands_at_once(struct exchange *x, int *data_code)
     build_mail(x, &commands);
     for (size_t i = 0; i < x->asked_count; i++)
         build_rcpt(x, i, &commands);
-    buffer_append_string(&commands, "DATA\r\n");
+    if (!x->probe_rcpt)
+        buffer_append_string(&commands, "DATA\r\n");
     say(x, buffer_slice(&commands), true);
     buffer_release(&commands);
     good = read_mail_reply(x, &go_on);
     for (size_t i = 0; good && i < x->asked_count; i++)
         good = read_rcpt_reply(x, i, !go_on);
-    return good && read_data_reply(x, data_code);
+    return good && (x->probe_rcpt || read_data_reply(x, data_code));
 }
 
 /* commands_one_by_one - for servers that do not pipeline. */
@@ -257,10 +208,35 @@ static bool commands_one_by_one(struct exchange *x, int *data_code)
     }
     buffer_release(&command);
     *data_code = 0;
-    if (!good || x->accepted_count == 0)
+    if (!good || x->accepted_count == 0 || x->probe_rcpt)
         return good;
     say(x, SLICE("DATA\r\n"), true);
     return read_data_reply(x, data_code);
+}
+
+/* forward_origin - XFORWARD where it is configured and offered.  *go_on is false when the server refused it. */
+static bool forward_origin(struct exchange *x, bool *go_on)
+{
+    static const struct { const char *phase, *command; } words[FORWARD_COMMAND_COUNT] = {
+        [FORWARD_NAME_ADDRESS] = {"sending XFORWARD name/address", "XFORWARD name/address command"},
+        [FORWARD_PROTOCOL_HELO] = {"sending XFORWARD protocol/helo_name", "XFORWARD protocol/helo_name command"}};
+    struct session *session = x->t->session;
+    struct buffer command = BUFFER_INIT;
+    struct reply reply;
+    bool good = true;
+
+    for (int i = 0; good && *go_on && i < FORWARD_COMMAND_COUNT; i++) {
+        buffer_clear(&command);
+        if (!forward_build((enum forward_command)i, session->forward_attributes, &x->t->delivery->request->envelope, &command))
+            continue;
+        say(x, buffer_slice(&command), true);
+        good = session_reply(session, x->t->params->xforward_timeout, &reply) || lost(x, words[i].phase);
+        *go_on = good && reply.code / 100 == 2;
+        if (good && !*go_on)
+            refuse_message(x, &reply, words[i].command);
+    }
+    buffer_release(&command);
+    return good;
 }
 
 /* finish_empty - nobody was accepted: leave the transaction in a clean state (RSET), or end a DATA that was granted all the same. */
@@ -293,9 +269,7 @@ static bool read_shared_reply(struct exchange *x)
         refuse_message(x, &reply, "end of DATA command");
         return true;
     }
-    for (size_t i = 0; i < x->asked_count; i++)
-        if (x->accepted[i])
-            settle_sent(x, x->asked[i], &reply);
+    settle_accepted(x, &reply);
     return true;
 }
 
@@ -332,7 +306,7 @@ static bool send_content(struct exchange *x)
         session->unusable = true;
         return false;
     }
-    if (!x->t->keep && !session->lmtp && (session->features & FEATURE_PIPELINING)) {
+    if (!x->t->keep && !session->lmtp && (session->features & EHLO_PIPELINING)) {
         stream_write_slice(session->stream, SLICE("QUIT\r\n"));
         session->quit_sent = true;
     }
@@ -363,7 +337,7 @@ static bool check_limits(struct exchange *x)
         failure.status = "5.3.4";
         failure.reason = arena_format(x->arena, "message size %lld exceeds size limit %lld of server %s[%s]", (long long)envelope->message_size,
                                       (long long)session->size_limit, session->host, session->address);
-    } else if (is_international(x->t->delivery) && !(session->features & FEATURE_SMTPUTF8)) {
+    } else if (is_international(x->t->delivery) && !(session->features & EHLO_SMTPUTF8)) {
         failure.status = "5.6.7";
         failure.reason = arena_format(x->arena, "SMTPUTF8 is required, but was not offered by host %s[%s]", session->host, session->address);
     } else {
@@ -371,6 +345,21 @@ static bool check_limits(struct exchange *x)
     }
     transfer_settle_all(x->t->delivery, session->relay, &failure, x->t->final);
     return false;
+}
+
+/* without_quotes - smtp_quote_rfc821_envelope=no: the local part as it is, but for what would break the command. */
+static struct slice without_quotes(struct exchange *x, struct slice address)
+{
+    struct slice plain = mail_address_internal(address, x->arena);
+
+    return slice_has_control(plain) || slice_find_any(plain, "<>") < plain.len ? address : plain;
+}
+
+static void unquote_addresses(struct exchange *x)
+{
+    x->sender = without_quotes(x, x->sender);
+    for (size_t i = 0; i < x->asked_count; i++)
+        x->addresses[i] = without_quotes(x, x->addresses[i]);
 }
 
 /* map_addresses - the envelope as the server is to see it.  False: a table cannot answer, the message was deferred. */
@@ -384,15 +373,16 @@ static bool map_addresses(struct exchange *x)
     x->addresses = arena_alloc(x->arena, x->asked_count * sizeof(*x->addresses));
     for (size_t i = 0; i < x->asked_count; i++)
         x->addresses[i] = delivery->recipients[x->asked[i]].address;
-    if (!tables)
-        return true;
-    good = outgoing_map_address(tables, &x->sender, x->arena);
-    for (size_t i = 0; good && i < x->asked_count; i++)
+    if (tables)
+        good = outgoing_map_address(tables, &x->sender, x->arena);
+    for (size_t i = 0; tables && good && i < x->asked_count; i++)
         good = outgoing_map_address(tables, &x->addresses[i], x->arena);
     if (!good) {
         struct failure failure = {.temporary = true, .status = "4.3.0", .reason = SLICE("address mapping lookup error")};
         transfer_settle_all(delivery, x->t->session->relay, &failure, true);
     }
+    if (!x->t->params->quote_rfc821_envelope)
+        unquote_addresses(x);
     return good;
 }
 
@@ -401,6 +391,7 @@ bool transfer_run(const struct transfer *transfer, struct failure *failure)
     struct delivery *delivery = transfer->delivery;
     struct exchange x = {.t = transfer, .arena = delivery->arena, .failure = failure};
     int data_code = 0;
+    bool go_on = true;
 
     memset(failure, 0, sizeof(*failure));
     x.asked = arena_alloc(x.arena, delivery->recipient_count * sizeof(*x.asked));
@@ -408,11 +399,21 @@ bool transfer_run(const struct transfer *transfer, struct failure *failure)
     for (size_t i = 0; i < delivery->recipient_count; i++)
         if (!delivery->settled[i])
             x.asked[x.asked_count++] = i;
+    x.probe = (delivery->request->flags & DELIVERY_PROBE) != 0;
+    x.probe_rcpt = x.probe && strcasecmp(transfer->params->address_verify_target, "data") != 0;
     if (x.asked_count == 0 || !check_limits(&x) || !map_addresses(&x))
         return true;
-    bool pipelining = (transfer->session->features & FEATURE_PIPELINING) != 0;
+    if (transfer->params->send_xforward_command && !forward_origin(&x, &go_on))
+        return false;
+    if (!go_on)
+        return finish_empty(&x, 0);
+    bool pipelining = (transfer->session->features & EHLO_PIPELINING) != 0;
     if (!(pipelining ? commands_at_once(&x, &data_code) : commands_one_by_one(&x, &data_code)))
         return false;
+    if (x.probe && data_code / 100 == 3) {
+        transfer->session->unusable = true; /* closing is the only way out of DATA without a message */
+        return true;
+    }
     if (x.accepted_count == 0 || data_code / 100 != 3)
         return finish_empty(&x, data_code);
     return send_content(&x);
