@@ -1,0 +1,170 @@
+"""The SMTP and LMTP client: what it says to servers, and what it makes of their answers."""
+import re
+
+from test_rewriting import braced
+
+
+def commands(server, session=0):
+    return server.sessions[session]
+
+
+def test_a_probe_delivers_nothing(make, sink):
+    remote = sink(replies={"RCPT TO:<no@": "550 5.1.1 unknown here"})
+    here = make(main_cf=f"relayhost = [127.0.0.1]:{remote.port}\n")
+    here.command("sendmail", "-bv", "-f", "me@here.test", "yes@remote.test", "no@remote.test", check=True)
+    here.wait_log(r"to=<yes@remote\.test>, relay=.*, dsn=2\.0\.0, status=deliverable \(250 2\.0\.0 ok\)")
+    here.wait_log(r"to=<no@remote\.test>, relay=.*, dsn=5\.1\.1, status=undeliverable \(host .* said: 550 5\.1\.1 unknown here")
+    said = commands(remote)
+    assert not any(line.startswith("DATA") for line in said) and said[-2:] == ["RSET", "QUIT"]
+    assert all("yes@remote.test" not in message[1] for message in remote.messages)
+
+
+def test_a_probe_up_to_data(make, sink):
+    remote = sink()
+    here = make(main_cf=braced("smtp_address_verify_target = data\ntransport_maps = inline:{ {remote.test = smtp:[127.0.0.1]:%d} }\n" % remote.port))
+    here.command("sendmail", "-bv", "-f", "root@here.test", "yes@remote.test", check=True)
+    here.wait_log(r"to=<yes@remote\.test>, relay=.*, status=deliverable \(354 go ahead\)")
+    assert commands(remote)[-1] == "DATA"
+
+
+def test_xforward(make, sink):
+    remote = sink(ehlo=("PIPELINING", "XFORWARD NAME ADDR PROTO HELO SOURCE PORT IDENT", "8BITMIME"))
+    here = make(main_cf=f"relayhost = [127.0.0.1]:{remote.port}\nsmtp_send_xforward_command = yes\n")
+    with here.smtp() as client:
+        client.say("EHLO a+b=c.test")
+        assert client.mail("a@here.test", ["b@remote.test"], "Subject: x\n\nbody\n").startswith("250 ")
+    remote.wait_messages(1)
+    said = commands(remote)
+    assert re.fullmatch(r"XFORWARD NAME=localhost ADDR=127\.0\.0\.1 PORT=\d+", said[1])
+    assert re.fullmatch(r"XFORWARD PROTO=ESMTP HELO=a\+2Bb\+3Dc\.test IDENT=\w+ SOURCE=LOCAL", said[2])
+    assert said[3].startswith("MAIL FROM:<a@here.test>")
+
+
+def test_xforward_refused(make, sink):
+    remote = sink(ehlo=("PIPELINING", "XFORWARD NAME"), replies={"XFORWARD": "550 5.7.0 not you"})
+    here = make(main_cf=f"relayhost = [127.0.0.1]:{remote.port}\nsmtp_send_xforward_command = yes\n")
+    here.inject("", "b@remote.test")
+    here.wait_log(r"dsn=5\.7\.0, status=bounced \(host .* said: 550 5\.7\.0 not you \(in reply to XFORWARD name/address command\)\)")
+    assert remote.messages == []
+
+
+def test_pix_firewall(make, sink):
+    remote = sink(replies={"CONNECT": "220 ****0**2*** ***"})
+    here = make(main_cf=f"relayhost = [127.0.0.1]:{remote.port}\nsmtp_pix_workaround_threshold_time = 0\nsmtp_pix_workaround_delay_time = 1s\n")
+    here.inject("a@here.test", "b@remote.test")
+    remote.wait_messages(1)
+    here.wait_log(r"smtp\[\d+\]: \w+: enabling PIX workarounds: disable_esmtp delay_dotcrlf for 127\.0\.0\.1\[127\.0\.0\.1\]:\d+$")
+    assert commands(remote)[0].startswith("HELO ")
+    here.wait_log(r"delays=[\d.]+/[\d.]+/[\d.]+/1(\.\d+)?, dsn=2\.0\.0, status=sent")
+
+
+def test_young_mail_through_a_pix_firewall(make, sink):
+    remote = sink(replies={"CONNECT": "220 ****0**2*** ***"})
+    here = make(main_cf=f"relayhost = [127.0.0.1]:{remote.port}\nsmtp_pix_workaround_maps = static:delay_dotcrlf\n")
+    here.inject("a@here.test", "b@remote.test")
+    remote.wait_messages(1)
+    assert commands(remote)[0].startswith("EHLO ") and not here.log_lines("PIX")
+
+
+def test_keywords_that_are_not_believed(make, sink):
+    remote = sink(ehlo=("PIPELINING", "SIZE 10", "DSN"))
+    here = make(main_cf=braced(f"relayhost = [127.0.0.1]:{remote.port}\nsmtp_discard_ehlo_keywords = dsn\n"
+                               "smtp_discard_ehlo_keyword_address_maps = inline:{ {127.0.0.1 = pipelining, size} }\n"))
+    with here.smtp() as client:
+        client.say("EHLO client.test")
+        client.say("MAIL FROM:<a@here.test>")
+        client.say("RCPT TO:<b@remote.test> NOTIFY=NEVER")
+        assert client.data("Subject: x\n\nbody\n").startswith("250 ")
+    remote.wait_messages(1)
+    here.wait_log(r"smtp\[\d+\]: discarding EHLO keywords: PIPELINING SIZE$")
+    assert commands(remote)[1] == "MAIL FROM:<a@here.test>"
+    assert commands(remote)[2].endswith(" NOTIFY=NEVER")  # the table's words are instead of the list's
+
+
+def test_old_servers_get_helo(make, sink):
+    plain, refusing = sink(replies={"CONNECT": "220 sink SMTP"}), sink(replies={"EHLO": "502 5.5.1 what", "CONNECT": "220 sink ESMTP"})
+    here = make(main_cf=braced("smtp_always_send_ehlo = no\ntransport_maps = inline:{ {one.test = smtp:[127.0.0.1]:%d}, {two.test = smtp:[127.0.0.1]:%d} }\n" %
+                               (plain.port, refusing.port)))
+    here.inject("a@here.test", ["b@one.test", "b@two.test"])
+    plain.wait_messages(1), refusing.wait_messages(1)
+    assert commands(plain)[0] == "HELO here.test"
+    assert commands(refusing)[:2] == ["EHLO here.test", "HELO here.test"]
+
+
+def test_reply_filter(make, sink):
+    remote = sink(replies={"RCPT": "451 4.2.0 mailbox is gone for ever"})
+    here = make(main_cf=braced(f"relayhost = [127.0.0.1]:{remote.port}\n"
+                               "smtp_reply_filter = regexp:{ {/^451 4(.* gone .*)$$/ 550 5$$1} }\n"))
+    here.inject("", "b@remote.test")
+    here.wait_log(r"dsn=5\.2\.0, status=bounced \(host .* said: 550 5\.2\.0 mailbox is gone for ever \(in reply to RCPT TO command\)\)")
+
+
+def test_delivery_status_filter(make, sink):
+    remote = sink(replies={"RCPT TO:<no@": "451 4.2.0 no", "RCPT TO:<soon@": "550 5.2.0 over quota", "RCPT TO:<bad@": "550 5.2.1 bad"})
+    here = make(main_cf=braced(f"relayhost = [127.0.0.1]:{remote.port}\n"
+                               "default_delivery_status_filter = regexp:{ {/^4(\\.2\\.0 .*said: 451.*)/ 5$$1}, {/^5(\\.2\\.0 .* quota .*)/ 4$$1},"
+                               " {/^5\\.2\\.1/ 2.0.0 fine}, {/^2\\.0\\.0 .*/ 2.1.5 took it} }\n"))
+    here.inject("", ["no@remote.test", "soon@remote.test", "bad@remote.test", "yes@remote.test"])
+    here.wait_log(r"to=<no@remote\.test>.* dsn=5\.2\.0, status=bounced")
+    here.wait_log(r"to=<soon@remote\.test>.* dsn=4\.2\.0, status=deferred")
+    here.wait_log(r"to=<yes@remote\.test>.* dsn=2\.1\.5, status=sent \(took it\)")
+    here.wait_log(r"to=<bad@remote\.test>.* dsn=5\.2\.1, status=bounced")
+    here.wait_log(r"warning: smtp_delivery_status_filter: bad result \"2\.0\.0 fine\"")
+
+
+def test_best_mx_transport(make, sink, dns):
+    names = dns("ours.test MX 10 here.test\nhere.test A 127.0.0.1\n")
+    here = make(main_cf="best_mx_transport = error:5.1.9 we are it\nsmtp_tcp_port = 25\n", dns_port=names.port)
+    here.inject("", ["b@ours.test", "c@ours.test"])
+    here.wait_log(r"error\[\d+\]: \w+: to=<[bc]@ours\.test>, relay=none, .*dsn=5\.1\.9, status=bounced \(we are it\)", count=2)
+    here.wait_queue_empty()
+
+
+def test_lmtp_as_final_destination(make, sink):
+    remote = sink(lmtp=True)
+    here = make(main_cf=braced("lmtp_assume_final = yes\ntransport_maps = inline:{ {remote.test = lmtp:[127.0.0.1]:%d} }\n" % remote.port))
+    with here.smtp() as client:
+        client.say("EHLO client.test")
+        client.say("MAIL FROM:<a@remote.test>")
+        client.say("RCPT TO:<b@remote.test> NOTIFY=SUCCESS")
+        assert client.data("Subject: x\n\nbody\n").startswith("250 ")
+    notice = [message for message in remote.wait_messages(2) if message[0] == ""][0][2]
+    assert "\r\nAction: delivered\r\n" in notice
+
+
+def test_quoted_local_parts(make, sink):
+    plain, quoted = sink(), sink()
+    here = make(main_cf=braced("transport_maps = inline:{ {one.test = bare:[127.0.0.1]:%d}, {two.test = smtp:[127.0.0.1]:%d} }\n" % (plain.port, quoted.port)),
+                master_cf="bare unix - - n - - smtp -o smtp_quote_rfc821_envelope=no\n")
+    here.inject("a@here.test", ['"b c"@one.test', '"b c"@two.test', '"b>c"@one.test'])
+    plain.wait_messages(1), quoted.wait_messages(1)
+    said = [line for session in plain.sessions for line in session if line.startswith("RCPT")]
+    assert sorted(said) == ['RCPT TO:<"b>c"@one.test>', "RCPT TO:<b c@one.test>"]
+    assert 'RCPT TO:<"b c"@two.test>' in commands(quoted)
+
+
+def test_an_own_address_that_cannot_be_bound(make, sink):
+    remote = sink()
+    for enforce, outcome in (("no", "sent"), ("yes", "deferred")):
+        here = make(name=f"e{enforce}", main_cf=f"relayhost = [127.0.0.1]:{remote.port}\nsmtp_bind_address = 192.0.2.77\nsmtp_bind_address_enforce = {enforce}\n")
+        here.inject("a@here.test", "b@remote.test")
+        here.wait_log(r"smtp\[\d+\]: warning: bind 192\.0\.2\.77: Cannot assign requested address")
+        here.wait_log(rf"to=<b@remote\.test>.*status={outcome}")
+
+
+def test_checks_on_every_part_of_what_goes_out(make, sink):
+    remote = sink()
+    here = make(main_cf=braced(f"relayhost = [127.0.0.1]:{remote.port}\n"
+                               "smtp_mime_header_checks = regexp:{ {/^Content-Disposition:/ STRIP not theirs} }\n"
+                               "smtp_nested_header_checks = regexp:{ {/^X-Inner:/ REPLACE X-Outer: 1} }\n"
+                               "smtp_body_checks = regexp:{ {/^secret/ IGNORE}, {/^sig/ PREPEND --}, {/^loud/ WARN hear}, {/^x/ REJECT} }\n"))
+    here.inject("a@here.test", "b@remote.test", "Subject: parts\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\n"
+                "--b\nContent-Type: text/plain\nContent-Disposition: inline\n\nsecret\nsig\nloud\nx\n"
+                "--b\nContent-Type: message/rfc822\n\nX-Inner: 0\nSubject: in\n\nin\n--b--\n")
+    text = remote.wait_messages(1)[0][2]
+    assert "Disposition" not in text and "secret" not in text and "\r\n--\r\nsig\r\nloud\r\nx\r\n--b\r\n" in text
+    assert "\r\nX-Outer: 1\r\nSubject: in\r\n\r\nin\r\n--b--\r\n" in text
+    for line in ("strip: header Content-Disposition: inline: not theirs", "replace: header X-Inner: 0: X-Outer: 1", "prepend: body sig: --",
+                 "warning: body loud: hear"):
+        here.wait_log(rf"smtp\[\d+\]: \w+: {re.escape(line)}$")
+    here.wait_log(r"smtp\[\d+\]: warning: unknown command in smtp_body_checks map: REJECT$")
