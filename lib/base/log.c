@@ -2,6 +2,7 @@
    are made in static memory. */
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <sys/socket.h>
 
 #include "base/clock.h"
@@ -22,6 +23,8 @@ static int fatal_exit = 1;
 static void (*watcher)(enum log_severity severity, const char *text, void *context);
 static void *watcher_context;
 
+static pid_t process;          /* 0: not known; asked once, not for every line */
+
 static char pending[PENDING_MAX]; /* whole lines, each ended by LF */
 static size_t pending_len;
 
@@ -33,6 +36,21 @@ static const struct {
     [LOG_SEVERITY_INFO] = {"", 6},         [LOG_SEVERITY_WARNING] = {"warning: ", 4}, [LOG_SEVERITY_ERROR] = {"error: ", 3},
     [LOG_SEVERITY_FATAL] = {"fatal: ", 2}, [LOG_SEVERITY_PANIC] = {"panic: ", 2},
 };
+
+static void forget_process(void)
+{
+    process = 0;
+}
+
+static int process_id(void)
+{
+    static bool watching_forks;
+    if (!watching_forks)
+        watching_forks = pthread_atfork(NULL, NULL, forget_process) == 0;
+    if (!process || !watching_forks)
+        process = getpid();
+    return (int)process;
+}
 
 void log_open(const char *name, enum log_sink where, int fd)
 {
@@ -190,9 +208,9 @@ static void emit(enum log_severity severity, const char *text)
 {
     char prefix[PREFIX_MAX];
     if (sink == LOG_TO_FILE)
-        snprintf(prefix, sizeof(prefix), "%s %.64s %s[%d]: ", date_now(), host, tag, (int)getpid());
+        snprintf(prefix, sizeof(prefix), "%s %.64s %s[%d]: ", date_now(), host, tag, process_id());
     else if (sink == LOG_TO_SYSLOG)
-        snprintf(prefix, sizeof(prefix), "<%d>%s %s[%d]: ", facility | severities[severity].level, date_now(), tag, (int)getpid());
+        snprintf(prefix, sizeof(prefix), "<%d>%s %s[%d]: ", facility | severities[severity].level, date_now(), tag, process_id());
     else
         snprintf(prefix, sizeof(prefix), "%s: ", program);
     keep(prefix, text);
