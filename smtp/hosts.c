@@ -236,10 +236,11 @@ size_t hosts_limit(struct host *hosts, size_t count, size_t limit, bool balance)
         return count;
     for (size_t i = 0; i < count; i++)
         of_family[hosts[i].address.u.any.sa_family == AF_INET6]++;
-    /* Half for each family; what one does not need goes to the other. */
-    room[1] = of_family[1] < limit / 2 ? of_family[1] : limit / 2;
-    room[0] = of_family[0] < limit - room[1] ? of_family[0] : limit - room[1];
-    room[1] = limit - room[0];
+    /* Half for each family, the larger one for the family that is tried first; what one does not need goes to the other. */
+    int first = hosts[0].address.u.any.sa_family == AF_INET6, other = !first;
+    room[other] = of_family[other] < limit / 2 ? of_family[other] : limit / 2;
+    room[first] = of_family[first] < limit - room[other] ? of_family[first] : limit - room[other];
+    room[other] = limit - room[first];
     for (size_t i = 0; i < count && kept < limit; i++) {
         int family = hosts[i].address.u.any.sa_family == AF_INET6;
         if (balance && room[family] == 0)

@@ -23,7 +23,7 @@ struct outgoing_tables {
     struct table_list *generic;
     bool propagate; /* "generic" is in propagate_unmatched_extensions */
     struct table_list *checks[PART_COUNT];
-    const char *check_names[PART_COUNT];
+    char *check_names[PART_COUNT];
     bool any_check;
 };
 
@@ -75,6 +75,19 @@ struct outgoing_tables *outgoing_open(struct config *config, const struct client
         tables->any_check |= !table_list_is_empty(tables->checks[i]);
     }
     return tables;
+}
+
+void outgoing_close(struct outgoing_tables *tables)
+{
+    if (!tables)
+        return;
+    for (size_t i = 0; i < PART_COUNT; i++) {
+        table_list_free(tables->checks[i]);
+        free(tables->check_names[i]);
+    }
+    table_list_free(tables->generic);
+    route_free(tables->route);
+    free(tables);
 }
 
 bool outgoing_map_address(const struct outgoing_tables *tables, struct slice *address, struct arena *arena)

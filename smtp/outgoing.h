@@ -10,6 +10,7 @@ struct outgoing;        /* one message under way */
 
 /* outgoing_open - the tables of smtp_generic_maps, smtp_header_checks, ...; before the sandbox closes. */
 struct outgoing_tables *outgoing_open(struct config *config, const struct client_params *params) MUST_CHECK;
+void outgoing_close(struct outgoing_tables *tables); /* NULL is fine */
 /* outgoing_map_address - smtp_generic_maps for an envelope address (memory of the arena): false when a table cannot answer.  Waits. */
 bool outgoing_map_address(const struct outgoing_tables *tables, struct slice *address, struct arena *arena);
 

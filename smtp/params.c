@@ -69,12 +69,12 @@ int client_params_pix(const struct client_params *params, struct slice list)
 /* open_tables - NULL for what is not configured: the common case costs nothing. */
 static struct table_list *open_tables(const struct client_params *params, const char *suffix, const char *value, struct config *config)
 {
-    struct buffer name = BUFFER_INIT;
+    char name[64];
 
     if (slice_trim(slice_of(value)).len == 0)
         return NULL;
-    buffer_printf(&name, "%s_%s", params->name, suffix);
-    return table_list_new(buffer_steal(&name), value, 0, config);
+    snprintf(name, sizeof(name), "%s_%s", params->name, suffix);
+    return table_list_new(name, value, 0, config);
 }
 
 static void open_all_tables(struct config *config, struct client_params *params)
@@ -82,6 +82,14 @@ static void open_all_tables(struct config *config, struct client_params *params)
     params->discarded_keyword_maps = open_tables(params, "discard_ehlo_keyword_address_maps", params->discard_ehlo_keyword_address_maps, config);
     params->pix_maps = open_tables(params, "pix_workaround_maps", params->pix_workaround_maps, config);
     params->reply_filters = open_tables(params, "reply_filter", params->reply_filter, config);
+}
+
+void client_params_release(struct client_params *params)
+{
+    table_list_free(params->discarded_keyword_maps);
+    table_list_free(params->pix_maps);
+    table_list_free(params->reply_filters);
+    params->discarded_keyword_maps = params->pix_maps = params->reply_filters = NULL;
 }
 
 static void check_source(const struct client_params *params, const char *suffix, const char *value)

@@ -50,6 +50,8 @@ struct client_params {
 
 /* client_params_load - fill from the configuration; opens its tables, logs what is not yet supported.  lmtp: read the lmtp_ names. */
 void client_params_load(struct config *config, bool lmtp, struct client_params *params);
+/* client_params_release - closes the tables. */
+void client_params_release(struct client_params *params);
 /* client_params_pix - PIX_ bits of a list; warns of words that are unknown. */
 int client_params_pix(const struct client_params *params, struct slice list);
 

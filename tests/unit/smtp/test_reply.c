@@ -1,51 +1,20 @@
 /* test_reply.c - what servers say, good and hostile */
 #include "testing.h"
 
-#include "../../../smtp/session.h"
-#include "base/clock.h"
-#include "base/log.h"
-
-struct script { const char *text; size_t at, step; };
-
-static ssize_t script_read(void *context, void *data, size_t len, int64_t deadline UNUSED, enum stream_error *error UNUSED)
-{
-    struct script *script = context;
-    size_t left = strlen(script->text + script->at), take = script->step < left ? script->step : left;
-
-    if (take > len)
-        take = len;
-    memcpy(data, script->text + script->at, take);
-    script->at += take;
-    return (ssize_t)take;
-}
-
-static ssize_t script_write(void *context UNUSED, const void *data UNUSED, size_t len, int64_t deadline UNUSED, enum stream_error *error UNUSED)
-{
-    return (ssize_t)len;
-}
-
-static void script_close(void *context UNUSED)
-{
-}
-
-static const struct stream_transport transport = {script_read, script_write, script_close, NULL};
+#include "script.h"
 
 static bool read_one(const char *text, size_t step, struct reply *reply, struct buffer *copy)
 {
-    struct script script = {text, 0, step};
-    struct session session = {.stream = stream_new(&transport, &script), .host = "host", .address = "192.0.2.1"};
-    buffer_init(&session.reply_text, 8192);
-    bool good = session_reply(&session, MICROSECONDS, reply);
+    struct client_params params = {0};
+    struct script script = {.text = text, .length = strlen(text), .step = step};
+    struct session *session = script_session(&script, &params);
+    bool good = session_reply(session, MICROSECONDS, reply);
 
     buffer_clear(copy);
     buffer_append_slice(copy, reply->text);
-    stream_free(session.stream);
-    buffer_release(&session.reply_text);
+    session_close(&params, session);
+    buffer_release(&script.said);
     return good;
-}
-
-static void quiet(enum log_severity severity UNUSED, const char *text UNUSED, void *context UNUSED)
-{
 }
 
 START_TEST(replies)
@@ -64,7 +33,7 @@ START_TEST(replies)
     struct buffer text = BUFFER_INIT;
     struct reply reply;
 
-    log_set_watcher(quiet, NULL);
+    log_set_watcher(script_quiet, NULL);
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
         for (size_t step = 1; step < 40; step += 13) {
             bool good = read_one(rows[i].text, step, &reply, &text);
@@ -86,7 +55,7 @@ START_TEST(endless_reply)
     struct buffer flood = BUFFER_INIT, text = BUFFER_INIT;
     struct reply reply;
 
-    log_set_watcher(quiet, NULL);
+    log_set_watcher(script_quiet, NULL);
     for (int i = 0; i < 2000; i++)
         buffer_append_string(&flood, "250-more and more and more\r\n");
     ck_assert(!read_one(buffer_string(&flood), 4096, &reply, &text));
