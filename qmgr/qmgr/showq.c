@@ -156,6 +156,7 @@ static bool send_queue(struct qmgr *q, struct stream *stream, struct buffer *out
 void showq_serve(struct qmgr *q, struct stream *stream)
 {
     struct buffer out = BUFFER_INIT;
+    store_scan(q->store); /* what was acknowledged is listed, also when cleanup's word of it is still on the way */
     stream_set_deadline(stream, clock_after(write_time));
     put_attribute(&out, "protocol", SLICE("mail_queue_list_protocol"));
     buffer_append_byte(&out, '\0');

@@ -114,7 +114,7 @@ def test_nobody_holds_a_port_after_master_was_killed(make):
 
 def test_a_killed_worker_is_replaced(make):
     here = make()
-    before = [pid for pid, name in here.pids() if name == "smtpd"]
+    before = harness.wait_until(lambda: [pid for pid, name in here.pids() if name == "smtpd"], "smtpd")
     for pid in before:
         os.kill(pid, signal.SIGKILL)
     harness.wait_until(here.listening, "the server")
