@@ -43,16 +43,6 @@ struct outgoing {
 #define CONFIG_STRUCT struct outgoing_params
 static const struct config_binding bindings[] = {CONFIG_BINDINGS(OUTGOING_PARAMETERS)};
 
-static bool has_word(const char *list, struct slice wanted)
-{
-    struct slice rest = slice_of(list), word;
-
-    while (config_list_next(&rest, &word))
-        if (slice_equal_case(word, wanted))
-            return true;
-    return false;
-}
-
 struct outgoing_tables *outgoing_open(struct config *config, const struct client_params *params)
 {
     struct outgoing_tables *tables = memory_zalloc(1, sizeof(*tables));
@@ -64,7 +54,7 @@ struct outgoing_tables *outgoing_open(struct config *config, const struct client
     config_fill(config, bindings, COUNT_OF(bindings), &tables->params);
     int flags = TABLE_FOLD | (tables->params.smtputf8_enable ? TABLE_UTF8 : 0);
     tables->generic = table_list_new(params->lmtp ? "lmtp_generic_maps" : "smtp_generic_maps", params->generic_maps, flags, config);
-    tables->propagate = has_word(tables->params.propagate_unmatched_extensions, SLICE("generic"));
+    tables->propagate = config_list_has(tables->params.propagate_unmatched_extensions, "generic");
     if (!table_list_is_empty(tables->generic))
         tables->route = route_new(config);
     for (size_t i = 0; i < PART_COUNT; i++) {

@@ -40,16 +40,6 @@ static int families_of(const char *protocols)
     return families ? families : 1;
 }
 
-static bool has_word(const char *list, struct slice wanted)
-{
-    struct slice rest = slice_of(list), word;
-
-    while (config_list_next(&rest, &word))
-        if (slice_equal_case(word, wanted))
-            return true;
-    return false;
-}
-
 int client_params_pix(const struct client_params *params, struct slice list)
 {
     struct slice word;
@@ -116,8 +106,8 @@ void client_params_load(struct config *config, bool lmtp, struct client_params *
     if (params->default_port == 0)
         log_fatal("unknown service: %s/tcp", params->tcp_port);
     params->families = families_of(params->inet_protocols);
-    params->use_hosts = has_word(params->host_lookup, SLICE("native"));
-    params->use_dns = !params->disable_dns_lookups && (has_word(params->host_lookup, SLICE("dns")) || !params->use_hosts);
+    params->use_hosts = config_list_has(params->host_lookup, "native");
+    params->use_dns = !params->disable_dns_lookups && (config_list_has(params->host_lookup, "dns") || !params->use_hosts);
 
     struct slice level = slice_of(params->tls_security_level);
     params->tls_required = level.len > 0 && !slice_equal(level, SLICE("none")) && !slice_equal(level, SLICE("may"));

@@ -115,6 +115,8 @@ void config_fill(struct config *config, const struct config_binding *bindings, s
 /* config_list_next - take the next element of a list value off *rest: separators comma, blank, tab, CR, LF; "{ ... }" protects
    separators and keeps its braces (compat.md a.3).  False at the end. */
 bool config_list_next(struct slice *rest, struct slice *element);
+/* config_list_has - the list has this word (any case). */
+bool config_list_has(const char *list, const char *word);
 /* config_braced - the text inside "{ ... }" (outer braces and blanks at the edges taken off); false when not braced. */
 bool config_braced(struct slice text, struct slice *inside);
 /* config_compatibility_below - compatibility_level < the given level ("3.6"). */

@@ -27,6 +27,15 @@ bool config_list_next(struct slice *rest, struct slice *element)
     return element->len > 0;
 }
 
+bool config_list_has(const char *list, const char *word)
+{
+    struct slice rest = slice_of(list), element;
+    while (config_list_next(&rest, &element))
+        if (slice_equal_case(element, slice_of(word)))
+            return true;
+    return false;
+}
+
 bool config_braced(struct slice text, struct slice *inside)
 {
     text = slice_trim(text);
