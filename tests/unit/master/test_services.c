@@ -40,6 +40,14 @@ static struct service_entry *find(const struct list *services, const char *name)
     ck_abort_msg("no service %s", name);
 }
 
+static void free_services(struct list *services)
+{
+    LIST_EACH(services, link) {
+        list_remove(link);
+        service_free(LIST_ENTRY(link, struct service_entry, link));
+    }
+}
+
 START_TEST(limits_follow_maxproc)
 {
     struct list services;
@@ -60,6 +68,7 @@ START_TEST(limits_follow_maxproc)
                       "service %s: got %lld %lld %lld %lld", cases[i].name, (long long)s->process_limit, (long long)s->client_limit,
                       (long long)s->clients_per_worker, (long long)s->batch);
     }
+    free_services(&services);
 }
 END_TEST
 
@@ -73,6 +82,7 @@ START_TEST(the_isolation_dial)
     ck_assert_int_eq(s->process_limit, 50);
     ck_assert_int_eq(s->clients_per_worker, 1);
     ck_assert_int_eq(s->batch, 1);
+    free_services(&services);
 }
 END_TEST
 
@@ -122,6 +132,8 @@ START_TEST(a_taken_port_is_said)
     buffer_clear(&why);
     ck_assert(!build("nosuchport inet n - n - - smtpd\n", NULL, &second, &why));
     ASSERT_SLICE(buffer_slice(&why), "unknown service: nosuchport");
+    buffer_release(&why);
+    free_services(&first);
 }
 END_TEST
 

@@ -19,6 +19,7 @@ static size_t printed_len;
 /* render - through the parser in pieces of that size; "" when malformed. */
 static const char *render(const char *bytes, size_t len, size_t piece, bool json, bool long_ids)
 {
+    free(printed);
     FILE *out = open_memstream(&printed, &printed_len);
     struct listing listing;
     listing_init(&listing, out, long_ids);
@@ -131,6 +132,7 @@ static const char *shape(const struct qshape_options *options)
     static const struct { const char *queue, *sender, *recipient; int64_t age; } rows[] = {
         {"active", "a@one.test", "x@a.b.test", 60}, {"active", "a@one.test", "x@A.b.test", 6 * 60}, {"active", "", "y@c.b.test", 1000000 * 60},
         {"deferred", "a@one.test", "x@elsewhere.test", 1}};
+    free(printed);
     FILE *out = open_memstream(&printed, &printed_len);
     struct qshape *s = qshape_new(options, 100000000);
     struct queue_handler handler = qshape_handler(s);

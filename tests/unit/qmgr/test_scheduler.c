@@ -2,9 +2,12 @@
 #include "testing.h"
 
 #include "../../../qmgr/qmgr/scheduler.h"
+#include "base/arena.h"
 #include "base/clock.h"
 
 /* ---- a world with fake agents ---- */
+
+static struct arena *jobs;
 
 struct fake {
     struct scheduler *scheduler;
@@ -46,6 +49,14 @@ static void fake_start(struct fake *f)
                                   .positive = {.amount = 1}, .negative = {.amount = 1}, .retry_time = 60 * MICROSECONDS,
                                   .dead_time = 300 * MICROSECONDS, .lane_limit = 100}};
     f->scheduler = scheduler_new(&hooks, f);
+    jobs = arena_new(0);
+}
+
+/* Jobs belong to their messages; here all go together at the end. */
+static void fake_stop(struct fake *f)
+{
+    scheduler_free(f->scheduler);
+    arena_free(jobs);
 }
 
 static struct destination *site(struct fake *f, const char *name)
@@ -56,8 +67,8 @@ static struct destination *site(struct fake *f, const char *name)
 /* The scheduler never looks into a message: a number will do. */
 static struct job *add(struct destination *d, uintptr_t message, uint32_t recipients, int64_t now)
 {
-    struct job *job = memory_zalloc(1, sizeof(*job));
-    uint32_t *slots = memory_zalloc(recipients, sizeof(*slots));
+    struct job *job = arena_alloc(jobs, sizeof(*job));
+    uint32_t *slots = arena_alloc(jobs, recipients * sizeof(*slots));
     for (uint32_t i = 0; i < recipients; i++)
         slots[i] = i;
     *job = (struct job){.message = (struct message *)message, .destination = d, .slots = slots, .count = recipients};
@@ -99,6 +110,7 @@ START_TEST(window_grows_to_the_limit)
         busy = start_all(d->transport, 1, claims, 100);
     }
     ck_assert_uint_eq(busy, 20);
+    fake_stop(&f);
 }
 END_TEST
 
@@ -120,6 +132,7 @@ START_TEST(window_shrinks_and_the_destination_dies)
     ck_assert_uint_eq(f.suspended, 45);
     ck_assert_str_eq(f.reason, "4.4.1 delivery temporarily suspended: connect to a: refused");
     ck_assert_str_eq(scheduler_suspended(d), f.reason);
+    fake_stop(&f);
 }
 END_TEST
 
@@ -141,6 +154,7 @@ START_TEST(dead_destination_comes_back)
     d = site(&f, "a");
     add(d, 2, 1, 302 * MICROSECONDS);
     ck_assert(scheduler_next(d->transport, NULL, 302 * MICROSECONDS, &claim));
+    fake_stop(&f);
 }
 END_TEST
 
@@ -156,6 +170,7 @@ START_TEST(flush_forgets_the_dead)
     scheduler_done(&claim, CLAIM_SITE_FAILED, "4.4.1 no", 0);
     scheduler_forget(f.scheduler, 1);
     ck_assert_ptr_null(scheduler_suspended(d));
+    fake_stop(&f);
 }
 END_TEST
 
@@ -174,6 +189,7 @@ START_TEST(success_makes_up_for_failure)
             scheduler_done(&claims[j], CLAIM_RELEASED, NULL, 0);
     }
     ck_assert_int_eq(d->dead_until, 0);
+    fake_stop(&f);
 }
 END_TEST
 
@@ -193,6 +209,7 @@ START_TEST(slow_site_does_not_delay_others)
     ck_assert_uint_ge(f.ready_calls, 1);
     ck_assert(scheduler_next(slow->transport, slow, 1, &claim));
     ck_assert_ptr_eq(claim.destination, healthy);
+    fake_stop(&f);
 }
 END_TEST
 
@@ -213,6 +230,7 @@ START_TEST(many_slow_sites_leave_lanes_for_fresh_ones)
     add(healthy, 7, 1, 1);
     ck_assert(scheduler_next(t, claims[0].destination, 1, &claim));
     ck_assert_ptr_eq(claim.destination, healthy);
+    fake_stop(&f);
 }
 END_TEST
 
@@ -232,6 +250,7 @@ START_TEST(destinations_take_turns)
     ck_assert_uint_eq(count, 7);
     ck_assert_uint_ge(for_a, 3);
     ck_assert_uint_le(for_a, 4);
+    fake_stop(&f);
 }
 END_TEST
 
@@ -251,6 +270,7 @@ START_TEST(large_mailing_lets_others_go_first)
     ck_assert(scheduler_next(d->transport, NULL, 0, &claim));
     ck_assert_uint_eq((uintptr_t)claim.message, 1);
     ck_assert_uint_eq(claim.slots[0], 50);
+    fake_stop(&f);
 }
 END_TEST
 
@@ -267,6 +287,7 @@ START_TEST(the_last_destination_is_preferred)
     scheduler_done(&claim, CLAIM_DELIVERED, NULL, 0);
     ck_assert(scheduler_next(a->transport, b, 0, &claim));
     ck_assert_ptr_eq(claim.destination, b);
+    fake_stop(&f);
 }
 END_TEST
 
@@ -289,6 +310,7 @@ START_TEST(destination_rate_delay)
     scheduler_run_timers(f.scheduler, 11 * MICROSECONDS);
     ck_assert_uint_eq(f.ready_calls, 1);
     ck_assert(scheduler_next(d->transport, NULL, 11 * MICROSECONDS, &claim));
+    fake_stop(&f);
 }
 END_TEST
 
@@ -310,6 +332,7 @@ START_TEST(transport_rate_delay)
     scheduler_run_timers(f.scheduler, 11 * MICROSECONDS);
     ck_assert_uint_ge(f.ready_calls, 1);
     ck_assert(scheduler_next(t, NULL, 11 * MICROSECONDS, &claim));
+    fake_stop(&f);
 }
 END_TEST
 
@@ -328,6 +351,7 @@ START_TEST(throttled_transport)
     a = site(&f, "a");
     add(a, 1, 1, 61 * MICROSECONDS);
     ck_assert(scheduler_next(a->transport, NULL, 61 * MICROSECONDS, &claim));
+    fake_stop(&f);
 }
 END_TEST
 
@@ -345,7 +369,7 @@ START_TEST(idle_destinations_are_forgotten)
     ck_assert_uint_eq(scheduler_destination_count(f.scheduler), 1000);
     scheduler_run_timers(f.scheduler, 100 * MICROSECONDS);
     ck_assert_uint_eq(scheduler_destination_count(f.scheduler), 0);
-    scheduler_free(f.scheduler);
+    fake_stop(&f);
 }
 END_TEST
 
@@ -361,6 +385,7 @@ START_TEST(spilled_destination_asks_for_more)
     ck_assert_uint_eq(f.drained_calls, 0);
     ck_assert(scheduler_next(d->transport, NULL, 0, &claim));
     ck_assert_uint_eq(f.drained_calls, 1);
+    fake_stop(&f);
 }
 END_TEST
 
@@ -376,6 +401,7 @@ START_TEST(withdrawn_jobs)
     ck_assert(scheduler_next(d->transport, NULL, 0, &claim));
     ck_assert_uint_eq((uintptr_t)claim.message, 2);
     ck_assert(!scheduler_next(d->transport, NULL, 0, &claim));
+    fake_stop(&f);
 }
 END_TEST
 
