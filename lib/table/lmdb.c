@@ -342,18 +342,49 @@ const struct table_driver table_driver_lmdb = {"lmdb", 0, lmdb_open, lmdb_close,
 
 /* ---- making --------------------------------------------------------------------------------------------------------- */
 
+/* A put that finds no room leaves its transaction unusable, so room is made before it can run out: a transaction may add so much
+   that the map suffices even when every page of the file is copied once and the new pages are half full. */
 struct making {
     MDB_env *env;
     MDB_dbi dbi;
     MDB_txn *txn;
+    size_t allowed; /* bytes that may still be added in this transaction */
 };
+
+enum { PAGE = 4096, ROW_OVERHEAD = 16, LEAST_BATCH = 1 << 22, SLACK = 1 << 20 };
+
+static size_t cost_of(struct slice key, struct slice value)
+{
+    size_t cost = key.len + value.len + ROW_OVERHEAD;
+    return cost < PAGE / 2 ? cost : (cost + 2 * PAGE - 1) / PAGE * PAGE;
+}
+
+/* start_batch - begin a transaction with room for at least need bytes, growing the map when it must. */
+static int start_batch(struct making *m, size_t need)
+{
+    MDB_envinfo info;
+    int error = m->txn ? mdb_txn_commit(m->txn) : 0;
+    m->txn = NULL;
+    if (!error)
+        error = mdb_env_info(m->env, &info);
+    if (error)
+        return error;
+    size_t used = (info.me_last_pgno + 1) * PAGE, batch = used / 2 > LEAST_BATCH ? used / 2 : LEAST_BATCH;
+    size_t wanted = 2 * used + SLACK + 4 * (batch > need ? batch : need), size = info.me_mapsize;
+    while (size < wanted)
+        size *= 2;
+    if (size > info.me_mapsize)
+        error = mdb_env_set_mapsize(m->env, size);
+    m->allowed = (size - 2 * used - SLACK) / 4;
+    return error ? error : mdb_txn_begin(m->env, NULL, 0, &m->txn);
+}
 
 static bool make(struct table_maker *maker, const char *file)
 {
     struct making *m = memory_zalloc(1, sizeof(*m));
     int error = open_environment(&m->env, &m->dbi, file, MDB_NOSYNC, map_size(maker->config));
     if (!error) {
-        error = mdb_txn_begin(m->env, NULL, 0, &m->txn);
+        error = start_batch(m, 0);
         if (error)
             mdb_env_close(m->env);
     }
@@ -366,44 +397,17 @@ static bool make(struct table_maker *maker, const char *file)
     return true;
 }
 
-/* make_room - the map is full: commit what is there, double the map, go on.  A put that failed for want of room leaves its
-   transaction unusable, so room is looked for before it can run out. */
-static int make_room(struct making *m, size_t need)
-{
-    MDB_envinfo info;
-    MDB_stat stat;
-    int error = mdb_env_info(m->env, &info);
-    if (!error)
-        error = mdb_env_stat(m->env, &stat);
-    if (error)
-        return error;
-    /* The pages of an open transaction are not in me_last_pgno: mdb_txn_id's commit below makes them so. */
-    error = mdb_txn_commit(m->txn);
-    m->txn = NULL;
-    if (!error)
-        error = mdb_env_info(m->env, &info);
-    while (!error && (info.me_last_pgno + 64) * stat.ms_psize + need * 4 > info.me_mapsize) {
-        error = mdb_env_set_mapsize(m->env, info.me_mapsize * 2);
-        if (!error)
-            error = mdb_env_info(m->env, &info);
-    }
-    return error ? error : mdb_txn_begin(m->env, NULL, 0, &m->txn);
-}
-
 static enum maker_result lmdb_add(struct table_maker *maker, struct slice key, struct slice value, bool replace)
 {
     struct making *m = maker->state;
     char *key_text = slice_string(key), *value_text = slice_string(value);
     size_t nul = maker_nul(maker);
-    int error = 0;
-    for (int attempt = 0; attempt < 2; attempt++) {
+    size_t cost = cost_of(key, value);
+    int error = cost > m->allowed ? start_batch(m, cost) : 0;
+    if (!error) {
         MDB_val at = val_of(key_text, key.len + nul), what = val_of(value_text, value.len + nul);
         error = mdb_put(m->txn, m->dbi, &at, &what, replace ? 0 : MDB_NOOVERWRITE);
-        if (error != MDB_MAP_FULL)
-            break;
-        error = make_room(m, key.len + value.len);
-        if (error)
-            break;
+        m->allowed -= cost;
     }
     free(key_text);
     free(value_text);
