@@ -107,7 +107,7 @@ static void encode_record(const struct message_record *record, const void *value
 /* Numbers are zigzag coded, so that small negative ones are short too. */
 static uint64_t zigzag(int64_t v)
 {
-    return (uint64_t)v << 1 ^ (uint64_t)(v >> 63);
+    return (uint64_t)v << 1 ^ (v < 0 ? UINT64_MAX : 0);
 }
 
 static int64_t unzigzag(uint64_t v)

@@ -147,6 +147,7 @@ static void *prepare(char *top, char *low UNUSED, void (*entry)(void))
 static void stack_switch(void **save, void *load)
 {
     ucontext_t own;
+    /* cppcheck-suppress autoVariables */
     *save = &own;
     swapcontext(&own, load);
 }

@@ -289,11 +289,10 @@ static enum table_result berkeley_remove(struct table *table, struct slice key)
 
 static enum table_result berkeley_next(struct table *table, bool first, struct buffer *key, struct buffer *value)
 {
-    struct berkeley *b = table->state;
     DBT at = dbt_of(NULL, 0), what = dbt_of(NULL, 0);
     if (!begin(table, false))
         return TABLE_TRY_AGAIN;
-    b = table->state;
+    struct berkeley *b = table->state;
     int error = 0;
     if (first && b->walk) {
         b->walk->close(b->walk);

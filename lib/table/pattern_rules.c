@@ -62,7 +62,7 @@ static struct slice take_flags(struct slice *rest)
 static void *compile_next(const struct pattern_rules *rules, struct slice *rest, unsigned *groups, int line)
 {
     struct buffer pattern = BUFFER_INIT, error = BUFFER_INIT;
-    void *compiled = NULL;
+    void *compiled = NULL; /* does not point into the buffers */
 
     if (!take_pattern(rest, &pattern)) {
         skip(rules, line, "no closing delimiter, or no pattern");
@@ -74,6 +74,7 @@ static void *compile_next(const struct pattern_rules *rules, struct slice *rest,
     }
     buffer_release(&pattern);
     buffer_release(&error);
+    /* cppcheck-suppress returnDanglingLifetime */
     return compiled;
 }
 

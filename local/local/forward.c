@@ -59,10 +59,16 @@ static void fill_envelope(const struct job *job, const struct forward *forward, 
     }
     envelope->recipients = arena_alloc(job->arena, forward->count * sizeof(*envelope->recipients));
     envelope->recipients_count = forward->count;
-    for (size_t i = 0; i < forward->count; i++)
-        envelope->recipients[i] = (struct recipient){.address = forward->addresses[i], .notify = owner ? 0 : recipient->notify,
-                                                     .original = owner ? (struct slice){0} : recipient->original.len > 0 ? recipient->original : recipient->address,
-                                                     .orcpt = owner ? (struct slice){0} : recipient->orcpt};
+    struct recipient wishes = {0};
+    if (!owner) {
+        wishes.notify = recipient->notify;
+        wishes.original = recipient->original.len > 0 ? recipient->original : recipient->address;
+        wishes.orcpt = recipient->orcpt;
+    }
+    for (size_t i = 0; i < forward->count; i++) {
+        envelope->recipients[i] = wishes;
+        envelope->recipients[i].address = forward->addresses[i];
+    }
 }
 
 static bool send_content(struct job *job, struct submission *submission)

@@ -156,7 +156,9 @@ static void rewrite_recipient(struct transaction *t, const struct recipient *giv
         r.orcpt = arena_format(t->arena, "rfc822;" SLICE_FORMAT, SLICE_ARGS(r.address));
     if (!address_map(t, CLASS_ENVELOPE_RECIPIENT, &r.address))
         return;
-    r.original = slice_equal(original, r.address) ? (struct slice){0} : original;
+    r.original = original;
+    if (slice_equal(original, r.address))
+        r.original = (struct slice){0};
     t->last_recipient = r.address;
     add_mapped_bcc(t, t->cleanup->recipient_bcc, "recipient_bcc_maps", r.address);
     expand_and_add(t, &r);
