@@ -62,22 +62,21 @@ static void line_text(struct copying *c, struct slice text)
     c->ended = false;
 }
 
-/* transform - CRLF becomes the wanted line end; a CR or LF that stands alone is data. */
+/* transform - CRLF becomes the wanted line end, and so does an LF that stands alone: whoever reads the mailbox sees a line end there, and what follows
+   must not pass for the start of another message.  A CR that stands alone is data. */
 static void transform(struct copying *c, struct slice data)
 {
     while (data.len > 0) {
-        if (c->after_cr) {
-            c->after_cr = false;
-            if (data.data[0] == '\n') {
-                end_line(c);
-                data = slice_from(data, 1);
-                continue;
-            }
+        size_t stop = slice_find(data, '\n');
+        struct slice text = slice_first(data, stop);
+        if (c->after_cr && stop > 0)
             line_text(c, SLICE("\r"));
+        c->after_cr = slice_ends(text, SLICE("\r"));
+        line_text(c, slice_first(text, text.len - c->after_cr));
+        if (stop < data.len) {
+            c->after_cr = false;
+            end_line(c);
         }
-        size_t stop = slice_find(data, '\r');
-        line_text(c, slice_first(data, stop));
-        c->after_cr = stop < data.len;
         data = slice_from(data, stop + 1);
     }
 }
