@@ -117,7 +117,9 @@ static void headers(struct writer *w)
     buffer_release(&date);
     from_line(w, template->from);
     line(w, "Subject: %s", n->postmaster && template->postmaster_subject != NULL ? template->postmaster_subject : template->subject);
-    line(w, "To: %s", n->to);
+    struct buffer to = BUFFER_INIT;
+    line(w, "To: " SLICE_FORMAT, SLICE_ARGS(clean(slice_of(n->to), &to)));
+    buffer_release(&to);
     line(w, "Auto-Submitted: %s", n->postmaster ? "auto-generated" : "auto-replied");
     line(w, "MIME-Version: 1.0");
     line(w, "Content-Type: multipart/report; report-type=delivery-status;");
@@ -333,14 +335,15 @@ static void message_part(struct writer *w)
 {
     const struct notice *n = w->n;
     bool header = headers_only(n), utf8 = n->request->envelope.smtputf8;
-    struct buffer sender = BUFFER_INIT;
+    struct buffer sender = BUFFER_INIT, copy = BUFFER_INIT;
     char description[64];
 
     snprintf(description, sizeof(description), "%sMessage%s", reports_success(n->request->kind) ? "" : "Undelivered ", header ? " Headers" : "");
     part(w, description, header ? (utf8 ? "message/global-headers" : "text/rfc822-headers") : (utf8 ? "message/global" : "message/rfc822"));
     sender_shown(n, &sender);
-    line(w, "Return-Path: <%s>", buffer_string(&sender));
+    line(w, "Return-Path: <" SLICE_FORMAT ">", SLICE_ARGS(clean(buffer_slice(&sender), &copy)));
     buffer_release(&sender);
+    buffer_release(&copy);
     flush(w);
     if (n->content_fd >= 0) {
         copy_content(w, header);
