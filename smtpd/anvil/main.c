@@ -46,8 +46,7 @@ static void serve(struct service_context *context, struct service_client *client
     struct counter_owner *owner = counter_owner_new(anvil->counters);
     struct arena *arena = arena_new(512);
     void *value;
-    int type;
-    while ((type = service_receive(client, lane, arena, &value, CLOCK_NEVER)) == MESSAGE_anvil_request) {
+    while (service_receive(client, lane, arena, &value, CLOCK_NEVER) == MESSAGE_anvil_request) {
         const struct anvil_request *request = value;
         struct anvil_reply reply;
         counters_event(owner, (int)request->verb, slice_first(request->ident, IDENT_MAX), clock_monotonic(), clock_wall(), &reply);

@@ -239,6 +239,8 @@ static void run_wrapper(struct control *control, char **argv)
     for (; *argv && n < COUNT_OF(words) - 1; argv++)
         words[n++] = *argv;
     words[n] = NULL;
+    if (!words[0])
+        log_fatal("multi_instance_wrapper names no command");
     setenv("MAIL_CONFIG", config_directory(control->config), 1);
     execvp(words[0], (char *const *)words);
     log_fatal("%s: %s", words[0], strerror(errno));
