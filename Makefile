@@ -70,6 +70,8 @@ DAEMON_LINK_FILES  := $(foreach l,$(DAEMON_LINKS),$(BUILD)/sbin/$(call name_of,$
 COMMAND_LINK_FILES := $(foreach l,$(COMMAND_LINKS),$(BUILD)/bin/$(call name_of,$l))
 TEST_SOURCES := $(wildcard tests/unit/*/test_*.c)
 TEST_FILES   := $(TEST_SOURCES:tests/unit/%.c=$(BUILD)/tests/%)
+FUZZ_NAMES   := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+REPLAY_FILES := $(FUZZ_NAMES:%=$(BUILD)/replay/%)
 BENCH_SOURCES:= $(wildcard tests/bench/*.c)
 BENCH_FILES  := $(BENCH_SOURCES:tests/bench/%.c=$(BUILD)/bench/%)
 
@@ -110,11 +112,20 @@ $(BUILD)/tests/$1: $(BUILD)/obj/tests/unit/$1.o $(if $(filter $(firstword $(subs
 endef
 $(foreach t,$(TEST_SOURCES:tests/unit/%.c=%),$(eval $(call test_rule,$t)))
 
+# Every fuzz target is built without libFuzzer too, to replay its seeds: tests/fuzz/corpus/NAME
+$(BUILD)/obj/tests/fuzz/%.o: WARNINGS += -Wno-missing-prototypes
+define replay_rule
+$(BUILD)/replay/$1: $(patsubst %.c,$(BUILD)/obj/%.o,tests/fuzz/fuzz_$1.c tests/fuzz/replay.c \
+    $(shell sed -n '1,12s/.*uses: *\([^*]*\).*/\1/p' tests/fuzz/fuzz_$1.c)) $(LIBRARY)
+	@mkdir -p $$(@D) && echo "  LINK $$@" && $(CC) $(LDFLAGS) -o $$@ $$^ $(LIBS)
+endef
+$(foreach n,$(FUZZ_NAMES),$(eval $(call replay_rule,$n)))
+
 $(BUILD)/bench/%: $(BUILD)/obj/tests/bench/%.o $(LIBRARY)
 	@mkdir -p $(@D) && echo "  LINK $@" && $(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
 
-unit: $(TEST_FILES)
-	@tests/run-unit $(TEST_FILES)
+unit: $(TEST_FILES) $(REPLAY_FILES)
+	@tests/run-unit $(TEST_FILES) $(REPLAY_FILES)
 
 e2e: programs
 	@tests/run-e2e $(BUILD)

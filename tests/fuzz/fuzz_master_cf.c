@@ -11,8 +11,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct master_cf cf;
     if (config != NULL)
         config_set(config, SLICE("master_service_disable"), SLICE("!smtp/inet inet, x/unix"));
-    master_cf_parse(slice_make(data, size), "master.cf", config, arena, config_ignore_problem, NULL, &cf);
-    for (size_t i = 0; i < cf.count; i++) {
+    bool parsed = master_cf_parse(slice_make(data, size), "master.cf", config, arena, config_ignore_problem, NULL, &cf);
+    for (size_t i = 0; parsed && i < cf.count; i++) {
         struct slice name, value;
         size_t at = 0, steps = 0;
         while (master_cf_next_setting(&cf.services[i], &at, &name, &value))
