@@ -423,7 +423,9 @@ class Sink:
     @staticmethod
     def _content(lines):
         text = []
-        while (line := lines.readline()) not in (b".\r\n", b""):
+        while (line := lines.readline()) != b".\r\n":
+            if not line.endswith(b"\n"):
+                raise OSError("the client went away in the middle of a message")   # which is no message then
             text.append(line[1:] if line.startswith(b".") else line)
         return b"".join(text).decode("utf-8", "replace")
 
