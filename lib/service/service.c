@@ -1,7 +1,6 @@
 /* service.c - one worker: start-up in order, the status channel, the end */
 #include <fcntl.h>
 #include <poll.h>
-#include <sched.h>
 #include <signal.h>
 #include <sys/stat.h>
 
@@ -304,20 +303,9 @@ static void first_fiber(void *arg)
     worker_notify(w, CHANNEL_READY, w->service->flags & SERVICE_RELOADS ? 1 : 0);
 }
 
-/* work_in_batches - a worker that is woken does not push aside the process that woke it: more clients are served per wake-up, with fewer
-   switches between processes (measured: 15% more messages).  Not for what it starts: commands of users, and the threads that sync. */
-static void work_in_batches(void)
-{
-    const struct sched_param none = {0};
-    if (sched_setscheduler(0, SCHED_BATCH | SCHED_RESET_ON_FORK, &none) < 0 && log_verbose)
-        log_info("cannot work in batches: %s", strerror(errno));
-}
-
 static void run_worker(struct worker *w)
 {
     run_start();
-    if (w->service->flags & SERVICE_MANY_CLIENTS)
-        work_in_batches();
     if (w->service->open)
         w->service->open(&w->context);
     give_up_rights(w);
