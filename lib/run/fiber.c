@@ -54,12 +54,17 @@ struct fiber *fiber_start(const char *name, void (*fn)(void *arg), void *arg)
     return fiber;
 }
 
-static void discard(struct fiber *fiber)
+static void forget(struct fiber *fiber)
 {
     deadline_forget(fiber);
     list_remove(&fiber->link);
     list_remove(&fiber->all);
     count--;
+}
+
+static void discard(struct fiber *fiber)
+{
+    forget(fiber);
     fiber_stack_free(fiber);
 }
 
@@ -229,8 +234,11 @@ bool fibers_sweep(void)
 
 void fibers_discard(void)
 {
-    LIST_EACH(&everyone, link)
-        discard(LIST_ENTRY(link, struct fiber, all));
+    LIST_EACH(&everyone, link) {
+        struct fiber *fiber = LIST_ENTRY(link, struct fiber, all);
+        forget(fiber);
+        fiber_stack_abandon(fiber);
+    }
     fiber_stack_shrink_pool(0);
     have_run = false;
 }

@@ -44,6 +44,9 @@ struct fiber {
 struct fiber *fiber_stack_new(void (*entry)(void)) MUST_CHECK;
 void fiber_stack_free(struct fiber *fiber);
 void fiber_stack_trim(struct fiber *fiber);
+/* fiber_stack_abandon - free the stack of a fiber that did not come to its end.  With the sanitizers it stays: what such a fiber holds
+   when the process ends is not lost. */
+void fiber_stack_abandon(struct fiber *fiber);
 /* fiber_stack_shrink_pool - unmap pooled stacks beyond the given number. */
 void fiber_stack_shrink_pool(size_t keep);
 /* fiber_stack_enter - from the loop into the fiber, until it leaves.  fiber_stack_leave - from the fiber back. */

@@ -17,6 +17,7 @@
 #ifdef WITH_ASAN
 #include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
+#include <sanitizer/lsan_interface.h>
 #endif
 
 #if __has_include(<valgrind/valgrind.h>)
@@ -209,6 +210,9 @@ struct fiber *fiber_stack_new(void (*entry)(void))
     memset(fiber, 0, sizeof(*fiber));
     fiber->stack_pointer = prepare((char *)fiber, low + page_size, entry);
     fiber->valgrind_id = VALGRIND_STACK_REGISTER(low, low + STACK_SIZE);
+#ifdef WITH_ASAN
+    __lsan_register_root_region(low + page_size, STACK_SIZE - page_size);
+#endif
     return fiber;
 }
 
@@ -217,6 +221,7 @@ void fiber_stack_free(struct fiber *fiber)
     char *low = mapping_of(fiber);
     VALGRIND_STACK_DEREGISTER(fiber->valgrind_id);
 #ifdef WITH_ASAN
+    __lsan_unregister_root_region(low + page_size, STACK_SIZE - page_size);
     __asan_unpoison_memory_region(low + page_size, STACK_SIZE - page_size);
 #endif
     if (pool_count >= POOL_MAX) {
@@ -227,6 +232,15 @@ void fiber_stack_free(struct fiber *fiber)
     entry->next = pool;
     pool = entry;
     pool_count++;
+}
+
+void fiber_stack_abandon(struct fiber *fiber)
+{
+#ifndef WITH_ASAN
+    fiber_stack_free(fiber);
+#else
+    (void)fiber;
+#endif
 }
 
 void fiber_stack_trim(struct fiber *fiber)

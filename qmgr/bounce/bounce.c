@@ -10,7 +10,6 @@
 #define IDLE_TIME (5 * MICROSECONDS) /* then look whether we are told to finish */
 
 static struct bounce_params params;
-static struct arena *params_arena;
 static struct submit_pool *cleanup;
 
 /* The names of two parameters cannot be C identifiers as they are; hence this table by hand. */
@@ -26,8 +25,8 @@ void bounce_open(struct service_context *context)
 {
     config_fill(context->config, bindings, COUNT_OF(bindings), &params);
     params.config = context->config;
-    params_arena = arena_new(0);
-    bounce_templates_load(params.bounce_template_file, params_arena, params.templates);
+    params.memory = arena_new(0);
+    bounce_templates_load(params.bounce_template_file, params.memory, params.templates);
 }
 
 void bounce_start(struct service_context *context UNUSED)

@@ -12,6 +12,7 @@ struct bounce_params {
     int64_t bounce_size_limit, maximal_queue_lifetime;
     struct bounce_template templates[BOUNCE_TEMPLATE_COUNT];
     struct config *config;
+    struct arena *memory; /* of the templates */
 };
 
 /* One notice to be written. */

@@ -47,6 +47,10 @@ biff = no
 dns_servers = 127.0.0.1:{dns_port}
 """
 
+# Sanitizer builds: where their reports go (log_path) must reach the daemons, whose standard error is closed.
+if "ASAN_OPTIONS" in os.environ:
+    MAIN_CF += "import_environment = MAIL_CONFIG TZ LANG=C ASAN_OPTIONS UBSAN_OPTIONS LSAN_OPTIONS\n"
+
 MASTER_CF = """\
 127.0.0.1:{port} inet n - n - - smtpd
 pickup    unix  n  -  n  60     1  pickup
