@@ -322,7 +322,7 @@ enum access_result access_look_up_address(struct access *a, const struct restric
     enum table_result found =
         address_lookup(item->tables, keys, address, ADDRESS_KEY_FULL | ADDRESS_KEY_NO_EXTENSION, &value, NULL, NULL);
     if (found == TABLE_NOT_FOUND && domain.len)
-        found = domain_lookup(item->tables, domain, parent_style(a), &value);
+        found = domain_lookup(item->tables, domain, false, parent_style(a), &value);
     if (found == TABLE_NOT_FOUND)
         found = address_lookup(item->tables, keys, address, ADDRESS_KEY_USER_AT, &value, NULL, NULL);
     return finish(a, item, found, &value, subject, shown, true);
@@ -332,7 +332,7 @@ enum access_result access_look_up_domain(struct access *a, const struct restrict
                                          struct slice shown, bool may_permit)
 {
     struct buffer value = BUFFER_INIT;
-    enum table_result found = domain.len ? domain_lookup(item->tables, domain, parent_style(a), &value) : TABLE_NOT_FOUND;
+    enum table_result found = domain.len ? domain_lookup(item->tables, domain, true, parent_style(a), &value) : TABLE_NOT_FOUND;
 
     return finish(a, item, found, &value, subject, shown, may_permit);
 }
@@ -341,7 +341,7 @@ enum access_result access_look_up_host(struct access *a, const struct restrictio
                                        enum subject subject, struct slice shown, bool may_permit)
 {
     struct buffer value = BUFFER_INIT;
-    enum table_result found = name.len ? domain_lookup(item->tables, name, parent_style(a), &value) : TABLE_NOT_FOUND;
+    enum table_result found = name.len ? domain_lookup(item->tables, name, true, parent_style(a), &value) : TABLE_NOT_FOUND;
 
     if (found == TABLE_NOT_FOUND && address)
         found = network_lookup(item->tables, slice_of(address), &value);
@@ -355,7 +355,7 @@ bool access_map_has_client(struct session *s, struct slice table)
 
     if (!tables)
         return false;
-    enum table_result found = domain_lookup(tables, slice_of(s->client.name), s->server->access->parent_style, &value);
+    enum table_result found = domain_lookup(tables, slice_of(s->client.name), true, s->server->access->parent_style, &value);
     if (found == TABLE_NOT_FOUND && s->client.has_address)
         found = network_lookup(tables, slice_of(s->client.address), &value);
     buffer_release(&value);

@@ -52,6 +52,11 @@ enum access_result check_recipient_access(struct access *a, const struct restric
     return access_look_up_address(a, item, access_recipient_route(a)->recipient, SUBJECT_RECIPIENT, a->recipient_shown);
 }
 
+static enum access_result refuse_for_now(struct access *a, struct slice shown)
+{
+    return access_reject(a, 451, "4.3.0", TROUBLE_SOFTWARE, "<" SLICE_FORMAT ">: Temporary lookup failure", SLICE_ARGS(shown));
+}
+
 /* not yet: SASL; without it nobody is logged in, so an address that belongs to somebody is nobody's here */
 enum access_result check_login_mismatch(struct access *a, const struct restriction *item UNUSED)
 {
@@ -65,7 +70,7 @@ enum access_result check_login_mismatch(struct access *a, const struct restricti
                                              &value, NULL, NULL);
     buffer_release(&value);
     if (found == TABLE_TRY_AGAIN)
-        return access_reject(a, 451, "4.3.0", TROUBLE_SOFTWARE, "<" SLICE_FORMAT ">: Temporary lookup failure", SLICE_ARGS(t->sender_shown));
+        return table_list_is_misconfigured(owners) ? access_misconfigured(a) : refuse_for_now(a, t->sender_shown);
     if (found == TABLE_FOUND)
         return access_reject(a, 553, "5.7.1", TROUBLE_POLICY, "<" SLICE_FORMAT ">: Sender address rejected: not logged in",
                              SLICE_ARGS(t->sender_shown));
@@ -83,11 +88,6 @@ int destination_is_authorized(struct access *a)
     if (r->class == ADDRESS_CLASS_DEFAULT)
         return 0;
     return !(r->flags & ROUTE_ROUTED) || a->s->server->params.allow_untrusted_routing;
-}
-
-static enum access_result refuse_for_now(struct access *a, struct slice shown)
-{
-    return access_reject(a, 451, "4.3.0", TROUBLE_SOFTWARE, "<" SLICE_FORMAT ">: Temporary lookup failure", SLICE_ARGS(shown));
 }
 
 enum access_result check_auth_destination(struct access *a, const struct restriction *item)
@@ -142,6 +142,12 @@ static enum access_result refuse_by_transport(struct access *a, const struct rou
                          SLICE_ARGS(shown), subject_name(subject), SLICE_ARGS(reason));
 }
 
+/* refuse_unknown - route_recipient_known could not tell: its answer below 0. */
+static enum access_result refuse_unknown(struct access *a, int known, struct slice shown)
+{
+    return known == -2 ? access_misconfigured(a) : refuse_for_now(a, shown);
+}
+
 /* is_redirected - canonical or virtual alias maps have the address: asked as if it were in an alias domain, where only they count. */
 static int is_redirected(struct access *a, const struct route_result *r, struct slice address)
 {
@@ -165,11 +171,11 @@ static enum access_result check_listed(struct access *a, const struct route_resu
         known = is_redirected(a, r, address);
         if (known == 0)
             return refuse_by_transport(a, r, shown, subject);
-        return known > 0 ? ACCESS_DUNNO : refuse_for_now(a, shown);
+        return known > 0 ? ACCESS_DUNNO : refuse_unknown(a, known, shown);
     }
     known = route_recipient_known(a->s->server->route, r, address, &table);
     if (known < 0)
-        return refuse_for_now(a, shown);
+        return refuse_unknown(a, known, shown);
     if (known > 0)
         return ACCESS_DUNNO;
     return access_reject(a, (int)unknown_code(p, r->class), subject == SUBJECT_SENDER ? "5.1.0" : "5.1.1", TROUBLE_BOUNCE,

@@ -127,7 +127,7 @@ static struct table_list *open_table(struct compiler *c, struct slice name)
     tables = map_get(c->rules->tables, first);
     if (!tables && c->may_open) {
         char *text = slice_string(first);
-        tables = table_list_new("smtpd access map", text, TABLE_FOLD | (c->rules->server->params.smtputf8_enable ? TABLE_UTF8 : 0),
+        tables = table_list_new(text, text, TABLE_FOLD | (c->rules->server->params.smtputf8_enable ? TABLE_UTF8 : 0),
                                 c->rules->server->config);
         free(text);
         map_set(c->rules->tables, first, tables);

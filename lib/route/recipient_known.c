@@ -1,7 +1,7 @@
 /* recipient_known.c - is the recipient listed for its class (compat.md d.7) */
 #include "route/route_private.h"
 
-/* in_maps - 1, 0, -1; an empty list has nobody. */
+/* in_maps - 1, 0, -1, -2; an empty list has nobody. */
 static int in_maps(struct route *route, struct table_list *maps, struct slice recipient)
 {
     if (table_list_is_empty(maps))
@@ -9,7 +9,9 @@ static int in_maps(struct route *route, struct table_list *maps, struct slice re
     struct buffer value = BUFFER_INIT;
     enum table_result found = address_lookup(maps, &route->keys, recipient, ADDRESS_KEY_ALL, &value, NULL, NULL);
     buffer_release(&value);
-    return found == TABLE_FOUND ? 1 : found == TABLE_NOT_FOUND ? 0 : -1;
+    if (found == TABLE_TRY_AGAIN)
+        return table_list_is_misconfigured(maps) ? -2 : -1;
+    return found == TABLE_FOUND ? 1 : 0;
 }
 
 /* is_always_known - local parts that are never refused in our own domains; in other classes they must be listed (as Postfix does, whatever

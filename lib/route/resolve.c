@@ -201,9 +201,9 @@ static enum table_result lookup_transport(struct resolution *r, struct buffer *v
     enum table_result found = address_lookup(maps, &r->route->keys, r->result->recipient, ADDRESS_KEY_FULL | ADDRESS_KEY_NO_EXTENSION,
                                              value, NULL, NULL);
     if (found == TABLE_NOT_FOUND)
-        found = domain_lookup(maps, r->address.domain, r->route->transport_parent_style, value);
+        found = domain_lookup(maps, r->address.domain, false, r->route->transport_parent_style, value);
     if (found == TABLE_NOT_FOUND)
-        found = table_list_lookup(maps, SLICE("*"), false, value);
+        found = table_list_lookup(maps, SLICE("*"), true, value);
     return found;
 }
 
@@ -213,6 +213,8 @@ static void apply_transport_maps(struct resolution *r)
     if (table_list_is_empty(r->transports->maps))
         return;
     enum table_result found = lookup_transport(r, value);
+    if (found == TABLE_TRY_AGAIN)
+        log_warning("transport_maps lookup failure");
     r->try_again |= found == TABLE_TRY_AGAIN;
     if (found != TABLE_FOUND)
         return;

@@ -50,7 +50,8 @@ int route_map_address(struct route *route, struct table_list *tables, struct sli
 struct slice route_map_result(struct route *route, struct slice key, struct slice value, struct slice extension, struct arena *arena);
 
 /* route_recipient_known - is the recipient listed for its class (compat.md d.7)?  1 yes (or lists off), 0 no: *table is "local recipient
-   table" and so on, -1 try again.  Canonical and virtual alias maps are looked at first, as Postfix does.  Waits. */
+   table" and so on, -1 try again, -2 waiting will not help (table_list_is_misconfigured).  Canonical and virtual alias maps are
+   looked at first, as Postfix does.  Waits. */
 int route_recipient_known(struct route *route, const struct route_result *resolved, struct slice recipient, const char **table);
 
 #endif

@@ -121,7 +121,7 @@ enum table_result address_lookup(struct table_list *tables, const struct address
         *extension = (struct slice){0};
     if (table_list_is_empty(tables))
         return TABLE_NOT_FOUND;
-    struct search search = {.tables = tables, .value = value, .arena = arena_new(0), .first = true, .result = TABLE_NOT_FOUND};
+    struct search search = {.tables = tables, .value = value, .arena = arena_new(0), .first = (kinds & ADDRESS_KEY_FULL) != 0, .result = TABLE_NOT_FOUND};
     mail_address_split(address, search.arena, &parts);
     address_split_extension(parts.local_part, keys->delimiters, keys->owner_request_special, &user, &rest);
     if (!try_keys(&search, keys, &parts, user, kinds, &found_kind))
@@ -137,9 +137,9 @@ enum table_result address_lookup(struct table_list *tables, const struct address
     return search.result;
 }
 
-enum table_result domain_lookup(struct table_list *tables, struct slice domain, bool parent_style, struct buffer *value)
+enum table_result domain_lookup(struct table_list *tables, struct slice domain, bool whole, bool parent_style, struct buffer *value)
 {
-    enum table_result result = table_list_lookup(tables, domain, true, value);
+    enum table_result result = table_list_lookup(tables, domain, whole, value);
 
     while (result == TABLE_NOT_FOUND) {
         size_t dot = slice_find(slice_from(domain, 1), '.') + 1;

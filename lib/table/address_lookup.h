@@ -27,9 +27,10 @@ enum table_result address_lookup(struct table_list *tables, const struct address
 void address_split_extension(struct slice local_part, struct slice delimiters, bool owner_request_special, struct slice *user,
                              struct slice *extension);
 
-/* domain_lookup - name, then its parents: "x.y" when parent_style (parent_domain_matches_subdomains) else ".x.y".
+/* domain_lookup - name, then its parents: "x.y" when parent_style (parent_domain_matches_subdomains) else ".x.y".  whole: the name
+   is all there is to look up, so that pattern tables see it; false: it is a part of an address that they have seen.
    network_lookup - an IP address text and its shorter prefixes (access(5)).  Waits. */
-enum table_result domain_lookup(struct table_list *tables, struct slice domain, bool parent_style, struct buffer *value);
+enum table_result domain_lookup(struct table_list *tables, struct slice domain, bool whole, bool parent_style, struct buffer *value);
 enum table_result network_lookup(struct table_list *tables, struct slice address_text, struct buffer *value);
 
 #endif

@@ -25,7 +25,7 @@ static bool take_key(struct slice *text, struct buffer *key)
         return false;
     buffer_append_slice(key, slice_trim(head));
     *text = tail;
-    return key->len > 0;
+    return true;
 }
 
 /* add_entry - false after table_fail. */
@@ -37,7 +37,7 @@ static bool add_entry(struct table *table, struct slice element)
     bool ok = take_key(&text, &key);
     struct slice value = slice_trim(text);
     if (!ok)
-        table_fail(table, "%s: malformed entry \"" SLICE_FORMAT "\": need \"name=value\"", table->name, SLICE_ARGS(element));
+        table_fail(table, "missing '=' after attribute name: \"%s\"; need \"inline:{name=value...}\"", table->name);
     if (ok && (table->flags & TABLE_FILE_VALUES)) {
         ok = value_from_files(value, &content, &why);
         value = buffer_slice(&content);

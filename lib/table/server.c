@@ -26,6 +26,11 @@ bool server_parse(struct server *server, struct slice endpoint, bool plain)
     return server->port != 0;
 }
 
+const char *server_not_now(void)
+{
+    return strerror(EINPROGRESS); /* what Postfix's users see: the last error of a connection without blocking */
+}
+
 void server_close(struct server *server)
 {
     stream_free(server->stream);

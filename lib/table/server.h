@@ -21,5 +21,7 @@ bool server_parse(struct server *server, struct slice endpoint, bool plain);
 bool server_begin(struct server *server, int64_t timeout, const char **why);
 void server_end(struct server *server, bool broken);
 void server_close(struct server *server);
+/* server_not_now - what postmap says of a temporary failure that the log has the details of. */
+const char *server_not_now(void);
 
 #endif

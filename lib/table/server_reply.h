@@ -4,7 +4,7 @@
 
 #include "base/buffer.h"
 
-enum server_status { SERVER_FOUND, SERVER_NOT_FOUND, SERVER_TEMPORARY, SERVER_PERMANENT, SERVER_BROKEN };
+enum server_status { SERVER_FOUND, SERVER_NOT_FOUND, SERVER_TEMPORARY, SERVER_TIMEOUT, SERVER_PERMANENT, SERVER_BROKEN };
 
 /* socketmap_parse - the content of a reply's netstring; *text gets what follows the status word. */
 enum server_status socketmap_parse(struct slice reply, struct slice *text);

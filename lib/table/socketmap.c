@@ -7,7 +7,11 @@
 #define TIME_LIMIT (100 * MICROSECONDS)
 #define TRIES 2 /* a dropped idle connection is no failure */
 
-struct socketmap { struct server server; struct slice name; };
+struct socketmap {
+    struct server server;
+    struct slice endpoint; /* as messages have it: without the type */
+    struct slice name;
+};
 
 static bool open_table(struct table *table)
 {
@@ -17,6 +21,7 @@ static bool open_table(struct table *table)
 
     table->state = map;
     if (colon < text.len && server_parse(&map->server, slice_first(text, colon), false)) {
+        map->endpoint = slice_from(slice_first(text, colon), strlen("inet:"));
         map->name = slice_from(text, colon + 1);
         return true;
     }
@@ -37,7 +42,7 @@ static void close_table(void *state)
 enum server_status socketmap_parse(struct slice reply, struct slice *text)
 {
     static const struct { struct slice word; enum server_status status; } words[] = {
-        {{"OK", 2}, SERVER_FOUND}, {{"NOTFOUND", 8}, SERVER_NOT_FOUND}, {{"TEMP", 4}, SERVER_TEMPORARY}, {{"TIMEOUT", 7}, SERVER_TEMPORARY},
+        {{"OK", 2}, SERVER_FOUND}, {{"NOTFOUND", 8}, SERVER_NOT_FOUND}, {{"TEMP", 4}, SERVER_TEMPORARY}, {{"TIMEOUT", 7}, SERVER_TIMEOUT},
         {{"PERM", 4}, SERVER_PERMANENT}};
     struct slice status = reply;
 
@@ -79,23 +84,26 @@ static bool ask(struct socketmap *map, struct slice key, struct buffer *reply)
 static enum table_result take_reply(struct table *table, struct slice reply, struct buffer *value)
 {
     struct slice text;
+    enum server_status status = socketmap_parse(reply, &text);
 
-    switch (socketmap_parse(reply, &text)) {
+    switch (status) {
     case SERVER_FOUND:
         buffer_append_slice(value, text);
         return TABLE_FOUND;
     case SERVER_NOT_FOUND:
         return TABLE_NOT_FOUND;
     case SERVER_TEMPORARY:
-        log_warning("%s socketmap server temporary error: " SLICE_FORMAT, table->name, SLICE_ARGS(text));
-        return table_fail(table, "%s: " SLICE_FORMAT, table->name, SLICE_ARGS(text));
+    case SERVER_TIMEOUT:
+        log_warning("%s socketmap server %s error: " SLICE_FORMAT, table->name, status == SERVER_TIMEOUT ? "timeout" : "temporary",
+                    SLICE_ARGS(text));
+        return table_fail(table, "%s", server_not_now());
     case SERVER_PERMANENT:
         log_warning("%s socketmap server permanent error: " SLICE_FORMAT, table->name, SLICE_ARGS(text));
         table->config_error = true;
-        return table_fail(table, "%s: " SLICE_FORMAT, table->name, SLICE_ARGS(text));
+        return table_fail(table, SLICE_FORMAT, SLICE_ARGS(text));
     default:
         log_warning("%s socketmap server unrecognized reply: " SLICE_FORMAT, table->name, SLICE_ARGS(slice_first(reply, 100)));
-        return table_fail(table, "%s: unrecognized reply", table->name);
+        return table_fail(table, "%s", server_not_now());
     }
 }
 
@@ -112,16 +120,18 @@ static enum table_result lookup(struct table *table, struct slice key, struct bu
         return TABLE_NOT_FOUND;
     }
     for (int i = 0; i < TRIES && !good; i++) {
-        if (!server_begin(&map->server, TIME_LIMIT, &why))
+        if (!server_begin(&map->server, TIME_LIMIT, &why)) {
+            log_warning("connect to " SLICE_FORMAT ": %s", SLICE_ARGS(map->endpoint), why);
             break;
+        }
         good = ask(map, key, &reply);
         if (good)
             result = take_reply(table, buffer_slice(&reply), value);
         server_end(&map->server, !good);
     }
     if (!good) {
-        log_warning("%s: %s", table->name, why);
-        result = table_fail(table, "%s: %s", table->name, why);
+        log_warning("table %s lookup error: %s", table->name, why);
+        result = table_fail(table, "%s", why);
     }
     buffer_release(&reply);
     return result;

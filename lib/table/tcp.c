@@ -98,9 +98,10 @@ static enum table_result take_reply(struct table *table, struct slice line, stru
         buffer_append_slice(value, buffer_slice(&text));
         result = TABLE_FOUND;
     } else if (status != SERVER_NOT_FOUND) {
-        log_warning("%s: %s: %s", table->name, status == SERVER_TEMPORARY ? "lookup error" : "bad reply", buffer_string(&text));
-        result = table_fail(table, "%s: %s", table->name, buffer_string(&text));
-        *broken = true;
+        *broken = status == SERVER_BROKEN;
+        if (*broken)
+            log_warning("read TCP map reply from %s: malformed reply: " SLICE_FORMAT, table->argument, SLICE_ARGS(slice_first(line, 100)));
+        result = table_fail(table, "%s", server_not_now());
     }
     buffer_release(&text);
     return result;
@@ -109,13 +110,14 @@ static enum table_result take_reply(struct table *table, struct slice line, stru
 static enum table_result lookup(struct table *table, struct slice key, struct buffer *value)
 {
     struct server *server = table->state;
-    const char *why = "lost connection";
+    const char *why = server_not_now();
 
     for (int i = 0; i < TRIES; i++) {
         struct slice line;
-        if (i > 1)
+        if (i > 0 && fiber_current() != NULL)
             fiber_sleep(MICROSECONDS);
         if (!server_begin(server, TIME_LIMIT, &why)) {
+            log_warning("connect to TCP map %s: %s", table->argument, why);
             if (fiber_current() == NULL)
                 break;
             continue;
@@ -125,9 +127,10 @@ static enum table_result lookup(struct table *table, struct slice key, struct bu
         server_end(server, broken);
         if (good)
             return result;
+        why = server_not_now();
+        log_warning("read TCP map reply from %s: lost connection", table->argument);
     }
-    log_warning("%s: %s", table->name, why);
-    return table_fail(table, "%s: %s", table->name, why);
+    return table_fail(table, "%s", why);
 }
 
 const struct table_driver table_driver_tcp = {"tcp", DRIVER_PATTERN | DRIVER_NETWORK, open_table, close_table, lookup, NULL, NULL, NULL};

@@ -41,6 +41,11 @@ static bool texthash_open(struct table *table)
     struct table_source source;
     struct slice key, value;
     bool ok = table_read_file(table, table->argument, &text);
+    if (!ok && table->fd < 0) { /* in the words of the indexed types */
+        char *reason = memory_string(buffer_string(&table->why) + strlen("open "));
+        table_fail(table, "open database %s", reason);
+        free(reason);
+    }
     table->state = rows_new();
     rows_reserve(table->state, text.len / TYPICAL_ROW, text.len);
     table_source_start(&source, table->argument, buffer_slice(&text), table->flags & TABLE_UTF8);

@@ -5,6 +5,13 @@
 
 struct members { struct table **tables; size_t count; };
 
+/* member_failed - a table in the table could not answer: nor can this one. */
+static enum table_result member_failed(struct table *table, const struct table *member)
+{
+    table->config_error = table_is_misconfigured(member);
+    return table_fail(table, "%s", table_why(member));
+}
+
 static void close_members(void *state)
 {
     struct members *members = state;
@@ -52,7 +59,7 @@ static enum table_result union_lookup(struct table *table, struct slice key, str
     for (size_t i = 0; i < members->count; i++) {
         enum table_result found = table_lookup(members->tables[i], key, &one);
         if (found == TABLE_TRY_AGAIN) {
-            result = table_fail(table, "%s: %s", table->name, table_why(members->tables[i]));
+            result = member_failed(table, members->tables[i]);
             break;
         }
         if (found == TABLE_NOT_FOUND)
@@ -80,7 +87,7 @@ static enum table_result pipe_lookup(struct table *table, struct slice key, stru
     for (size_t i = 0; i < members->count && result == TABLE_FOUND; i++) {
         result = table_lookup(members->tables[i], buffer_slice(&now), &next);
         if (result == TABLE_TRY_AGAIN)
-            table_fail(table, "%s: %s", table->name, table_why(members->tables[i]));
+            (void)member_failed(table, members->tables[i]);
         struct buffer swap = now;
         now = next;
         next = swap;
@@ -112,7 +119,7 @@ static void close_behind(void *state)
 
 static enum table_result behind_result(struct table *table, enum table_result result)
 {
-    return result == TABLE_TRY_AGAIN ? table_fail(table, "%s: %s", table->name, table_why(table->state)) : result;
+    return result == TABLE_TRY_AGAIN ? member_failed(table, table->state) : result;
 }
 
 static enum table_result behind_lookup(struct table *table, struct slice key, struct buffer *value)

@@ -23,15 +23,26 @@ static void close_all(struct table **tables, size_t count)
     free(tables);
 }
 
+static void fail_query(const struct table *table)
+{
+    const char *why = table_why(table);
+
+    if (table_is_misconfigured(table))
+        log_fatal("table %s: query error", table_name(table)); /* the log has the reason */
+    log_fatal("table %s: query error: %s", table_name(table), why[0] != '\0' ? why : "Application error");
+}
+
 /* first_hit - the value of the first table that has the key. */
 static bool first_hit(struct table **tables, size_t count, struct slice key, struct buffer *value)
 {
     for (size_t i = 0; i < count; i++) {
         enum table_result result = table_lookup(tables[i], key, value);
         if (result == TABLE_TRY_AGAIN)
-            log_fatal("table %s: query error: %s", table_name(tables[i]), table_why(tables[i])[0] != '\0' ? table_why(tables[i]) : "Application error");
-        if (result == TABLE_FOUND && value->len == 0)
-            log_warning("table %s: key %.*s: empty string result is not allowed", table_name(tables[i]), SLICE_ARGS(key));
+            fail_query(tables[i]);
+        if (result == TABLE_FOUND && value->len == 0) {
+            log_warning("table %s: key " SLICE_FORMAT ": empty string result is not allowed", table_name(tables[i]), SLICE_ARGS(key));
+            log_warning("table %s should return NO RESULT in case of NOT FOUND", table_name(tables[i]));
+        }
         if (result == TABLE_FOUND)
             return true;
     }

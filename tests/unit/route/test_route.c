@@ -151,6 +151,10 @@ static void known_fiber(void *arg)
     check_known("any@open.test", 1, NULL);
     check_known("x@far.test", 1, NULL);
     close_route();
+    open_route("virtual_alias_domains = virtual.test\nvirtual_alias_maps = inline:{ {empty@virtual.test=} }, fail:x\n");
+    check_known("empty@virtual.test", -2, NULL);
+    check_known("other@virtual.test", -1, NULL);
+    close_route();
     open_route("local_recipient_maps =\n");
     check_known("nobody@lab.test", 1, NULL);
     close_route();

@@ -160,6 +160,7 @@ END_TEST
 
 START_TEST(networks_and_parents)
 {
+    struct address_keys keys = {.delimiters = SLICE("+")};
     struct config *config = new_config();
     struct buffer value = BUFFER_INIT;
     struct table_list *list = table_list_new("x_maps", "inline:{10.9=net, example.com=parent, .dotted.com=dotted, fd00=six}", 0, config);
@@ -168,9 +169,15 @@ START_TEST(networks_and_parents)
     ck_assert_str_eq(buffer_string(&value), "net");
     ck_assert_int_eq(network_lookup(list, SLICE("fd00:9::1"), &value), TABLE_FOUND);
     ck_assert_int_eq(network_lookup(list, SLICE("192.0.2.1"), &value), TABLE_NOT_FOUND);
-    ck_assert_int_eq(domain_lookup(list, SLICE("a.b.example.com"), true, &value), TABLE_FOUND);
-    ck_assert_int_eq(domain_lookup(list, SLICE("a.b.example.com"), false, &value), TABLE_NOT_FOUND);
-    ck_assert_int_eq(domain_lookup(list, SLICE("a.b.dotted.com"), false, &value), TABLE_FOUND);
+    ck_assert_int_eq(domain_lookup(list, SLICE("a.b.example.com"), true, true, &value), TABLE_FOUND);
+    ck_assert_int_eq(domain_lookup(list, SLICE("a.b.example.com"), true, false, &value), TABLE_NOT_FOUND);
+    ck_assert_int_eq(domain_lookup(list, SLICE("a.b.dotted.com"), true, false, &value), TABLE_FOUND);
+    table_list_free(list);
+    /* a pattern sees a domain only where no address was there before, and never "user@" */
+    list = table_list_new("x_maps", "pcre:{{/^a\\.test$/ domain}, {/^user@$/ user}}", 0, config);
+    ck_assert_int_eq(domain_lookup(list, SLICE("a.test"), true, true, &value), TABLE_FOUND);
+    ck_assert_int_eq(domain_lookup(list, SLICE("a.test"), false, true, &value), TABLE_NOT_FOUND);
+    ck_assert_int_eq(address_lookup(list, &keys, SLICE("user@a.test"), ADDRESS_KEY_USER_AT, &value, NULL, NULL), TABLE_NOT_FOUND);
     table_list_free(list);
     buffer_release(&value);
     config_free(config);
