@@ -91,7 +91,8 @@ struct config *command_config(const char *directory, bool to_log)
         setenv("MAIL_CONFIG", directory, 1);
     config_set(config, SLICE("process_name"), slice_of(command_name));
     struct log_target target;
-    if (to_log && log_target_open(config, &target)) {
+    /* /dev/stdout is that of "postfix start-fg", not that of a command */
+    if (to_log && strcmp(config_string(config, "maillog_file"), "/dev/stdout") != 0 && log_target_open(config, &target)) {
         log_target_use(config, &target, command_name, true);
         log_add_stderr(true);
     }

@@ -46,6 +46,7 @@ def test_failures_of_a_map_server(make):
     assert sorted(set(r for r in server.requests if r.startswith("access"))) == ["access a@c.test", "access odd@c.test"]
     for key, why in (("temp@v.test", ": Operation now in progress"), ("perm@v.test", "")):
         assert here.command("postmap", "-q", key, alias).stderr.splitlines()[-1] == f"postmap: fatal: table {alias}: query error{why}"
+    here.wait_log(r"postfix/postmap\[\d+\]: fatal: table socketmap:.*query error$")
     assert "should return NO RESULT in case of NOT FOUND" in here.command("postmap", "-q", "empty@v.test", alias).stderr
 
 

@@ -59,7 +59,7 @@ static void check_options(struct options *o, int count)
 
 static void prepare(struct options *o)
 {
-    o->config = command_config(o->config_directory, false);
+    o->config = command_config(o->config_directory, true);
     bool utf8 = (config_bool(o->config, "smtputf8_enable") && !o->no_utf8) || o->force_utf8;
     o->table_flags = TABLE_FATAL | TABLE_SOURCE_MAY_DUPLICATE | (o->fold_off ? TABLE_NO_FOLD : 0) | (utf8 ? TABLE_UTF8 : 0) | (o->file_values ? TABLE_FILE_VALUES : 0);
 }
