@@ -137,6 +137,13 @@ void intake_content(struct intake *intake, struct slice data)
         put_content(intake, data);
 }
 
+/* intake_decide - for postdrop these actions mean nothing: it takes no filter and no redirection from users either. */
+void intake_decide(struct intake *intake, const struct submit_end *decisions)
+{
+    if (intake->submission)
+        submit_decide(intake->submission, decisions);
+}
+
 void intake_finish(struct intake *intake, int64_t size, struct arena *arena, struct submit_outcome *outcome)
 {
     if (intake->submission)

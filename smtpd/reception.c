@@ -261,6 +261,15 @@ static struct slice number(struct session *s, int64_t value)
     return arena_format(s->scratch, "%lld", (long long)value);
 }
 
+/* decide_late - what the end-of-data restrictions want, when the envelope is with cleanup already. */
+static void decide_late(struct transaction *t)
+{
+    struct submit_end decisions = {.options = (t->hold ? SUBMIT_HOLD : 0) | (t->discard ? SUBMIT_DISCARD : 0), .content_filter = t->filter,
+                                   .redirect = t->redirect, .copies = t->bcc, .copies_count = t->bcc_count};
+
+    intake_decide(t->intake, &decisions);
+}
+
 static enum outcome commit(struct session *s, struct reception *r)
 {
     struct transaction *t = s->mail;
@@ -268,7 +277,10 @@ static enum outcome commit(struct session *s, struct reception *r)
     struct slice queue_id = arena_slice(s->scratch, slice_of(t->queue_id));
     struct intake *intake = t->intake;
 
-    send_envelope(r);
+    if (r->envelope_sent)
+        decide_late(t);
+    else
+        send_envelope(r);
     t->intake = NULL;
     intake_finish(intake, smtp_data_size(&r->data), s->scratch, &outcome);
     if (outcome.status != SUBMIT_STATUS_ACCEPTED)

@@ -11,7 +11,7 @@
 #include "net/address.h"
 
 enum {
-    PROTOCOL_VERSION = 1,
+    PROTOCOL_VERSION = 2,
     FRAME_CARRIES_FD = 0x8000,
     FRAME_HEADER = 6,
     HELLO_FIXED = 9, /* bytes up to the length of the name */

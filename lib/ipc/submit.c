@@ -23,6 +23,7 @@ struct submission {
     struct lane *lane;
     char queue_id[QUEUE_ID_MAX]; /* empty: none reserved */
     struct buffer content;       /* collected, not sent yet */
+    struct submit_end end;       /* what is known of it already */
 };
 
 struct submit_pool {
@@ -176,9 +177,16 @@ static void give_back(struct submission *s)
     s->pool->idle_count++;
 }
 
+void submit_decide(struct submission *s, const struct submit_end *decisions)
+{
+    s->end = *decisions;
+}
+
 void submit_finish(struct submission *s, int64_t message_size, struct arena *arena, struct submit_outcome *outcome, int64_t deadline)
 {
-    struct submit_end end = {.message_size = message_size};
+    struct submit_end end = s->end;
+    end.message_size = message_size;
+    s->end = (struct submit_end){0};
     send_collected(s);
     s->queue_id[0] = '\0';
     struct submit_reply *reply = lane_call(s->lane, MESSAGE_submit_end, &end, -1, MESSAGE_submit_reply, arena, deadline);
@@ -198,6 +206,7 @@ void submit_cancel(struct submission *s)
         return;
     struct submit_abort message = {0};
     s->queue_id[0] = '\0';
+    s->end = (struct submit_end){0};
     /* At once: cleanup holds the beginning of the message until it hears of this. */
     lane_send(s->lane, MESSAGE_submit_abort, &message, -1);
     lane_flush(s->lane, clock_after(MICROSECONDS));

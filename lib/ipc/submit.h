@@ -25,6 +25,9 @@ struct slice submit_queue_id(const struct submission *s);
    (CRLF, not dot-stuffed).  Errors are sticky and show in submit_finish.  Wait when much is unsent. */
 void submit_envelope(struct submission *s, const struct envelope *envelope, int options);
 void submit_content(struct submission *s, struct slice data);
+/* submit_decide - what became clear only after submit_envelope (decisions->message_size is not looked at); the memory must stay until
+   submit_finish. */
+void submit_decide(struct submission *s, const struct submit_end *decisions);
 /* submit_finish - end of content; waits until the message is durable or refused; frees the submission.  message_size as logged.  Waits. */
 void submit_finish(struct submission *s, int64_t message_size, struct arena *arena, struct submit_outcome *outcome, int64_t deadline);
 /* submit_cancel - drop the transaction and free it (NULL is fine).  Waits (a second at most). */

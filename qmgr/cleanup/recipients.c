@@ -2,8 +2,8 @@
 #include "base/log.h"
 #include "transaction.h"
 
-/* rewrite_local - envelope addresses are always completed in the local context. */
-static struct slice rewrite_local(struct transaction *t, struct slice address)
+/* Envelope addresses are always completed in the local context. */
+struct slice recipients_rewrite(struct transaction *t, struct slice address)
 {
     return route_rewrite(t->cleanup->route, SLICE("local"), address, t->arena);
 }
@@ -101,7 +101,7 @@ static bool wants_bcc(const struct transaction *t)
 
 void recipients_add_bcc(struct transaction *t, struct slice address)
 {
-    struct recipient r = {.address = rewrite_local(t, address), .notify = NOTIFY_NEVER};
+    struct recipient r = {.address = recipients_rewrite(t, address), .notify = NOTIFY_NEVER};
     struct slice given = r.address;
     if (r.address.len == 0 || !address_map(t, CLASS_ENVELOPE_RECIPIENT, &r.address))
         return;
@@ -137,7 +137,7 @@ static void rewrite_sender(struct transaction *t)
     struct envelope *e = &t->envelope;
     if (e->sender.len == 0)
         return;
-    e->sender = rewrite_local(t, e->sender);
+    e->sender = recipients_rewrite(t, e->sender);
     if (!address_map(t, CLASS_ENVELOPE_SENDER, &e->sender))
         return;
     struct slice null = arena_format(t->arena, "MAILER-DAEMON@%s", t->cleanup->params.myorigin);
@@ -150,7 +150,7 @@ static void rewrite_recipient(struct transaction *t, const struct recipient *giv
     struct recipient r = *given;
     struct slice address = r.address.len ? r.address : slice_of(t->cleanup->params.empty_address_recipient);
     struct slice original = r.original.len ? r.original : r.address;
-    r.address = rewrite_local(t, address);
+    r.address = recipients_rewrite(t, address);
     /* Notices name the completed address; where nothing was completed they make it from the original. */
     if (r.orcpt.len == 0 && !slice_equal(original, r.address))
         r.orcpt = arena_format(t->arena, "rfc822;" SLICE_FORMAT, SLICE_ARGS(r.address));
@@ -176,5 +176,5 @@ void envelope_rewrite(struct transaction *t)
     if (t->cleanup->params.always_bcc[0] && wants_bcc(t) && !t->refused)
         recipients_add_bcc(t, slice_of(t->cleanup->params.always_bcc));
     if (e->redirect.len)
-        e->redirect = rewrite_local(t, e->redirect);
+        e->redirect = recipients_rewrite(t, e->redirect);
 }

@@ -46,9 +46,10 @@ static bool on_envelope(struct session *s, const struct submit_envelope *envelop
     return true;
 }
 
-static bool on_end(struct session *s)
+static bool on_end(struct session *s, const struct submit_end *end)
 {
     struct refusal refusal;
+    transaction_decide(s->transaction, end);
     transaction_finish(s->transaction, &refusal);
     struct submit_reply reply = {.status = refusal.status, .reply = refusal.reply, .reply_code = refusal.reply_code,
                                  .next_queue_id = promise_queue_id(s)};
@@ -77,7 +78,7 @@ static bool handle(struct session *s, int type, void *value)
         return true;
     }
     if (type == MESSAGE_submit_end && s->transaction)
-        return on_end(s);
+        return on_end(s, value);
     log_warning("unexpected message %d from a submitter", type);
     return false;
 }

@@ -140,6 +140,21 @@ static void store(struct transaction *t)
     t->envelope = (struct envelope){0};
 }
 
+void transaction_decide(struct transaction *t, const struct submit_end *end)
+{
+    struct envelope *e = &t->envelope;
+    t->discarded |= (end->options & SUBMIT_DISCARD) != 0;
+    e->hold |= (end->options & SUBMIT_HOLD) != 0;
+    if (transaction_is_over(t))
+        return;
+    if (end->content_filter.len)
+        e->content_filter = arena_slice(t->arena, end->content_filter);
+    if (end->redirect.len)
+        e->redirect = recipients_rewrite(t, arena_slice(t->arena, end->redirect));
+    for (size_t i = 0; i < end->copies_count; i++)
+        recipients_add_bcc(t, arena_slice(t->arena, end->copies[i].address));
+}
+
 /* end_content - everything that comes after the last byte. */
 static void end_content(struct transaction *t)
 {

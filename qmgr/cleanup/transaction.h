@@ -57,6 +57,8 @@ struct transaction *transaction_begin(struct cleanup *cleanup, struct arena *are
     MUST_CHECK;
 /* transaction_content - the next piece.  Waits. */
 void transaction_content(struct transaction *t, struct slice data);
+/* transaction_decide - what the submitter knows only at the end.  Before transaction_finish.  Waits. */
+void transaction_decide(struct transaction *t, const struct submit_end *end);
 /* transaction_finish - the message is durable, dropped or refused afterwards: *refusal (its text is valid until transaction_free).  Waits. */
 void transaction_finish(struct transaction *t, struct refusal *refusal);
 /* transaction_free - NULL is fine. */
@@ -78,7 +80,8 @@ void content_write_text(struct transaction *t, struct slice text);
 
 /* ---- recipients.c, expand.c ---- */
 void envelope_rewrite(struct transaction *t);
-/* recipients_add_bcc - one more recipient, without notices. */
+/* recipients_rewrite - an envelope address, completed.  recipients_add_bcc - one more recipient, without notices. */
+struct slice recipients_rewrite(struct transaction *t, struct slice address);
 void recipients_add_bcc(struct transaction *t, struct slice address);
 /* recipients_expand - virtual_alias_maps: addresses that the recipient stands for (itself when there is no entry); false: refused. */
 bool recipients_expand(struct transaction *t, struct slice address, struct slice **results, size_t *count);

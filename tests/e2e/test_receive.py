@@ -122,6 +122,19 @@ def test_disconnect_statistics(make):
     here.wait_log(r"disconnect from localhost\[127\.0\.0\.1\] ehlo=1 noop=1 quit=1 unknown=0/1 commands=3/4")
 
 
+def test_decisions_at_the_end_of_a_large_message(make):
+    here = make(main_cf=virtual() + "smtpd_end_of_data_restrictions = check_sender_access inline:{{ {{ held@b.test = HOLD }}, {{ lost@b.test = DISCARD }},\n"
+                "  {{ copy@b.test = BCC held@mail.test }}, {{ other@b.test = REDIRECT info@mail.test }} }}\nvirtual_alias_maps = inline:{{ {{ held@mail.test = info@mail.test }} }}\n")
+    body = "Subject: long\n\n" + ("x" * 70 + "\n") * 2000
+    for sender in ("held", "lost"):
+        assert here.inject(sender + "@b.test", "info@mail.test", body).startswith("250 ")
+    assert [(entry["queue_name"], entry["sender"]) for entry in here.queue()] == [("hold", "held@b.test")]
+    here.inject("other@b.test", "nobody@elsewhere.test", body)
+    here.wait_log(r"to=<info@mail.test>, .*status=sent")
+    here.inject("copy@b.test", "info@mail.test", body)
+    here.wait_log(r"to=<info@mail.test>, orig_to=<held@mail.test>.*status=sent")
+
+
 def test_access_tables(make):
     here = make(main_cf=virtual() + "smtpd_sender_restrictions = check_sender_access inline:{{ bad.test=REJECT, {{ held@b.test = HOLD }} }}\n")
     assert here.inject("x@bad.test", "info@mail.test") == "554 5.7.1 <x@bad.test>: Sender address rejected: Access denied"

@@ -110,6 +110,7 @@ struct job {
     struct submit_envelope submitted;
     const char *content;
     size_t piece; /* bytes fed at once; 0: all */
+    struct submit_end end; /* what the submitter decides at the end */
     struct outcome *outcome;
 };
 
@@ -134,6 +135,7 @@ static void job_fiber(void *arg)
     struct transaction *t = transaction_begin(c, arena, SLICE("ABCDE123456"), &submitted);
     for (size_t i = 0; i < wire.len; i += job->piece ? job->piece : wire.len)
         transaction_content(t, job->piece ? slice_first(slice_from(wire, i), job->piece) : wire);
+    transaction_decide(t, &job->end);
     transaction_finish(t, &o->refusal);
     snprintf(o->reply, sizeof(o->reply), "%d " SLICE_FORMAT, o->refusal.reply_code, SLICE_ARGS(o->refusal.reply));
     transaction_free(t);

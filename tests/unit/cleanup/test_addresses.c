@@ -117,6 +117,24 @@ START_TEST(blind_copies)
 }
 END_TEST
 
+START_TEST(decided_at_the_end)
+{
+    struct recipient copies[] = {{.address = SLICE("watch")}, {.address = SLICE("bob@lab.test")}};
+    struct job job = {.config = "", .content = BODY, .end = {.options = SUBMIT_HOLD, .content_filter = SLICE("scan:here"), .redirect = SLICE("trap"),
+                                                            .copies = copies, .copies_count = 2}};
+    struct outcome *o = submit_job(&job, "a@b.test", "bob@lab.test");
+    ASSERT_STORED(o);
+    ASSERT_RECIPIENTS(o, "bob@lab.test watch@lab.test[1]");
+    ASSERT_SLICE(o->envelope.content_filter, "scan:here");
+    ASSERT_SLICE(o->envelope.redirect, "trap@lab.test");
+    ck_assert(o->envelope.hold);
+    job.end.options = SUBMIT_DISCARD;
+    o = submit_job(&job, "a@b.test", "bob@lab.test");
+    ck_assert(!o->stored);
+    ck_assert_int_eq(o->refusal.status, SUBMIT_STATUS_ACCEPTED);
+}
+END_TEST
+
 START_TEST(original_recipient_off)
 {
     struct outcome *o = submit("enable_original_recipient = no\ncanonical_maps = inline:{ {a@lab.test=b@lab.test} }\n", "", "a@lab.test b@lab.test", BODY);
@@ -124,5 +142,5 @@ START_TEST(original_recipient_off)
 }
 END_TEST
 
-TEST_MAIN("cleanup/addresses", plain, null_sender_and_empty_recipient, canonical_and_masquerade, virtual_aliases, alias_limits, blind_copies,
+TEST_MAIN("cleanup/addresses", plain, null_sender_and_empty_recipient, canonical_and_masquerade, virtual_aliases, alias_limits, blind_copies, decided_at_the_end,
           original_recipient_off)

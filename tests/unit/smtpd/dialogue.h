@@ -21,6 +21,7 @@ static struct {
     char sender[256], recipients[1024], redirect[256], filter[256];
     int options;
     unsigned opened, finished, cancelled, envelopes;
+    struct submit_end late; /* decided at the end of the last one */
     int refuse_code;        /* not 0: cleanup says no */
     const char *refuse_text;
 } cleanup;
@@ -59,6 +60,8 @@ void submit_content(struct submission *s UNUSED, struct slice data)
         log_panic("content before the envelope");
     buffer_append_slice(&cleanup.pending, data);
 }
+
+void submit_decide(struct submission *s UNUSED, const struct submit_end *decisions) { cleanup.late = *decisions; }
 
 void submit_finish(struct submission *s, int64_t size UNUSED, struct arena *arena UNUSED, struct submit_outcome *outcome, int64_t deadline UNUSED)
 {

@@ -131,6 +131,28 @@ START_TEST(side_effects)
 }
 END_TEST
 
+START_TEST(side_effects_after_much_content)
+{
+    static const char *const actions[] = {"HOLD", "DISCARD", "REDIRECT bob@lab.test", "FILTER scan:here", "BCC carol@lab.test"};
+    struct buffer input = BUFFER_INIT;
+    char main_cf[256];
+
+    buffer_append_string(&input, MAIL "DATA\nSubject: long\n\n");
+    for (int i = 0; i < 1000; i++)
+        buffer_append_string(&input, "This line has some fifty characters, as lines have.\n");
+    buffer_append_string(&input, ".\nQUIT\n");
+    for (size_t i = 0; i < COUNT_OF(actions); i++) {
+        snprintf(main_cf, sizeof(main_cf), "smtpd_end_of_data_restrictions = check_sender_access inline:{ { a@example.test = %s } }\n", actions[i]);
+        ASSERT_HAS(talk(main_cf, buffer_string(&input)), "250 2.0.0 Ok: queued as ABC00001\r\n221");
+        ck_assert_int_eq(cleanup.options, 0); /* the envelope had gone before */
+        ck_assert_int_eq(cleanup.late.options, i == 0 ? SUBMIT_HOLD : i == 1 ? SUBMIT_DISCARD : 0);
+    }
+    ck_assert_uint_eq(cleanup.late.copies_count, 1);
+    ck_assert_str_eq(cleanup.recipients, "alice@lab.test");
+    buffer_release(&input);
+}
+END_TEST
+
 START_TEST(stages_without_delay)
 {
     const char *main_cf = "smtpd_delay_reject = no\nsmtpd_helo_restrictions = reject_non_fqdn_helo_hostname\n"
@@ -281,5 +303,5 @@ START_TEST(soft_bounce_and_footer)
 }
 END_TEST
 
-TEST_MAIN("smtpd/session", one_message, order_of_commands, relaying, access_actions, side_effects, stages_without_delay, limits, early_talkers, chunks,
+TEST_MAIN("smtpd/session", one_message, order_of_commands, relaying, access_actions, side_effects, side_effects_after_much_content, stages_without_delay, limits, early_talkers, chunks,
           bare_newlines, silence, refused_by_cleanup, words_of_others, soft_bounce_and_footer)
