@@ -249,6 +249,15 @@ void delivery_result_format(struct delivery *delivery, size_t recipient, int out
     buffer_release(&reason);
 }
 
+void delivery_written(struct delivery *delivery)
+{
+    if (!(delivery->request->flags & DELIVERY_TELL_WRITTEN) || delivery->recipient_count != 1)
+        return;
+    lane_send(delivery->lane, MESSAGE_delivery_written, &(struct delivery_written){0}, -1);
+    if (!lane_flush(delivery->lane, clock_after(reply_timeout)))
+        log_warning(SLICE_FORMAT ": qmgr went away in the middle of a delivery", SLICE_ARGS(delivery->request->envelope.queue_id));
+}
+
 /* settle_rest - nobody is forgotten. */
 static void settle_rest(struct delivery *delivery, const char *why, bool warn)
 {
@@ -276,6 +285,7 @@ static bool serve_request(struct agent_lane *lane, struct arena *arena, const st
                                 .content_length = request->content_length,
                                 .context = lane->context,
                                 .lane_state = lane->state,
+                                .lane = lane->lane,
                                 .agent_time = clock_wall(),
                                 .connection_use = 1};
     delivery.reply.results = arena_alloc(arena, result_room(count) * sizeof(struct delivery_result));

@@ -20,6 +20,7 @@ struct delivery {
     unsigned connection_use;            /* conn_use= when > 1 */
     struct delivery_reply reply;        /* results are filled by delivery_result; site_failure etc. by the agent */
     bool *settled;                      /* per recipient: a result was given */
+    struct lane *lane;                  /* from qmgr */
 };
 
 struct agent {
@@ -35,6 +36,10 @@ struct agent {
 };
 
 int agent_main(int argc, char **argv, const struct agent *agent);
+
+/* delivery_written - the agent has written what it had to and only waits for the disk from now on: locks are free, nothing runs.  Tells qmgr, if it wants to
+   know and this is its last recipient, so that another delivery to the same destination may begin.  Waits. */
+void delivery_written(struct delivery *delivery);
 
 /* delivery_result - settle one recipient: log the status record and add it to the reply.  relay: "local", "host[1.2.3.4]:25", "none".
    OUTCOME_BOUNCED becomes deferred with soft_bounce=yes; with DELIVERY_PROBE the log words are deliverable / undeliverable. */

@@ -12,7 +12,7 @@ struct delivery_reply *agent_ask(const struct delivery *delivery, struct deliver
     struct delivery_reply *reply = NULL;
 
     request->content_attached = true;
-    request->flags &= ~DELIVERY_KEEP_CONNECTION;
+    request->flags &= ~(DELIVERY_KEEP_CONNECTION | DELIVERY_TELL_WRITTEN);
     if (lane)
         reply = lane_call(lane, MESSAGE_delivery_request, request, delivery->content_fd, MESSAGE_delivery_reply, delivery->arena,
                           clock_after(answer_timeout));

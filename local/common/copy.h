@@ -11,8 +11,9 @@ enum { COPY_FROM_LINE = 1,      /* "From sender  date" first */
        COPY_EMPTY_LINE = 64     /* an empty line at the end */ };
 
 struct copy {
-    const struct delivery *delivery;
+    struct delivery *delivery;
     int flags;
+    bool last;                 /* nothing else is done for this delivery: what waits for the disk only may say so (delivery_written) */
     struct slice sender;       /* empty: the null sender */
     struct slice original_to;  /* empty: no X-Original-To */
     struct slice delivered_to;

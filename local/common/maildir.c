@@ -111,6 +111,8 @@ void maildir_deliver(const struct copy *copy, const char *directory, struct deli
         return;
     }
     error = copy_to_fd(copy, fd);
+    if (error == 0 && copy->last)
+        delivery_written(copy->delivery);
     if (error == 0 && fsync(fd) < 0)
         error = errno;
     if (error != 0) {

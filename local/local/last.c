@@ -127,6 +127,7 @@ static void to_maildir(struct job *job, const struct target *target, const char 
     struct copy copy;
 
     copy_init(job, "file", 0, &copy);
+    copy.last = target->origin == ORIGIN_REQUEST && target->level == 0;
     if (!become_or_defer(job, target->address, account->uid, account->gid))
         return;
     maildir_deliver(&copy, path, status);

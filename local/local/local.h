@@ -68,6 +68,7 @@ struct job {
     struct map *done;         /* duplicates */
     struct forward forwards[16];
     size_t forward_count;
+    struct account account;   /* found last */
     bool probe;               /* only find out */
 };
 

@@ -44,16 +44,20 @@ bool seen(struct job *job, const char *kind, struct slice what, uid_t uid)
 
 int account_find(struct job *job, struct slice user, struct account *account)
 {
-    char *name = arena_string(job->arena, user), *memory = arena_alloc(job->arena, 16384);
     struct passwd entry, *found = NULL;
 
+    if (job->account.exists && slice_equal(slice_of(job->account.name), user)) {
+        *account = job->account;
+        return 1;
+    }
+    char *name = arena_string(job->arena, user), *memory = arena_bytes(job->arena, 16384);
     memset(account, 0, sizeof(*account));
     if (user.len == 0 || memchr(user.data, '\0', user.len) != NULL || memchr(user.data, '/', user.len) != NULL)
         return 0;
     int error = getpwnam_r(name, &entry, memory, 16384, &found);
     if (found == NULL)
         return error == 0 || error == ENOENT || error == ESRCH || error == EBADF || error == EPERM ? 0 : -1;
-    *account = (struct account){name, entry.pw_dir, entry.pw_shell, entry.pw_uid, entry.pw_gid, true};
+    job->account = *account = (struct account){name, entry.pw_dir, entry.pw_shell, entry.pw_uid, entry.pw_gid, true};
     return 1;
 }
 

@@ -91,6 +91,7 @@ static void deliver_to(struct delivery *delivery, size_t recipient, const char *
         return;
     }
     if (maildir) {
+        copy.last = true;
         maildir_deliver(&copy, path, &status);
     } else {
         struct mbox mbox = {.path = path, .user = "", .owner = uid, .virtual_style = true, .chown_to = (uid_t)-1};

@@ -144,7 +144,7 @@ static void fill_request(struct worker *w, const struct claim *claim, struct del
     if (m->envelope.verp_delimiters.len)
         request->envelope.sender = verp_sender(m->envelope.verp_delimiters, m->envelope.sender, recipients[0].address, w->arena);
     request->flags = (m->envelope.trace & TRACE_VERBOSE ? DELIVERY_TRACE : 0) | (message_is_probe(m) ? DELIVERY_PROBE : 0) |
-                     (keeps_connection(claim->destination) ? DELIVERY_KEEP_CONNECTION : 0);
+                     (keeps_connection(claim->destination) ? DELIVERY_KEEP_CONNECTION : 0) | DELIVERY_TELL_WRITTEN;
 }
 
 static struct slot *slot_of_index(const struct claim *claim, size_t guess, int64_t index)
@@ -260,7 +260,21 @@ static bool open_lane(struct worker *w)
     return w->lane != NULL;
 }
 
-static void deliver(struct worker *w, const struct claim *claim)
+/* ask_agent - the reply; NULL: the lane broke. */
+static const struct delivery_reply *ask_agent(struct worker *w, struct claim *claim, const struct delivery_request *request, int fd)
+{
+    int64_t deadline = clock_after(w->q->params.daemon_timeout);
+    void *value;
+    int type;
+    lane_send(w->lane, MESSAGE_delivery_request, request, request->content_attached ? fd : -1);
+    if (!lane_flush(w->lane, deadline))
+        return NULL;
+    while ((type = lane_receive(w->lane, w->arena, &value, deadline)) == MESSAGE_delivery_written)
+        scheduler_syncing(claim, clock_monotonic());
+    return type == MESSAGE_delivery_reply ? value : NULL;
+}
+
+static void deliver(struct worker *w, struct claim *claim)
 {
     struct message *m = claim->message;
     struct delivery_request request;
@@ -287,8 +301,7 @@ static void deliver(struct worker *w, const struct claim *claim)
     request.content_key = (int64_t)key;
     request.content_attached = w->content_key != (int64_t)key;
     w->content_key = (int64_t)key;
-    const struct delivery_reply *reply = lane_call(w->lane, MESSAGE_delivery_request, &request, request.content_attached ? fd : -1,
-                                                   MESSAGE_delivery_reply, w->arena, clock_after(w->q->params.daemon_timeout));
+    const struct delivery_reply *reply = ask_agent(w, claim, &request, fd);
     if (w->q->closed)
         return;
     if (reply)

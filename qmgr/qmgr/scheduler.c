@@ -5,6 +5,7 @@
 #include "base/log.h"
 
 enum {
+    SYNCING_MAX = 6,        /* a larger number only makes more processes: the disk has enough to merge */
     RESERVE_SHARE = 8,      /* one lane in so many is kept for destinations that have none */
     LOW_WATER = 50,         /* jobs below which a spilled destination is filled up again */
     RECIPIENTS_MAX = 10000, /* in a delivery when there is no limit */
@@ -162,7 +163,7 @@ static void set_wake(struct destination *d, int64_t now)
         wake_set(heap, &d->wake, d->dead_until);
     else if (d->not_before > now && !list_is_empty(&d->jobs))
         wake_set(heap, &d->wake, d->not_before);
-    else if (list_is_empty(&d->jobs) && d->in_flight == 0)
+    else if (list_is_empty(&d->jobs) && d->in_flight == 0 && d->syncing == 0)
         set_idle_wake(d, now);
     else
         wake_cancel(heap, &d->wake);
@@ -347,12 +348,26 @@ static void shrink(struct destination *d, const char *reason, int64_t now)
     }
 }
 
+void scheduler_syncing(struct claim *claim, int64_t now)
+{
+    struct destination *d = claim->destination;
+    if (claim->syncing || d->syncing >= SYNCING_MAX || d->transport->limits.destination_rate_delay > 0)
+        return;
+    claim->syncing = true;
+    d->in_flight--;
+    d->syncing++;
+    settle(d, now);
+}
+
 void scheduler_done(const struct claim *claim, enum claim_end end, const char *reason, int64_t now)
 {
     struct destination *d = claim->destination;
     struct transport *t = d->transport;
     t->in_flight--;
-    d->in_flight--;
+    if (claim->syncing)
+        d->syncing--;
+    else
+        d->in_flight--;
     d->last_done = now;
     if (t->limits.destination_rate_delay > 0)
         d->not_before = now + t->limits.destination_rate_delay;
@@ -419,7 +434,7 @@ void scheduler_forget(struct scheduler *s, int64_t now)
 
 static bool is_forgettable(const struct destination *d)
 {
-    return list_is_empty(&d->jobs) && d->in_flight == 0 && !d->dead_until && list_is_empty(&d->idle_lanes) && !d->fetching;
+    return list_is_empty(&d->jobs) && d->in_flight == 0 && d->syncing == 0 && !d->dead_until && list_is_empty(&d->idle_lanes) && !d->fetching;
 }
 
 static void wake_destination(struct destination *d, int64_t now)

@@ -58,6 +58,7 @@ struct destination {
     struct list jobs;         /* struct job */
     size_t job_count;
     unsigned in_flight;
+    unsigned syncing;         /* deliveries that only wait for the disk: no longer in in_flight */
     unsigned window;
     double success, failure, cohorts;
     int64_t not_before;       /* destination_rate_delay */
@@ -88,6 +89,7 @@ struct claim {
     struct message *message;
     const uint32_t *slots;
     uint32_t count;
+    bool syncing;     /* see scheduler_syncing */
     struct list link; /* for the owner's use */
 };
 
@@ -121,6 +123,10 @@ void scheduler_withdraw(struct job *job, int64_t now);
    is served when that takes nothing from others. */
 struct destination *scheduler_peek(struct transport *transport, int64_t now);
 bool scheduler_next(struct transport *transport, struct destination *preferred, int64_t now, struct claim *claim);
+
+/* scheduler_syncing - the agent has written the message and only waits for the disk: it no longer counts against the destination's concurrency, which
+   is there for what runs or holds locks.  Few of a destination may be in that state at a time; the claim still ends with scheduler_done. */
+void scheduler_syncing(struct claim *claim, int64_t now);
 
 /* How a claim ended.  RELEASED: nothing was learned about the site. */
 enum claim_end { CLAIM_DELIVERED, CLAIM_SITE_FAILED, CLAIM_RELEASED };

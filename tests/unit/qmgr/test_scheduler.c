@@ -193,6 +193,36 @@ START_TEST(success_makes_up_for_failure)
 }
 END_TEST
 
+START_TEST(what_waits_for_the_disk_makes_room)
+{
+    struct fake f;
+    fake_start(&f);
+    f.limits.initial_concurrency = f.limits.concurrency_limit = 2;
+    struct destination *d = site(&f, "a");
+    struct claim claims[100];
+    add_many(d, 50, 0);
+    ck_assert_uint_eq(start_all(d->transport, 0, claims, 100), 2);
+    scheduler_syncing(&claims[0], 0);
+    scheduler_syncing(&claims[0], 0); /* said twice, counted once */
+    ck_assert_uint_eq(start_all(d->transport, 0, claims + 2, 98), 1);
+    scheduler_done(&claims[0], CLAIM_DELIVERED, NULL, 0);
+    ck_assert_uint_eq(start_all(d->transport, 0, claims + 3, 97), 0);
+    scheduler_done(&claims[1], CLAIM_DELIVERED, NULL, 0);
+    scheduler_done(&claims[2], CLAIM_DELIVERED, NULL, 0);
+    ck_assert_uint_eq(d->in_flight + d->syncing, 0);
+    unsigned started = 0;
+    for (unsigned got; (got = start_all(d->transport, 0, claims + started, 100 - started)) > 0; started += got) {
+        for (unsigned i = started; i < started + got; i++)
+            scheduler_syncing(&claims[i], 0);
+    }
+    ck_assert_uint_lt(started, 12); /* a handful, not all */
+    for (unsigned i = 0; i < started; i++)
+        scheduler_done(&claims[i], CLAIM_DELIVERED, NULL, 0);
+    ck_assert_uint_eq(d->in_flight + d->syncing, 0);
+    fake_stop(&f);
+}
+END_TEST
+
 /* ---- fairness ---- */
 
 START_TEST(slow_site_does_not_delay_others)
@@ -444,7 +474,8 @@ START_TEST(wakes_come_in_order)
 END_TEST
 
 TEST_MAIN("qmgr/scheduler", window_grows_to_the_limit, window_shrinks_and_the_destination_dies, dead_destination_comes_back,
-          flush_forgets_the_dead, success_makes_up_for_failure, slow_site_does_not_delay_others, many_slow_sites_leave_lanes_for_fresh_ones,
+          flush_forgets_the_dead, success_makes_up_for_failure,
+          what_waits_for_the_disk_makes_room, slow_site_does_not_delay_others, many_slow_sites_leave_lanes_for_fresh_ones,
           destinations_take_turns, large_mailing_lets_others_go_first, the_last_destination_is_preferred, destination_rate_delay,
           transport_rate_delay, throttled_transport, idle_destinations_are_forgotten, spilled_destination_asks_for_more, withdrawn_jobs,
           feedback_forms, wakes_come_in_order)
