@@ -55,6 +55,9 @@ COMMANDS = postfix:tools/postfix postconf:tools/postconf postqueue:tools/postque
 # other names of the same program
 DAEMON_LINKS  = lmtp:smtp retry:error discard:error nqmgr:qmgr postscreen:smtpd
 COMMAND_LINKS = postern:postfix postalias:postmap qshape:postqueue
+# other names of the same manual page
+MAN_LINKS = postern.1:postfix.1 mailq.1:sendmail.1 newaliases.1:sendmail.1 lmtp.8:smtp.8 postscreen.8:smtpd.8 nqmgr.8:qmgr.8 \
+            retry.8:error.8 btree_table.5:hash_table.5 lmdb_table.5:hash_table.5 body_checks.5:header_checks.5
 
 name_of     = $(firstword $(subst :, ,$1))
 folders_of  = $(subst $(comma), ,$(word 2,$(subst :, ,$1)))
@@ -68,6 +71,7 @@ DAEMON_FILES := $(foreach p,$(call present,$(DAEMONS)),$(BUILD)/sbin/$(call name
 COMMAND_FILES:= $(foreach p,$(call present,$(COMMANDS)),$(BUILD)/bin/$(call name_of,$p))
 DAEMON_LINK_FILES  := $(foreach l,$(DAEMON_LINKS),$(BUILD)/sbin/$(call name_of,$l))
 COMMAND_LINK_FILES := $(foreach l,$(COMMAND_LINKS),$(BUILD)/bin/$(call name_of,$l))
+MAN_FILES    := $(wildcard docs/man/*.[158]) $(BUILD)/man/postconf.5
 TEST_SOURCES := $(wildcard tests/unit/*/test_*.c)
 TEST_FILES   := $(TEST_SOURCES:tests/unit/%.c=$(BUILD)/tests/%)
 FUZZ_NAMES   := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
@@ -75,10 +79,11 @@ REPLAY_FILES := $(FUZZ_NAMES:%=$(BUILD)/replay/%)
 BENCH_SOURCES:= $(wildcard tests/bench/*.c)
 BENCH_FILES  := $(BENCH_SOURCES:tests/bench/%.c=$(BUILD)/bench/%)
 
-.PHONY: all lib programs check unit e2e demo bench lint fuzz install uninstall clean help
-all: programs
+.PHONY: all lib programs manual check unit e2e demo bench lint fuzz install uninstall clean help
+all: programs manual
 programs: $(DAEMON_FILES) $(COMMAND_FILES) $(DAEMON_LINK_FILES) $(COMMAND_LINK_FILES)
 lib: $(LIBRARY)
+manual: $(MAN_FILES)
 
 $(LIBRARY): $(LIB_OBJECTS)
 	@rm -f $@ && ar rcsD $@ $(LIB_OBJECTS) && echo "  AR   $@"
@@ -103,6 +108,9 @@ $(BUILD)/$2/$(call name_of,$1): $(filter $(BUILD)/$2/$(word 2,$(subst :, ,$1)),$
 endef
 $(foreach l,$(DAEMON_LINKS),$(eval $(call link_rule,$l,sbin)))
 $(foreach l,$(COMMAND_LINKS),$(eval $(call link_rule,$l,bin)))
+
+$(BUILD)/man/postconf.5: docs/man/postconf.5.in lib/conf/parameters.def tests/lint/parameters
+	@mkdir -p $(@D) && echo "  MAN  $@" && tests/lint/parameters --man >$@
 
 # ---- tests --------------------------------------------------------------------------------------------------------
 ALL_NAMES := $(foreach p,$(call present,$(DAEMONS) $(COMMANDS)),$(call name_of,$p))
@@ -149,7 +157,7 @@ fuzz:
 
 # ---- installation -------------------------------------------------------------------------------------------------
 D = $(DESTDIR)
-install: programs
+install: programs manual
 	install -d $(D)$(sbindir) $(D)$(bindir) $(D)$(daemon_directory) $(D)$(config_directory) $(D)$(queue_directory) \
 	    $(D)$(data_directory) $(D)$(mandir)/man1 $(D)$(mandir)/man5 $(D)$(mandir)/man8 $(D)$(unitdir)
 	install -m 0755 $(DAEMON_FILES) $(D)$(daemon_directory)
@@ -160,16 +168,15 @@ install: programs
 	ln -sf $(sbindir)/sendmail $(D)$(bindir)/newaliases
 	for f in $(wildcard conf/*); do t=$(D)$(config_directory)/$${f#conf/}; \
 	    case $$f in conf/*.service) ;; *) test -e $$t || install -m 0644 $$f $$t ;; esac; done
-	for f in $(wildcard docs/man/*.1); do install -m 0644 $$f $(D)$(mandir)/man1; done
-	for f in $(wildcard docs/man/*.5); do install -m 0644 $$f $(D)$(mandir)/man5; done
-	for f in $(wildcard docs/man/*.8); do install -m 0644 $$f $(D)$(mandir)/man8; done
+	for f in $(MAN_FILES); do install -m 0644 $$f $(D)$(mandir)/man$${f##*.}; done
+	for l in $(MAN_LINKS); do f=$${l%%:*}; ln -sf $${l#*:} $(D)$(mandir)/man$${f##*.}/$$f; done
 	for f in $(wildcard conf/*.service); do install -m 0644 $$f $(D)$(unitdir); done
 
 uninstall:
 	for p in $(DAEMON_FILES:$(BUILD)/sbin/%=%) $(DAEMON_LINK_FILES:$(BUILD)/sbin/%=%); do rm -f $(D)$(daemon_directory)/$$p; done
 	for p in $(COMMAND_FILES:$(BUILD)/bin/%=%) $(COMMAND_LINK_FILES:$(BUILD)/bin/%=%); do rm -f $(D)$(sbindir)/$$p; done
 	rm -f $(D)$(bindir)/mailq $(D)$(bindir)/newaliases
-	for f in $(wildcard docs/man/*.[158]); do f=$${f##*/}; rm -f $(D)$(mandir)/man$${f##*.}/$$f; done
+	for f in $(notdir $(MAN_FILES)) $(foreach l,$(MAN_LINKS),$(call name_of,$l)); do rm -f $(D)$(mandir)/man$${f##*.}/$$f; done
 	for f in $(wildcard conf/*.service); do rm -f $(D)$(unitdir)/$${f##*/}; done
 
 clean:
