@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 
 #include "master.h"
+#include "service/command.h"
 #include "service/instance.h"
 
 static const int64_t stop_patience = 4 * MICROSECONDS, log_check_interval = 10 * MICROSECONDS;
@@ -55,6 +56,20 @@ static void parse_options(struct options *options, int argc, char **argv)
     if (options->wait_for_child && (options->foreground || options->keep_session))
         log_fatal("-w cannot be combined with -d, -i or -s");
 }
+
+static const char help[] =
+    "Usage: master [option ...]\n"
+    "The supervisor of the mail system; \"postfix start\" runs it.\n"
+    "  -c config_dir  the directory of main.cf and master.cf\n"
+    "  -D  accepted, without effect\n"
+    "  -d  stay in the foreground\n"
+    "  -e seconds  end after that time\n"
+    "  -i  in the foreground, as process 1\n"
+    "  -s  in the foreground and in the session of the caller\n"
+    "  -t  only tell whether one runs: status 1\n"
+    "  -v  more messages\n"
+    "  -w  return when the system is up\n"
+    "See master(8).\n";
 
 /* take_environment - import_environment: names that are kept, "name=value" that is set; the rest goes. */
 static void take_environment(struct config *config)
@@ -255,6 +270,7 @@ int main(int argc, char **argv)
     umask(077);
     open_standard();
     log_open("master", LOG_TO_STDERR, -1);
+    command_help(argc, argv, help);
     parse_options(&options, argc, argv);
     close_range(3, ~0U, 0);
     load_configuration(&options);

@@ -54,6 +54,14 @@ void command_start(const char *name)
         log_verbose++;
 }
 
+void command_help(int argc, char **argv, const char *text)
+{
+    if (argc < 2 || strcmp(argv[1], "--help") != 0)
+        return;
+    fputs(text, stdout);
+    exit(fflush(stdout) == 0 ? 0 : 1);
+}
+
 /* directory_listed - another configuration directory must be named by the default main.cf before a set-gid program trusts it. */
 static bool directory_listed(const char *directory)
 {

@@ -9,6 +9,9 @@
    commands by non-root checked against alternate_config_directories), open the log (syslog or maillog_file, when to_log) besides stderr. */
 void command_start(const char *name);
 struct config *command_config(const char *directory, bool to_log) MUST_CHECK;
+/* command_help - when the first argument is --help: print the text and exit with status 0.  An option is a line that begins with two blanks and
+   "-"; conf/completion/postern reads them from there. */
+void command_help(int argc, char **argv, const char *text);
 /* command_queue_directory - chdir to queue_directory (fatal when impossible). */
 void command_queue_directory(struct config *config);
 /* command_user_allowed - ACL user syntax (authorized_*_users); root and mail_owner always. */

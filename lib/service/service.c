@@ -329,9 +329,25 @@ static void enter_queue_directory(struct config *config)
         log_fatal("chdir %s: %s", directory, strerror(errno));
 }
 
+/* print_help - for who looks what this program is. */
+static NO_RETURN void print_help(const char *program, const struct service *service)
+{
+    printf("%s is a daemon of the mail system: master starts it, by its line in master.cf.\n"
+           "  -o name=value  instead of what main.cf says\n"
+           "  -v  more messages\n", program);
+    if (service->stand_alone)
+        puts("  -S  talk on standard input and output");
+    printf("See %s(8), master(5).\n", program);
+    exit(fflush(stdout) == 0 ? 0 : 1);
+}
+
 static void parse_arguments(struct worker *w, int argc, char **argv)
 {
     const char *why;
+    if (argc > 1 && strcmp(argv[1], "--help") == 0) {
+        const char *slash = strrchr(argv[0], '/');
+        print_help(slash ? slash + 1 : argv[0], w->service);
+    }
     bool ok = service_arguments_parse(&w->arguments, argc, argv, &why);
     log_verbose = w->arguments.verbose;
     if (!ok)

@@ -157,9 +157,25 @@ static const char *read_options(int argc, char **argv)
     return directory;
 }
 
+static const char help[] =
+    "Usage: postcat [option ...] [file ...]\n"
+    "  -b  the body\n"
+    "  -c config_dir  the directory of main.cf\n"
+    "  -d  record types as numbers\n"
+    "  -e  the envelope\n"
+    "  -f  file name in front of records\n"
+    "  -h  the header\n"
+    "  -o  offset in front of records\n"
+    "  -q  arguments are queue ids\n"
+    "  -r  records as they lie in the file\n"
+    "  -s offset  begin there\n"
+    "  -v  more messages\n"
+    "See postcat(1).\n";
+
 int main(int argc, char **argv)
 {
     command_start("postcat");
+    command_help(argc, argv, help);
     const char *directory = read_options(argc, argv);
     struct config *config = command_config(directory, false);
     if (optind == argc)

@@ -115,9 +115,42 @@ static void show(struct postconf *pc, char **arguments, int count)
     warn_unused(pc);
 }
 
+static const char help[] =
+    "Usage: postconf [option ...] [name ...]\n"
+    "       postconf -e name=value ...\n"
+    "       postconf -M | -F | -P [option ...] [service/type ...]\n"
+    "  -a  SASL types of the server\n"
+    "  -A  SASL types of the client\n"
+    "  -b  texts of bounce messages, expanded\n"
+    "  -c config_dir  the directory of main.cf and master.cf\n"
+    "  -C class  parameters of these classes: builtin service user all\n"
+    "  -d  built-in defaults\n"
+    "  -e  change main.cf or (-M, -F, -P) master.cf\n"
+    "  -f  fold long lines\n"
+    "  -F  fields of master.cf\n"
+    "  -h  no names\n"
+    "  -H  no values\n"
+    "  -j  JSON\n"
+    "  -l  ways to lock a mailbox\n"
+    "  -m  types of lookup tables\n"
+    "  -M  entries of master.cf\n"
+    "  -n  only what is set\n"
+    "  -o name=value  override a value\n"
+    "  -p  parameters of main.cf (default)\n"
+    "  -P  -o settings in master.cf\n"
+    "  -q  no warnings\n"
+    "  -t  texts of bounce messages, as written\n"
+    "  -T mode  compile-version, run-version, public-key-algorithms\n"
+    "  -v  more messages\n"
+    "  -x  expand $name in values\n"
+    "  -X  delete entries\n"
+    "  -#  turn entries into comments\n"
+    "See postconf(1), postconf(5).\n";
+
 int main(int argc, char **argv)
 {
     command_start("postconf");
+    command_help(argc, argv, help);
     struct postconf pc = {.classes = NAME_BUILTIN | NAME_SERVICE | NAME_USER, .arena = arena_new(0)};
     pc.directory = getenv("MAIL_CONFIG");
     pc.overrides = arena_alloc(pc.arena, (size_t)argc * sizeof(*pc.overrides));

@@ -75,9 +75,18 @@ static int finish(struct drop_file *file, const struct filter *filter, const cha
     return status == FILTER_OK ? 0 : TEMPORARY_FAILURE;
 }
 
+static const char help[] =
+    "Usage: postdrop [-rv] [-c config_dir]\n"
+    "Takes a message as records on standard input; sendmail(1) is for people.\n"
+    "  -c config_dir  the directory of main.cf\n"
+    "  -r  accepted, without effect\n"
+    "  -v  more messages\n"
+    "See postdrop(1).\n";
+
 int main(int argc, char **argv)
 {
     command_start("postdrop");
+    command_help(argc, argv, help);
     log_set_fatal_exit(TEMPORARY_FAILURE);
     umask(077);
     struct config *config = command_config(parse_options(argc, argv), true);

@@ -8,6 +8,16 @@
 #include "control.h"
 #include "service/instance.h"
 
+static const char help[] =
+    "Usage: postfix [-c config_dir] [-Dv] command\n"
+    "  -c config_dir  the directory of main.cf and master.cf\n"
+    "  -D             accepted, without effect\n"
+    "  -v             more messages\n"
+    "Commands:\n"
+    "  check start start-fg stop abort drain reload flush status statistics logrotate\n"
+    "  set-permissions upgrade-configuration post-install quick-start quick-stop\n"
+    "See postfix(1).\n";
+
 enum { STOP_POLLS = 100, FORCE_POLLS = 50 };
 static const useconds_t poll_pause = 50000;
 
@@ -280,6 +290,7 @@ int main(int argc, char **argv)
 {
     static struct control control; /* reachable to the end: what it holds is not given back */
     command_start("postfix");
+    command_help(argc, argv, help);
     control.memory = arena_new(0);
     const char *directory = parse_options(&control, argc, argv);
     control.config = command_config(directory, false);

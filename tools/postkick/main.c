@@ -6,11 +6,19 @@
 #include "service/command.h"
 #include "service/trigger.h"
 
+static const char help[] =
+    "Usage: postkick [-v] [-c config_dir] class service request\n"
+    "Sends a request to the socket of a service; the class is public or private.\n"
+    "  -c config_dir  the directory of main.cf\n"
+    "  -v  more messages\n"
+    "See postkick(1).\n";
+
 int main(int argc, char **argv)
 {
     const char *directory = NULL;
     int letter;
     command_start("postkick");
+    command_help(argc, argv, help);
     signal(SIGPIPE, SIG_IGN);
     opterr = 0;
     while ((letter = getopt(argc, argv, "c:v")) > 0) {

@@ -120,11 +120,20 @@ static int run_command(char **words)
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
+static const char help[] =
+    "Usage: postlock [option ...] mailbox command [argument ...]\n"
+    "Runs a command while the mailbox is locked.\n"
+    "  -c config_dir  the directory of main.cf\n"
+    "  -l style  a list of fcntl flock dotlock\n"
+    "  -v  more messages\n"
+    "See postlock(1).\n";
+
 int main(int argc, char **argv)
 {
     const char *directory = NULL, *styles = NULL;
     int letter;
     command_start("postlock");
+    command_help(argc, argv, help);
     opterr = 0;
     while ((letter = getopt(argc, argv, "+c:l:v")) > 0) {
         switch (letter) {

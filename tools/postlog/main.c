@@ -97,10 +97,21 @@ static void open_target(struct config *config, const char *tag)
     log_add_stderr(isatty(STDERR_FILENO));
 }
 
+static const char help[] =
+    "Usage: postlog [option ...] [text ...]\n"
+    "Logs the text, or each line of standard input.\n"
+    "  -c config_dir  the directory of main.cf\n"
+    "  -i  accepted, without effect\n"
+    "  -p priority  info warn error fatal panic\n"
+    "  -t tag  what lines begin with\n"
+    "  -v  more messages\n"
+    "See postlog(1).\n";
+
 int main(int argc, char **argv)
 {
     struct options options = {.severity = LOG_SEVERITY_INFO};
     command_start("postlog");
+    command_help(argc, argv, help);
     parse_options(&options, argc, argv);
     struct config *config = command_config(options.directory, false);
     open_target(config, options.tag);

@@ -113,6 +113,48 @@ static void work(void *arg)
     fflush(stdout);
 }
 
+static const char postmap_help[] =
+    "Usage: postmap [option ...] [type:]file ...\n"
+    "  -b  -q -: body lines of a message\n"
+    "  -c config_dir  the directory of main.cf\n"
+    "  -d key  delete a key; - reads keys from standard input\n"
+    "  -f  do not fold keys to lower case\n"
+    "  -F  values are names of files\n"
+    "  -h  -q -: header fields of a message\n"
+    "  -i  add rows from standard input\n"
+    "  -j  JSON\n"
+    "  -m  -b, -h: MIME parts too\n"
+    "  -n  end keys and values without a NUL\n"
+    "  -N  end them with a NUL\n"
+    "  -o  keep the rights of root\n"
+    "  -p  do not take the mode of the text\n"
+    "  -q key  look up a key; - reads keys from standard input\n"
+    "  -r  replace rows that are there\n"
+    "  -s  print all rows\n"
+    "  -u  no UTF-8\n"
+    "  -U  UTF-8 in any case\n"
+    "  -v  more messages\n"
+    "  -w  no warnings about keys that are there already\n"
+    "See postmap(1).\n";
+
+static const char postalias_help[] =
+    "Usage: postalias [option ...] [type:]file ...\n"
+    "  -c config_dir  the directory of main.cf\n"
+    "  -d key  delete a key; - reads keys from standard input\n"
+    "  -f  do not fold keys to lower case\n"
+    "  -i  add rows from standard input\n"
+    "  -n  end keys and values without a NUL\n"
+    "  -N  end them with a NUL\n"
+    "  -o  keep the rights of root\n"
+    "  -p  do not take the mode of the text\n"
+    "  -q key  look up a key; - reads keys from standard input\n"
+    "  -r  replace rows that are there\n"
+    "  -s  print all rows\n"
+    "  -u  no UTF-8\n"
+    "  -v  more messages\n"
+    "  -w  no warnings about keys that are there already\n"
+    "See postalias(1).\n";
+
 int main(int argc, char **argv)
 {
     struct job job = {0};
@@ -121,6 +163,7 @@ int main(int argc, char **argv)
     job.options.alias = strcmp(basename(memory_string(argv[0])), "postalias") == 0;
     job.options.program = job.options.alias ? "postalias" : "postmap";
     command_start(job.options.program);
+    command_help(argc, argv, job.options.alias ? postalias_help : postmap_help);
     argv[0] = (char *)(uintptr_t)job.options.program;
     while ((letter = getopt(argc, argv, job.options.alias ? "Nc:d:finopq:rsuvw" : "FNUbc:d:fhijmnopq:rsuvw")) > 0)
         take_option(&job.options, letter);

@@ -254,12 +254,36 @@ static int qshape(int argc, char **argv)
     return 0;
 }
 
+static const char postqueue_help[] =
+    "Usage: postqueue [-v] [-c config_dir] -f | -i queue_id | -j | -p | -s site\n"
+    "  -c config_dir  the directory of main.cf\n"
+    "  -f  try to deliver all deferred mail now\n"
+    "  -i queue_id  try to deliver this message now\n"
+    "  -j  list the queue as JSON\n"
+    "  -p  list the queue\n"
+    "  -s site  try to deliver mail for this site now\n"
+    "  -v  more messages\n"
+    "See postqueue(1).\n";
+
+static const char qshape_help[] =
+    "Usage: qshape [option ...] [queue ...]\n"
+    "  -b count  number of age columns (10)\n"
+    "  -c config_dir  the directory of main.cf\n"
+    "  -l  columns of equal age\n"
+    "  -m count  -p: parent domains with at least so many subdomains (5)\n"
+    "  -p  parent domains too\n"
+    "  -s  by sender domain\n"
+    "  -t minutes  age of the first column (5)\n"
+    "  -w columns  width of the table (80)\n"
+    "See qshape(1).\n";
+
 int main(int argc, char **argv)
 {
     const char *slash = strrchr(argv[0], '/');
     const char *name = slash ? slash + 1 : argv[0];
     bool shape = strcmp(name, "qshape") == 0;
     command_start(shape ? "qshape" : "postqueue");
+    command_help(argc, argv, shape ? qshape_help : postqueue_help);
     log_set_fatal_exit(EXIT_UNAVAILABLE);
     argv[0] = (char *)(shape ? "qshape" : "postqueue"); /* getopt shows it */
     return shape ? qshape(argc, argv) : postqueue(argc, argv);

@@ -258,10 +258,33 @@ static void check_caller(const char *directory)
     config_free(quiet);
 }
 
+static const char help[] =
+    "Usage: postsuper [option ...] [queue ...]\n"
+    "  -c config_dir  the directory of main.cf\n"
+    "  -d id  delete\n"
+    "  -e id  return to the sender at the next attempt\n"
+    "  -f id  as -e, and release from hold\n"
+    "  -h id  put on hold\n"
+    "  -H id  release from hold\n"
+    "  -p     remove files in maildrop that were never completed\n"
+    "  -r id  requeue: rewrite and map addresses again\n"
+    "  -s     accepted, nothing to do\n"
+    "  -S     accepted, nothing to do\n"
+    "  -v     more messages\n"
+    "An id is a queue id, - (read ids from standard input) or ALL, which may be restricted:\n"
+    "  --sender address\n"
+    "  --recipient address\n"
+    "  --domain name\n"
+    "  --older-than time\n"
+    "  --newer-than time\n"
+    "  --dry-run  print ids, change nothing\n"
+    "See postsuper(1).\n";
+
 int main(int argc, char **argv)
 {
     argv[0] = (char *)"postsuper"; /* getopt shows it */
     command_start("postsuper");
+    command_help(argc, argv, help);
     const char *directory = read_options(argc, argv);
     struct work work = {0};
     check_caller(directory);

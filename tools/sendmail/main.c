@@ -138,10 +138,42 @@ static void check_user(struct config *config)
         log_fatal("User %s(%ld) is not allowed to submit mail", command_user_name(getuid()), (long)getuid());
 }
 
+static const char help[] =
+    "Usage: sendmail [option ...] [recipient ...]   submit the message on standard input\n"
+    "       mailq                                   list the queue\n"
+    "       newaliases                              make the alias databases\n"
+    "  -B type  7BIT or 8BITMIME\n"
+    "  -bd  start the mail system\n"
+    "  -bi  as newaliases\n"
+    "  -bm  submit a message (default)\n"
+    "  -bp  as mailq\n"
+    "  -bs  speak SMTP on standard input and output\n"
+    "  -bv  do not send, report what would become of the recipients\n"
+    "  -C config  the directory of main.cf\n"
+    "  -F name  the sender's full name\n"
+    "  -f sender  the sender's address\n"
+    "  -G  not a local message\n"
+    "  -I  as newaliases\n"
+    "  -i  a line with a dot does not end the message\n"
+    "  -N dsn  notices: never, or success,failure,delay\n"
+    "  -oA file  -bi: this database\n"
+    "  -oi  as -i\n"
+    "  -q  try to deliver deferred mail now\n"
+    "  -qI id  this message (without a blank)\n"
+    "  -qR site  mail for this site (without a blank)\n"
+    "  -R return  notices return the message: full or hdrs\n"
+    "  -r sender  as -f\n"
+    "  -t  recipients are those of the header\n"
+    "  -V envid  an id that notices repeat\n"
+    "  -v  report deliveries; twice: more messages\n"
+    "  -XV  variable envelope return paths\n"
+    "See sendmail(1).\n";
+
 int main(int argc, char **argv)
 {
     struct options options;
     command_start("sendmail");
+    command_help(argc, argv, help);
     log_set_fatal_exit(TEMPORARY_FAILURE);
     signal(SIGPIPE, SIG_IGN);
     options_parse(&options, argc, argv);
