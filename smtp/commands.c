@@ -51,13 +51,26 @@ static void append_orcpt(struct buffer *out, struct slice orcpt)
     xtext_encode(out, slice_from(orcpt, semicolon + 1));
 }
 
+/* append_original - ORCPT= as it was given, or the address that the message was first sent to. */
+static void append_original(struct buffer *out, const struct recipient *recipient)
+{
+    struct slice original = recipient->original.len > 0 ? recipient->original : recipient->address;
+
+    if (recipient->orcpt.len > 0) {
+        append_orcpt(out, recipient->orcpt);
+    } else if (slice_is_ascii(original)) {
+        buffer_append_string(out, " ORCPT=rfc822;");
+        xtext_encode(out, original);
+    }
+}
+
 void command_rcpt(const struct recipient *recipient, struct slice address, int features, struct buffer *out)
 {
     buffer_append_string(out, "RCPT TO:<");
     buffer_append_slice(out, address);
     buffer_append_byte(out, '>');
     if (features & EHLO_DSN) {
-        append_orcpt(out, recipient->orcpt);
+        append_original(out, recipient);
         append_notify(out, recipient->notify);
     }
     buffer_append_string(out, "\r\n");

@@ -57,7 +57,7 @@ static bool all_settled(const struct delivery *delivery)
 
 static bool may_be_kept(const struct session *session)
 {
-    return !session->unusable && !session->quit_sent && clock_monotonic() - session->opened < params.connection_reuse_time_limit &&
+    return !session->unusable && !session->says_goodbye && !session->quit_sent && clock_monotonic() - session->opened < params.connection_reuse_time_limit &&
            (params.connection_reuse_count_limit == 0 || session->uses < params.connection_reuse_count_limit);
 }
 
@@ -179,11 +179,11 @@ static void try_hosts(struct search *search, const struct destination *destinati
             use_session(search, session, final);
             continue;
         }
-        note_failure(search, &failure, NULL);
+        note_failure(search, &failure, failure.relay);
         if (failure.loop)
             return;
         if (connected && !final)
-            transfer_settle_all(search->delivery, "none", &failure, !failure.temporary);
+            transfer_settle_all(search->delivery, failure.relay ? failure.relay : "none", &failure, !failure.temporary);
     }
 }
 

@@ -12,8 +12,9 @@
 static void refused_to_talk(struct session *session, const struct reply *reply, bool temporary, struct arena *arena, struct failure *failure)
 {
     session_said(session, reply, "", arena, failure);
+    temporary = temporary && reply->code / 100 == 5;
     failure->temporary = failure->temporary || temporary;
-    if (temporary && failure->status[0] == '5')
+    if (temporary)
         failure->status = arena_format(arena, "4%s", failure->status + 1).data;
     failure->reason = arena_format(arena, "host %s[%s] refused to talk to me: " SLICE_FORMAT, session->host, session->address,
                                    SLICE_ARGS(reply->text));
@@ -94,20 +95,35 @@ static void session_free(struct session *session)
 
 /* ---- greeting and EHLO ---- */
 
+static void take_size(struct session *session, struct slice line)
+{
+    struct slice argument;
+    uint64_t limit;
+
+    if (!slice_next_token(&line, " \t=", &argument))
+        return;
+    size_t digits = 0;
+    while (digits < argument.len && isdigit((unsigned char)argument.data[digits]))
+        digits++;
+    if (slice_to_u64(argument, &limit) && limit < INT64_MAX)
+        session->size_limit = (int64_t)limit;
+    else if (digits < argument.len) /* else: more than any message has */
+        log_warning("bad EHLO SIZE limit \"" SLICE_FORMAT "\" from %s", SLICE_ARGS(argument), session->relay);
+}
+
 /* take_keyword - one line of an EHLO reply after the first, without its code. */
 static void take_keyword(struct session *session, struct slice line)
 {
-    struct slice word, argument;
-    uint64_t limit;
+    struct slice word;
 
-    if (!slice_next_token(&line, " \t", &word))
+    if (!slice_next_token(&line, " \t=", &word)) /* "AUTH=LOGIN", as old servers say it */
         return;
     int keyword = smtp_ehlo_keyword(word);
     session->features |= keyword;
     if (keyword == EHLO_XFORWARD)
         session->forward_attributes |= forward_attributes(line);
-    if (keyword == EHLO_SIZE && slice_next_token(&line, " \t", &argument) && slice_to_u64(argument, &limit) && limit < INT64_MAX)
-        session->size_limit = (int64_t)limit;
+    if (keyword == EHLO_SIZE)
+        take_size(session, line);
 }
 
 /* by_address - the value for this server in a table of addresses; false: there is none. */
@@ -140,15 +156,10 @@ static void discard_keywords(const struct client_params *params, struct session 
 static void work_around_pix(const struct client_params *params, struct session *session, const struct delivery *delivery, struct slice greeting)
 {
     struct buffer value = BUFFER_INIT;
-    bool stars = false;
 
-    for (size_t i = 0; i < greeting.len; i++) {
-        if (!strchr("20* ", greeting.data[i]))
+    for (size_t i = 0; i < greeting.len; i++)
+        if (!memchr("20* ", greeting.data[i], 4))
             return;
-        stars |= greeting.data[i] == '*';
-    }
-    if (!stars)
-        return;
     bool listed = by_address(params->pix_maps, "smtp_pix_workaround_maps", session, &value);
     session->pix = client_params_pix(params, listed ? buffer_slice(&value) : slice_of(params->pix_workarounds));
     if (clock_wall() - delivery->request->envelope.arrival_time < params->pix_workaround_threshold_time)
@@ -169,6 +180,8 @@ static bool hello(const struct client_params *params, struct session *session, c
     stream_flush(session->stream);
     bool answered = session_reply(session, params->helo_timeout, reply);
     session->take_line = NULL;
+    if (session->size_limit == 0)
+        session->features &= ~EHLO_SIZE; /* as good as not offered */
     if (answered && reply->code / 100 == 2 && verb[0] != 'H')
         discard_keywords(params, session);
     return answered;
@@ -195,7 +208,7 @@ static bool say_hello(const struct client_params *params, struct session *sessio
     struct reply reply;
 
     bool answered = hello(params, session, verb, &reply);
-    if (answered && reply.code / 100 == 5 && strcmp(verb, "EHLO") == 0 && reply.code != 521) {
+    if (answered && reply.code / 100 != 2 && reply.code != 421 && strcmp(verb, "EHLO") == 0) {
         verb = "HELO";
         answered = hello(params, session, verb, &reply);
     }
@@ -245,9 +258,12 @@ static bool read_greeting(const struct client_params *params, struct session *se
 bool session_greet(const struct client_params *params, struct session *session, const struct delivery *delivery, bool detect_loops,
                    struct failure *failure)
 {
-    if (read_greeting(params, session, delivery, failure) && say_hello(params, session, detect_loops, delivery->arena, failure))
+    if (read_greeting(params, session, delivery, failure) && say_hello(params, session, detect_loops, delivery->arena, failure)) {
+        session->greeted = true;
         return true;
+    }
     failure->handshake = true;
+    failure->relay = arena_strdup(delivery->arena, session->relay);
     return false;
 }
 
@@ -274,7 +290,8 @@ struct session *session_open(const struct client_params *params, const struct ho
     if (params->tls_required) {
         /* not yet: TLS; what may not go in the clear stays */
         *failure = (struct failure){.temporary = true, .handshake = true, .status = "4.7.5",
-                                    .reason = SLICE("TLS is required, but our TLS engine is unavailable")};
+                                    .reason = SLICE("TLS is required, but our TLS engine is unavailable"),
+                                    .relay = arena_strdup(delivery->arena, session->relay)};
         session_close(params, session);
         return NULL;
     }
@@ -283,7 +300,7 @@ struct session *session_open(const struct client_params *params, const struct ho
 
 bool session_is_alive(struct session *session)
 {
-    return !session->unusable && stream_error(session->stream) == STREAM_OK && !stream_pending(session->stream);
+    return !session->unusable && !session->says_goodbye && stream_error(session->stream) == STREAM_OK && !stream_pending(session->stream);
 }
 
 void session_close(const struct client_params *params, struct session *session)

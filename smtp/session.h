@@ -21,6 +21,8 @@ struct session {
     int forward_attributes;   /* of XFORWARD: forward.h */
     int pix;                  /* PIX_ bits of what is worked around */
     bool esmtp_greeting;      /* the greeting has the word ESMTP */
+    bool greeted;             /* the handshake is over: from now on replies may be pipelined */
+    bool says_goodbye;        /* 421: no further transaction */
     void (*take_line)(struct session *session, struct slice text); /* gets the lines of a reply after the first, without code; NULL */
     struct table_list *reply_filter; /* smtp_reply_filter; NULL: none */
     int64_t size_limit;       /* 0: none told */
@@ -44,6 +46,7 @@ struct failure {
     const char *status;       /* "4.4.1" (arena) */
     struct slice reason;
     const char *remote_mta;   /* NULL: none */
+    const char *relay;        /* of the server that refused to talk; NULL: there was none */
     struct slice diagnostic;  /* the reply, when there was one */
     bool handshake;           /* at or before the greeting or HELO */
     bool loop;

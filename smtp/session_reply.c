@@ -8,15 +8,18 @@
 #define REPLY_LINES_MAX 500   /* a server that talks longer is broken */
 
 /* read_reply_line - one line, cut at REPLY_LINE_MAX; what is longer is read and dropped. */
-static bool read_reply_line(struct stream *stream, struct buffer *line)
+static bool read_reply_line(struct session *session, struct buffer *line)
 {
     struct slice piece;
     enum line_end end;
 
     buffer_clear(line);
-    while ((end = stream_read_line(stream, REPLY_LINE_MAX, &piece)) == LINE_TOO_LONG)
-        if (line->len == 0)
-            buffer_append_slice(line, piece);
+    while ((end = stream_read_line(session->stream, REPLY_LINE_MAX, &piece)) == LINE_TOO_LONG) {
+        if (line->len > 0)
+            continue;
+        buffer_append_slice(line, piece);
+        log_warning("%s: response longer than %d: " SLICE_FORMAT "...", session->relay, REPLY_LINE_MAX, SLICE_ARGS(slice_first(piece, 30)));
+    }
     if (end == LINE_NONE)
         return false;
     if (line->len == 0)
@@ -59,28 +62,31 @@ bool session_reply(struct session *session, int64_t timeout, struct reply *reply
     buffer_clear(&session->reply_text);
     stream_set_deadline(session->stream, clock_after(timeout));
     for (int lines = 0; more && good; lines++) {
-        good = lines < REPLY_LINES_MAX && read_reply_line(session->stream, &line);
+        good = lines < REPLY_LINES_MAX && read_reply_line(session, &line);
         if (!good)
             break;
         if (session->reply_filter)
             filter_line(session, &line);
-        if (!smtp_reply_parse(buffer_slice(&line), &reply->code, &more, &text)) {
-            /* A line without a code: not SMTP.  Postfix's users know it as a protocol error; the connection cannot be trusted further. */
-            log_warning("malformed reply from %s[%s]: %s", session->host, session->address, buffer_string(&line));
-            reply->code = 0;
-            good = false;
-            break;
-        }
         if (session->reply_text.len > 0)
             buffer_append_byte(&session->reply_text, ' ');
         buffer_append_slice(&session->reply_text, buffer_slice(&line));
+        if (!smtp_reply_parse(buffer_slice(&line), &reply->code, &more, &text)) {
+            /* A line without a code.  In the handshake it is passed over.  Later replies might be taken for those of other commands (as Postfix does):
+               such a connection cannot be trusted further. */
+            more = true;
+            if (!session->greeted)
+                continue;
+            log_warning("non-ESMTP response from %s: %s", session->relay, buffer_string(&line));
+            good = false;
+            break;
+        }
         set_reply_status(text, reply);
         if (session->take_line && lines > 0)
             session->take_line(session, text);
     }
     buffer_release(&line);
-    if (!good || reply->code == 421)
-        session->unusable = true;
+    session->unusable |= !good;
+    session->says_goodbye |= reply->code == 421;
     reply->text = buffer_slice(&session->reply_text);
     if (!good)
         reply->code = 0;
@@ -109,8 +115,10 @@ static const char *status_in(struct arena *arena, struct status_code status)
 
 void session_said(struct session *session, const struct reply *reply, const char *command, struct arena *arena, struct failure *failure)
 {
-    failure->temporary = reply->code / 100 != 5;
-    failure->status = status_in(arena, reply->status);
+    bool refuses = reply->code / 100 == 4 || reply->code / 100 == 5; /* else it is an answer to something that nobody asked */
+
+    failure->temporary = reply->code / 100 == 4;
+    failure->status = refuses ? status_in(arena, reply->status) : "5.5.0";
     failure->remote_mta = arena_strdup(arena, session->host);
     failure->diagnostic = arena_slice(arena, reply->text);
     failure->reason = arena_format(arena, "host %s[%s] said: " SLICE_FORMAT " (in reply to %s)", session->host, session->address,

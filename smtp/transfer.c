@@ -53,13 +53,8 @@ void transfer_settle_all(struct delivery *delivery, const char *relay, const str
 static void refuse_recipient(struct exchange *x, size_t recipient, const struct reply *reply, const char *command)
 {
     struct failure failure = {0};
-    struct reply said = *reply;
 
-    if (said.code == 552 && command[0] == 'R') { /* to RCPT TO; RFC 5321 4.5.3.1.10: older servers mean 452, too many recipients */
-        said.code = 452;
-        said.status.class = 4;
-    }
-    session_said(x->t->session, &said, command, x->arena, &failure);
+    session_said(x->t->session, reply, command, x->arena, &failure);
     if (failure.temporary && !x->t->final)
         log_info(SLICE_FORMAT ": " SLICE_FORMAT, SLICE_ARGS(x->t->delivery->request->envelope.queue_id), SLICE_ARGS(failure.reason));
     else
@@ -72,6 +67,8 @@ static void refuse_message(struct exchange *x, const struct reply *reply, const 
     struct failure failure = {0};
 
     session_said(x->t->session, reply, command, x->arena, &failure);
+    if (reply->code / 100 == 2)
+        failure.reason = arena_format(x->arena, "Protocol error: " SLICE_FORMAT, SLICE_ARGS(failure.reason));
     transfer_settle_all(x->t->delivery, x->t->session->relay, &failure, x->t->final);
 }
 
@@ -252,6 +249,8 @@ static bool finish_empty(struct exchange *x, int data_code)
         session->unusable = !session_reply(session, x->t->params->data_done_timeout, &reply);
         return true;
     }
+    if (session->says_goodbye)
+        return true;
     say(x, SLICE("RSET\r\n"), true);
     if (!session_reply(session, x->t->params->rset_timeout, &reply) || reply.code / 100 != 2)
         session->unusable = true; /* what was settled stays settled */

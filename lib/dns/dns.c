@@ -377,7 +377,7 @@ static int compare_preference(const void *a, const void *b)
 static void shuffle(struct dns_record *records, size_t count)
 {
     for (size_t i = count; i > 1; i--) {
-        size_t j = (size_t)(random() % (long)i);
+        size_t j = arc4random_uniform((uint32_t)i);
         struct dns_record kept = records[i - 1];
         records[i - 1] = records[j];
         records[j] = kept;

@@ -74,7 +74,7 @@ static bool parse_code(struct slice text, int *code)
 
 bool smtp_reply_parse(struct slice line, int *code, bool *more, struct slice *text)
 {
-    if (!parse_code(line, code) || *code < 200 || *code > 599)
+    if (!parse_code(line, code) || *code < 100)
         return false;
     if (line.len > 3 && line.data[3] != ' ' && line.data[3] != '-')
         return false;

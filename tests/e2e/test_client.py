@@ -168,3 +168,11 @@ def test_checks_on_every_part_of_what_goes_out(make, sink):
                  "warning: body loud: hear"):
         here.wait_log(rf"smtp\[\d+\]: \w+: {re.escape(line)}$")
     here.wait_log(r"smtp\[\d+\]: warning: unknown command in smtp_body_checks map: REJECT$")
+
+
+def test_a_server_that_refuses_to_talk_is_named(make, sink):
+    remote = sink(replies={"CONNECT": "421 4.3.2 too busy"})
+    here = make(main_cf=f"relayhost = [127.0.0.1]:{remote.port}\n")
+    here.inject("a@here.test", "b@remote.test")
+    here.wait_log(r"relay=127\.0\.0\.1\[127\.0\.0\.1\]:\d+, .*dsn=4\.3\.2, status=deferred \(host .* refused to talk to me: 421 4\.3\.2 too busy\)")
+    assert commands(remote) == ["QUIT"]

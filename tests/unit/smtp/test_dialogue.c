@@ -58,12 +58,35 @@ START_TEST(one_by_one)
         {"", GREETING "502 what\r\n250 mx.test\r\n451 4.3.0 later\r\n250 reset\r\n",
          "EHLO client.test\r\nHELO client.test\r\nMAIL FROM:<a@here.test>\r\nRSET\r\n", "0=4.3.0 1=4.3.0"},
         {"smtp_never_send_ehlo = yes\n", GREETING "250 mx.test\r\n250 ok\r\n552 5.2.2 too many\r\n250 ok\r\n554 5.5.0 no\r\n250 reset\r\n",
-         "HELO client.test\r\nMAIL FROM:<a@here.test>\r\nRCPT TO:<b@remote.test>\r\nRCPT TO:<c@remote.test>\r\nDATA\r\nRSET\r\n", "0=4.2.2 1=5.5.0"},
+         "HELO client.test\r\nMAIL FROM:<a@here.test>\r\nRCPT TO:<b@remote.test>\r\nRCPT TO:<c@remote.test>\r\nDATA\r\nRSET\r\n", "0=5.2.2 1=5.5.0"},
         {"", GREETING "250 mx.test\r\n250 ok\r\n250 ok\r\n", "EHLO client.test\r\nMAIL FROM:<a@here.test>\r\nRCPT TO:<b@remote.test>\r\nRCPT TO:<c@remote.test>\r\n",
          "lost connection with mx.test[192.0.2.1] while sending RCPT TO"},
         {"", "554 5.7.1 go away\r\n", "", "host mx.test[192.0.2.1] refused to talk to me: 554 5.7.1 go away"},
         {"", "what\r\n", "", "lost connection with mx.test[192.0.2.1] while receiving the initial server greeting"},
         {"", GREETING "250 client.test hello\r\n", "EHLO client.test\r\n", "mail for remote.test loops back to myself"},
+    };
+    run_row(&rows[_i], false, CONTENT, 0);
+}
+END_TEST
+
+/* Answers that no client expects: what Postfix makes of them. */
+START_TEST(odd_answers)
+{
+#define HELLO GREETING "250-mx.test\r\n"
+#define NO_SENDER "550 5.1.0 no\r\n250 reset\r\n"
+#define SENDER_SAID "MAIL FROM:<a@here.test>\r\nRSET\r\n"
+    static const struct row rows[] = {
+        {"", "what\r\n" GREETING "250-mx.test\r\nwhat\r\n250 DSN\r\n" NO_SENDER, "EHLO client.test\r\n" SENDER_SAID, "0=5.1.0 1=5.1.0"},
+        {"", "354 what\r\n", "", "host mx.test[192.0.2.1] refused to talk to me: 354 what"},
+        {"", "220\r\n250 mx.test\r\n" NO_SENDER, "HELO client.test\r\n" SENDER_SAID, "0=5.1.0 1=5.1.0"}, /* a PIX firewall */
+        {"", GREETING "450 later\r\n250 mx.test\r\n" NO_SENDER, "EHLO client.test\r\nHELO client.test\r\n" SENDER_SAID, "0=5.1.0 1=5.1.0"},
+        {"", GREETING "421 4.3.2 bye\r\n", "EHLO client.test\r\n", "host mx.test[192.0.2.1] refused to talk to me: 421 4.3.2 bye"},
+        {"", HELLO "250 SIZE 0\r\n354 what\r\n250 reset\r\n", "EHLO client.test\r\n" SENDER_SAID, "0=5.5.0 1=5.5.0"},
+        {"", HELLO "250 SIZE=1000\r\n421 4.3.2 bye\r\n", "EHLO client.test\r\nMAIL FROM:<a@here.test> SIZE=20\r\n", "0=4.3.2 1=4.3.2"},
+        {"", HELLO "250 x\r\n250 ok\r\n999 what\r\n250 ok\r\n250 what\r\n250 reset\r\n",
+         "EHLO client.test\r\nMAIL FROM:<a@here.test>\r\nRCPT TO:<b@remote.test>\r\nRCPT TO:<c@remote.test>\r\nDATA\r\nRSET\r\n", "0=5.5.0 1=5.5.0"},
+        {"", HELLO "250 x\r\nwhat\r\n250 ok\r\n", "EHLO client.test\r\nMAIL FROM:<a@here.test>\r\n",
+         "lost connection with mx.test[192.0.2.1] while sending MAIL FROM"},
     };
     run_row(&rows[_i], false, CONTENT, 0);
 }
@@ -83,7 +106,7 @@ START_TEST(keywords)
          "EHLO client.test\r\nMAIL FROM:<a@here.test>\r\nRSET\r\n", "0=5.1.0 1=5.1.0"},
         {"", GREETING "250-mx.test\r\n250 DSN\r\n250 ok\r\n550 5.1.1 no\r\n550 5.1.1 no\r\n250 reset\r\n",
          "EHLO client.test\r\nMAIL FROM:<a@here.test>\r\nRCPT TO:<b@remote.test> ORCPT=rfc822;b+2Bb@remote.test NOTIFY=SUCCESS\r\n"
-         "RCPT TO:<c@remote.test>\r\nRSET\r\n", "0=5.1.1 1=5.1.1"},
+         "RCPT TO:<c@remote.test> ORCPT=rfc822;c@remote.test\r\nRSET\r\n", "0=5.1.1 1=5.1.1"},
     };
     run_row(&rows[_i], false, CONTENT, 0);
 }
@@ -169,6 +192,7 @@ int main(void)
 
     tcase_set_timeout(tcase, 60);
     tcase_add_loop_test(tcase, one_by_one, 0, 7);
+    tcase_add_loop_test(tcase, odd_answers, 0, 9);
     tcase_add_loop_test(tcase, keywords, 0, 5);
     tcase_add_loop_test(tcase, probes, 0, 2);
     tcase_add_loop_test(tcase, forwarding, 0, 3);

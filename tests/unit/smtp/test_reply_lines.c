@@ -96,7 +96,8 @@ START_TEST(parsing)
     ck_assert(smtp_reply_parse(SLICE("421 bye"), &code, &more, &text) && code == 421);
     ck_assert(!smtp_reply_parse(SLICE("25 x"), &code, &more, &text));
     ck_assert(!smtp_reply_parse(SLICE("250x"), &code, &more, &text));
-    ck_assert(!smtp_reply_parse(SLICE("199 x"), &code, &more, &text));
+    ck_assert(smtp_reply_parse(SLICE("199 x"), &code, &more, &text) && code == 199);
+    ck_assert(!smtp_reply_parse(SLICE("099 x"), &code, &more, &text));
     ck_assert(!smtp_reply_parse(SLICE(""), &code, &more, &text));
 }
 END_TEST
