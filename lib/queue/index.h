@@ -1,7 +1,7 @@
 /* index.h - the index of what waits: a small engine interface (put, get, scan, count) over Berkeley DB
 
-   A cache of the segments, owned by qmgr alone: transactional, no sync per commit.  Primary by queue id; secondaries by (queue, next
-   attempt), by destination, by sender.  An entry read back is as untrusted as the network: version, length, checksum, ranges; a bad one
+   A cache of the segments, owned by qmgr alone: transactional, no sync per commit.  Primary by queue id; of deferred entries also by next
+   attempt, of incoming ones by destination: what nobody asks for costs nothing to change.  An entry read back is as untrusted as the network: version, length, checksum, ranges; a bad one
    is reported and skipped.  Another engine (LMDB) is one more file with the same functions. */
 #ifndef POSTERN_QUEUE_INDEX_H
 #define POSTERN_QUEUE_INDEX_H
@@ -33,6 +33,7 @@ struct index_entry {
     uint32_t attempts;
     int64_t message_size;
     bool forced_expire, warned;
+    bool requeue;        /* is to go through cleanup once more */
     struct slice sender;
     struct slice destination; /* "transport:next_hop" of the first waiting recipient */
     struct index_recipient *recipients; /* those still pending */
@@ -66,16 +67,31 @@ uint64_t index_damaged_entries(const struct index *index);
 void index_set_watcher(struct index *index, void (*watcher)(void *context, uint64_t segment, uint64_t offset, bool present), void *context);
 
 /* index_test_spoil - tests: damage the bytes of an entry. */
-void index_test_spoil(struct index *index, enum index_queue queue, struct slice sort_key);
+void index_test_spoil(struct index *index, struct slice sort_key);
 
-/* Scans.  order: by next attempt within a queue, by arrival (primary key order) within a queue, by destination, by sender. */
-enum index_order { INDEX_BY_NEXT_ATTEMPT, INDEX_BY_ID, INDEX_BY_DESTINATION, INDEX_BY_SENDER };
+/* Scans.  order: by arrival (primary key order) within a queue, by next attempt (INDEX_DEFERRED only), by destination (INDEX_INCOMING only). */
+enum index_order { INDEX_BY_NEXT_ATTEMPT, INDEX_BY_ID, INDEX_BY_DESTINATION };
 struct index_scan;
-/* index_scan_start - key: destination or sender for those orders, else ignored.  The scan sees changes made while it runs or not; it may be
-   kept open across waits (it holds no lock between steps: each step re-positions).  index_scan_next: 1 and entry in the arena, 0 end, -1 error. */
+/* index_scan_start - key: the destination for that order, else ignored.  The scan sees changes made while it runs or not; it may be
+   kept open across waits (it holds no lock between steps: each step re-positions).  index_scan_next: 1 and entry in the arena, 0 end, -1 error.
+   By id it may have to step over many entries of other queues: then it Waits (yields), but not within index_write_begin/end. */
 struct index_scan *index_scan_start(struct index *index, enum index_order order, enum index_queue queue, struct slice key) MUST_CHECK;
 int index_scan_next(struct index_scan *scan, struct arena *arena, struct index_entry *entry);
 void index_scan_free(struct index_scan *scan);
+
+/* The same change for many entries: several times as fast as putting each. */
+struct index_change {
+    enum index_queue queue; /* where they go, or are */
+    int64_t next_attempt;   /* 0: as it was */
+    bool expire;            /* set forced_expire */
+    bool requeue;           /* set requeue; else it is cleared */
+    bool remove;            /* delete the entries, nothing else */
+};
+/* index_change_some - the next entries (a few milliseconds of work) of a scan by id, in one transaction; choose is asked for each and may mark its record
+   in the segment; it must not wait or use the index.  1: there may be more, 0: the end, -1: failed, nothing of this piece was changed.
+   *changed is increased.  Entries that went where the scan has not yet been are met again. */
+int index_change_some(struct index_scan *scan, const struct index_change *change,
+                      bool (*choose)(void *context, struct slice queue_id, const struct queue_place *place), void *context, uint64_t *changed);
 
 /* Per segment: how far it was read (recovery goes on from there), and free-form state of the owner. */
 int index_segment_get(struct index *index, uint64_t segment, uint64_t *read_until);

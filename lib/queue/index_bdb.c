@@ -26,7 +26,7 @@ enum {
     RESERVE_LEAST = 128 << 10,
     RESERVE_SHARE = 20,
 };
-#define LAYOUT "postern index 1"
+#define LAYOUT "postern index 2"
 #define QUIET_INTERVAL (10 * MICROSECONDS)
 
 static _Thread_local bool in_pool; /* no logging there */

@@ -20,63 +20,54 @@ static void add_bytes(struct index_key *key, const void *bytes, size_t len)
     key->len += len;
 }
 
-struct index_key index_bdb_entry_key(enum index_queue queue, struct slice sort_key)
+struct index_key index_bdb_entry_key(struct slice sort_key)
 {
-    struct index_key key = {{(uint8_t)queue}, 1};
+    struct index_key key = {.len = 0};
     add_bytes(&key, sort_key.data, sort_key.len);
     return key;
 }
 
-struct index_key index_bdb_order_key(char tag, enum index_queue queue, uint64_t value, struct slice sort_key)
+struct index_key index_bdb_order_key(char tag, uint64_t value, struct slice sort_key)
 {
-    struct index_key key = {{(uint8_t)tag, (uint8_t)queue}, 10};
+    struct index_key key = {{(uint8_t)tag}, 9};
     for (int i = 0; i < 8; i++)
-        key.bytes[2 + i] = (uint8_t)(value >> (56 - 8 * i));
+        key.bytes[1 + i] = (uint8_t)(value >> (56 - 8 * i));
     add_bytes(&key, sort_key.data, sort_key.len);
     return key;
 }
 
-enum { ORDERS = 3 };
-
-static void order_keys(const struct index_entry_facts *facts, struct slice sort_key, struct index_key keys[ORDERS])
+struct index_key index_bdb_key_of(const struct index_entry_facts *facts, struct slice sort_key)
 {
-    keys[0] = index_bdb_order_key('n', facts->queue, facts->next_attempt > 0 ? (uint64_t)facts->next_attempt : 0, sort_key);
-    keys[1] = index_bdb_order_key('d', facts->queue, facts->destination_hash, sort_key);
-    keys[2] = index_bdb_order_key('s', facts->queue, facts->sender_hash, sort_key);
+    if (facts->queue == INDEX_DEFERRED)
+        return index_bdb_order_key('n', facts->next_attempt > 0 ? (uint64_t)facts->next_attempt : 0, sort_key);
+    if (facts->queue == INDEX_INCOMING)
+        return index_bdb_order_key('d', facts->destination_hash, sort_key);
+    return (struct index_key){.len = 0};
 }
 
-static bool same_key(const struct index_key *a, const struct index_key *b)
+bool index_bdb_same_key(const struct index_key *a, const struct index_key *b)
 {
     return a->len == b->len && memcmp(a->bytes, b->bytes, a->len) == 0;
 }
 
-/* find_raw - the bytes of an entry into index->old, whatever queue it is in: 1, 0, -1. */
-static int find_raw(struct index *index, struct slice sort_key, enum index_queue *queue)
+/* find_raw - the bytes of an entry into index->old: 1, 0, -1. */
+static int find_raw(struct index *index, struct slice sort_key)
 {
-    for (unsigned q = 0; q < INDEX_QUEUE_COUNT; q++) {
-        if (index->counts[q] <= 0)
-            continue;
-        struct index_key key = index_bdb_entry_key(queues[q], sort_key);
-        int error = index_bdb_get(index, index->entries, &key, &index->old);
-        *queue = queues[q];
-        if (error == 0)
-            return 1;
-        if (error != DB_NOTFOUND) {
-            index_bdb_failed(index, "get", error);
-            return -1;
-        }
-    }
-    return 0;
+    struct index_key key = index_bdb_entry_key(sort_key);
+    int error = index_bdb_get(index, index->entries, &key, &index->old);
+    if (error && error != DB_NOTFOUND)
+        index_bdb_failed(index, "get", error);
+    return !error ? 1 : error == DB_NOTFOUND ? 0 : -1;
 }
 
-static int remove_pair(struct index *index, DB *db, const struct index_key *key)
+int index_bdb_remove_pair(struct index *index, DB *db, const struct index_key *key)
 {
     DBT k = index_bdb_in(key->bytes, key->len);
     int error = db->del(db, index->txn, &k, 0);
     return error == DB_NOTFOUND ? 0 : error;
 }
 
-static int put_pair(struct index *index, DB *db, const struct index_key *key, struct slice value)
+int index_bdb_put_pair(struct index *index, DB *db, const struct index_key *key, struct slice value)
 {
     DBT k = index_bdb_in(key->bytes, key->len), v = index_bdb_in(value.data ? value.data : "", value.len);
     return db->put(db, index->txn, &k, &v, 0);
@@ -88,37 +79,16 @@ static void note_change(struct index *index, uint64_t segment, uint64_t offset, 
         index->change_capacity = index->change_capacity ? index->change_capacity * 2 : 64;
         index->changes = memory_resize(index->changes, index->change_capacity * sizeof(*index->changes));
     }
-    index->changes[index->change_count++] = (struct index_change){segment, offset, present};
+    index->changes[index->change_count++] = (struct index_change_note){segment, offset, present};
 }
 
-static void count_damaged(struct index *index, struct slice sort_key)
+void index_bdb_count_damaged(struct index *index, struct slice sort_key)
 {
     index->damaged_entries++;
     log_warning("queue index: the entry with key " SLICE_FORMAT " is damaged", SLICE_ARGS(sort_key));
 }
 
-/* ---- put ---------------------------------------------------------------------------------------------------------- */
-
-/* replace_keys - of the orders; old is NULL for a new entry. */
-static int replace_keys(struct index *index, const struct index_entry_facts *old, const struct index_entry_facts *facts, struct slice sort_key)
-{
-    struct index_key before[ORDERS], after[ORDERS];
-    int error = 0;
-    order_keys(facts, sort_key, after);
-    if (old)
-        order_keys(old, sort_key, before);
-    for (int i = 0; i < ORDERS && !error; i++) {
-        if (old && same_key(&before[i], &after[i]))
-            continue;
-        if (old)
-            error = remove_pair(index, index->keys, &before[i]);
-        if (!error)
-            error = put_pair(index, index->keys, &after[i], SLICE(""));
-    }
-    return error;
-}
-
-static void account(struct index *index, const struct index_entry_facts *old, const struct index_entry_facts *facts)
+void index_bdb_account(struct index *index, const struct index_entry_facts *old, const struct index_entry_facts *facts)
 {
     if (old)
         index_bdb_count(index, old->segment, old->queue, -1);
@@ -130,35 +100,52 @@ static void account(struct index *index, const struct index_entry_facts *old, co
     note_change(index, facts->segment, facts->offset, true);
 }
 
+void index_bdb_account_gone(struct index *index, const struct index_entry_facts *old)
+{
+    index_bdb_count(index, old->segment, old->queue, -1);
+    note_change(index, old->segment, old->offset, false);
+}
+
+/* ---- put ---------------------------------------------------------------------------------------------------------- */
+
+/* replace_key - of the order; old is NULL for a new entry. */
+static int replace_key(struct index *index, const struct index_entry_facts *old, const struct index_entry_facts *facts, struct slice sort_key)
+{
+    struct index_key before = {.len = 0}, after = index_bdb_key_of(facts, sort_key);
+    int error = 0;
+    if (old)
+        before = index_bdb_key_of(old, sort_key);
+    if (index_bdb_same_key(&before, &after))
+        return 0;
+    if (before.len)
+        error = index_bdb_remove_pair(index, index->keys, &before);
+    if (!error && after.len)
+        error = index_bdb_put_pair(index, index->keys, &after, SLICE(""));
+    return error;
+}
+
 /* put_in_transaction - false: failed (logged), the transaction will be undone. */
 static bool put_in_transaction(struct index *index, const struct index_entry *entry, struct slice sort_key)
 {
-    enum index_queue queue;
-    struct index_entry_facts old, facts = {
-        .queue = entry->queue, .segment = entry->place.segment, .offset = entry->place.offset, .next_attempt = entry->next_attempt,
-        .destination_hash = index_entry_hash(entry->destination), .sender_hash = index_entry_hash(entry->sender)};
-    int found = find_raw(index, sort_key, &queue), error = 0;
+    struct index_entry_facts old, facts = {.queue = entry->queue, .segment = entry->place.segment, .offset = entry->place.offset,
+                                           .next_attempt = entry->next_attempt, .destination_hash = index_entry_hash(entry->destination)};
+    int found = find_raw(index, sort_key);
     if (found < 0)
         return false;
     bool known = found && index_entry_read_facts(buffer_slice(&index->old), sort_key, &old);
     if (found && !known)
-        count_damaged(index, sort_key);
-    if (found && queue != entry->queue) {
-        struct index_key key = index_bdb_entry_key(queue, sort_key);
-        error = remove_pair(index, index->entries, &key);
-    }
+        index_bdb_count_damaged(index, sort_key);
     buffer_clear(&index->value);
     index_entry_encode(entry, &index->value);
-    struct index_key key = index_bdb_entry_key(entry->queue, sort_key);
+    struct index_key key = index_bdb_entry_key(sort_key);
+    int error = index_bdb_put_pair(index, index->entries, &key, buffer_slice(&index->value));
     if (!error)
-        error = put_pair(index, index->entries, &key, buffer_slice(&index->value));
-    if (!error)
-        error = replace_keys(index, known ? &old : NULL, &facts, sort_key);
+        error = replace_key(index, known ? &old : NULL, &facts, sort_key);
     if (error) {
         index_bdb_failed(index, "put", error);
         return false;
     }
-    account(index, known ? &old : NULL, &facts);
+    index_bdb_account(index, known ? &old : NULL, &facts);
     return true;
 }
 
@@ -185,22 +172,19 @@ int index_put(struct index *index, const struct index_entry *entry)
 
 static int delete_in_transaction(struct index *index, struct slice sort_key)
 {
-    enum index_queue queue;
     struct index_entry_facts old;
-    struct index_key keys[ORDERS];
-    int found = find_raw(index, sort_key, &queue);
+    int found = find_raw(index, sort_key);
     if (found <= 0)
         return found;
-    struct index_key key = index_bdb_entry_key(queue, sort_key);
-    int error = remove_pair(index, index->entries, &key);
+    struct index_key key = index_bdb_entry_key(sort_key);
+    int error = index_bdb_remove_pair(index, index->entries, &key);
     if (!index_entry_read_facts(buffer_slice(&index->old), sort_key, &old)) {
-        count_damaged(index, sort_key);
+        index_bdb_count_damaged(index, sort_key);
     } else {
-        order_keys(&old, sort_key, keys);
-        for (int i = 0; i < ORDERS && !error; i++)
-            error = remove_pair(index, index->keys, &keys[i]);
-        index_bdb_count(index, old.segment, old.queue, -1);
-        note_change(index, old.segment, old.offset, false);
+        key = index_bdb_key_of(&old, sort_key);
+        if (!error && key.len)
+            error = index_bdb_remove_pair(index, index->keys, &key);
+        index_bdb_account_gone(index, &old);
     }
     if (error)
         index_bdb_failed(index, "delete", error);
@@ -222,16 +206,16 @@ int index_delete(struct index *index, struct slice queue_id)
 
 /* ---- get ---------------------------------------------------------------------------------------------------------- */
 
-static int decode_found(struct index *index, enum index_queue queue, struct slice sort_key, struct arena *arena, struct index_entry *entry)
+static int decode_found(struct index *index, struct slice sort_key, struct arena *arena, struct index_entry *entry)
 {
     struct slice bytes = slice_make(arena_copy(arena, index->old.data, index->old.len), index->old.len);
-    if (index_entry_decode(bytes, sort_key, arena, entry) && entry->queue == queue)
+    if (index_entry_decode(bytes, sort_key, arena, entry))
         return 1;
     /* Its message is still in its segment: the store looks for it again. */
-    count_damaged(index, sort_key);
+    index_bdb_count_damaged(index, sort_key);
     index_write_begin(index);
-    struct index_key key = index_bdb_entry_key(queue, sort_key);
-    int error = remove_pair(index, index->entries, &key);
+    struct index_key key = index_bdb_entry_key(sort_key);
+    int error = index_bdb_remove_pair(index, index->entries, &key);
     if (error)
         index_bdb_failed(index, "drop a damaged entry", error);
     /* Undone or not: the entry is of no use either way. */
@@ -239,37 +223,27 @@ static int decode_found(struct index *index, enum index_queue queue, struct slic
     return -1;
 }
 
-void index_test_spoil(struct index *index, enum index_queue queue, struct slice sort_key)
+void index_test_spoil(struct index *index, struct slice sort_key)
 {
-    struct index_key key = index_bdb_entry_key(queue, sort_key);
+    struct index_key key = index_bdb_entry_key(sort_key);
     if (index_bdb_get(index, index->entries, &key, &index->old) != 0 || index->old.len == 0)
         log_panic("index_test_spoil: no such entry");
     index->old.data[index->old.len / 2] ^= 1;
     index_write_begin(index);
-    int error = put_pair(index, index->entries, &key, buffer_slice(&index->old));
+    int error = index_bdb_put_pair(index, index->entries, &key, buffer_slice(&index->old));
     if (error)
         index_bdb_failed(index, "spoil", error);
     index_write_end(index);
 }
 
-int index_bdb_read_entry(struct index *index, enum index_queue queue, struct slice sort_key, struct arena *arena, struct index_entry *entry)
+int index_bdb_read_entry(struct index *index, struct slice sort_key, struct arena *arena, struct index_entry *entry)
 {
-    struct index_key key = index_bdb_entry_key(queue, sort_key);
-    int error = index_bdb_get(index, index->entries, &key, &index->old);
-    if (error == DB_NOTFOUND)
-        return 0;
-    if (error) {
-        index_bdb_failed(index, "get", error);
-        return -1;
-    }
-    return decode_found(index, queue, sort_key, arena, entry);
+    int found = find_raw(index, sort_key);
+    return found > 0 ? decode_found(index, sort_key, arena, entry) : found;
 }
 
 int index_get(struct index *index, struct slice queue_id, struct arena *arena, struct index_entry *entry)
 {
     char text[QUEUE_ID_MAX];
-    enum index_queue queue;
-    struct slice sort_key = queue_id_sort_key(queue_id, text);
-    int found = find_raw(index, sort_key, &queue);
-    return found > 0 ? decode_found(index, queue, sort_key, arena, entry) : found;
+    return index_bdb_read_entry(index, queue_id_sort_key(queue_id, text), arena, entry);
 }

@@ -5,7 +5,8 @@
 #include "queue/crc32c.h"
 #include "queue/queue_id.h"
 
-enum { FLAG_FORCED_EXPIRE = 1, FLAG_WARNED = 2 };
+enum { FLAG_FORCED_EXPIRE = 1, FLAG_WARNED = 2, FLAG_REQUEUE = 4 };
+enum { FLAGS_OFFSET = 6, NEXT_ATTEMPT_OFFSET = 64 };
 enum { SMALLEST_RECIPIENT = 5 }; /* bytes: bounds the list before memory is taken for it */
 
 uint64_t index_entry_hash(struct slice text)
@@ -52,7 +53,7 @@ static void put_fixed(struct buffer *out, const struct index_entry *entry)
 {
     put_u8(out, INDEX_ENTRY_VERSION);
     put_u8(out, (uint8_t)entry->queue);
-    put_u8(out, (entry->forced_expire ? FLAG_FORCED_EXPIRE : 0) | (entry->warned ? FLAG_WARNED : 0));
+    put_u8(out, (entry->forced_expire ? FLAG_FORCED_EXPIRE : 0) | (entry->warned ? FLAG_WARNED : 0) | (entry->requeue ? FLAG_REQUEUE : 0));
     put_u8(out, 0);
     put_u64(out, entry->place.segment);
     put_u64(out, entry->place.offset);
@@ -69,6 +70,13 @@ static void put_fixed(struct buffer *out, const struct index_entry *entry)
     put_u32(out, entry->attempts);
 }
 
+static void store_checksum(char *bytes, size_t len, struct slice sort_key)
+{
+    uint32_t sum = checksum(slice_make(bytes, len), sort_key);
+    for (int i = 0; i < 4; i++)
+        bytes[i] = (char)(sum >> (8 * i));
+}
+
 void index_entry_encode(const struct index_entry *entry, struct buffer *out)
 {
     char key[QUEUE_ID_MAX];
@@ -81,10 +89,7 @@ void index_entry_encode(const struct index_entry *entry, struct buffer *out)
     put_varint(out, entry->recipient_count);
     for (size_t i = 0; i < entry->recipient_count; i++)
         put_recipient(out, &entry->recipients[i], i > 0 ? &entry->recipients[i - 1] : NULL);
-    struct slice bytes = slice_make(out->data + start, out->len - start);
-    uint32_t sum = checksum(bytes, queue_id_sort_key(entry->queue_id, key));
-    for (int i = 0; i < 4; i++)
-        out->data[start + (size_t)i] = (char)(sum >> (8 * i));
+    store_checksum(out->data + start, out->len - start, queue_id_sort_key(entry->queue_id, key));
 }
 
 /* ---- decoding ----------------------------------------------------------------------------------------------------- */
@@ -117,6 +122,7 @@ static void read_fixed(struct cursor *c, struct index_entry *entry, uint64_t *de
     uint8_t flags = cursor_u8(c);
     entry->forced_expire = flags & FLAG_FORCED_EXPIRE;
     entry->warned = flags & FLAG_WARNED;
+    entry->requeue = flags & FLAG_REQUEUE;
     cursor_u8(c);
     entry->place.segment = cursor_u64(c);
     entry->place.offset = cursor_u64(c);
@@ -180,11 +186,40 @@ bool index_entry_read_facts(struct slice bytes, struct slice sort_key, struct in
 {
     struct index_entry entry = {0};
     struct cursor c = begin(bytes, sort_key);
+    uint64_t sender_hash;
     *facts = (struct index_entry_facts){0};
-    read_fixed(&c, &entry, &facts->destination_hash, &facts->sender_hash);
+    read_fixed(&c, &entry, &facts->destination_hash, &sender_hash);
     facts->queue = entry.queue;
     facts->segment = entry.place.segment;
     facts->offset = entry.place.offset;
     facts->next_attempt = entry.next_attempt;
     return !c.failed;
+}
+
+bool index_entry_patch(struct buffer *bytes, struct slice sort_key, const struct index_change *change)
+{
+    if (begin(buffer_slice(bytes), sort_key).failed)
+        return false;
+    char *at = bytes->data;
+    at[INDEX_ENTRY_QUEUE_OFFSET] = (char)change->queue;
+    at[FLAGS_OFFSET] = (char)((at[FLAGS_OFFSET] & ~FLAG_REQUEUE) | (change->requeue ? FLAG_REQUEUE : 0) | (change->expire ? FLAG_FORCED_EXPIRE : 0));
+    for (int i = 0; i < 8 && change->next_attempt > 0; i++)
+        at[NEXT_ATTEMPT_OFFSET + i] = (char)((uint64_t)change->next_attempt >> (8 * i));
+    store_checksum(at, bytes->len, sort_key);
+    return true;
+}
+
+struct slice index_entry_id(struct slice bytes)
+{
+    struct cursor c = cursor_of(bytes.len > INDEX_ENTRY_FIXED_SIZE ? slice_from(bytes, INDEX_ENTRY_FIXED_SIZE) : SLICE(""));
+    return cursor_counted(&c);
+}
+
+struct queue_place index_entry_place(struct slice bytes)
+{
+    struct index_entry entry = {0};
+    uint64_t destination_hash, sender_hash;
+    struct cursor c = cursor_of(slice_from(bytes, INDEX_ENTRY_QUEUE_OFFSET));
+    read_fixed(&c, &entry, &destination_hash, &sender_hash);
+    return entry.place;
 }

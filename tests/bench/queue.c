@@ -146,6 +146,27 @@ static size_t scan_some(struct index *index, enum index_order order, struct slic
     return n;
 }
 
+static bool choose_all(void *context UNUSED, struct slice queue_id UNUSED, const struct queue_place *place UNUSED)
+{
+    return true;
+}
+
+static size_t change_all(struct index *index, enum index_queue from, enum index_queue to)
+{
+    struct index_change change = {.queue = to, .next_attempt = to == INDEX_DEFERRED ? 1700000400000000 : 0};
+    struct index_scan *scan = index_scan_start(index, INDEX_BY_ID, from, SLICE(""));
+    int64_t next = clock_after(MICROSECONDS);
+    uint64_t changed = 0;
+    while (index_change_some(scan, &change, choose_all, NULL, &changed) > 0) {
+        if (clock_monotonic() > next) {
+            index_maintain(index);
+            next = clock_after(MICROSECONDS);
+        }
+    }
+    index_scan_free(scan);
+    return changed;
+}
+
 static void get_all(struct index *index, size_t n)
 {
     struct arena *arena = arena_new(4096);
@@ -190,8 +211,9 @@ static void bench_index(size_t n)
     count = scan_some(index, INDEX_BY_NEXT_ATTEMPT, SLICE(""), n);
     report("scan by next attempt", count, t, c);
     t = wall(), c = cpu();
-    count = scan_some(index, INDEX_BY_DESTINATION, SLICE("smtp:domain7.example.test"), n);
-    report("scan by destination", count, t, c);
+    report("change of queue, as hold ALL", change_all(index, INDEX_DEFERRED, INDEX_HOLD), t, c);
+    t = wall(), c = cpu();
+    report("and back, as release ALL", change_all(index, INDEX_HOLD, INDEX_DEFERRED), t, c);
     t = wall();
     scan_some(index, INDEX_BY_ID, SLICE(""), 50);
     printf("index first page of 50: %.0f us; count %llu\n", (wall() - t) * 1e6, (unsigned long long)index_count(index, INDEX_DEFERRED));

@@ -592,7 +592,7 @@ static void damaged_entry(void *arg UNUSED)
     struct index_entry entry;
     char key[QUEUE_ID_MAX];
     make_message(&message, 7, 1);
-    index_test_spoil(store_index(store), INDEX_DEFERRED, queue_id_sort_key(message.envelope.queue_id, key));
+    index_test_spoil(store_index(store), queue_id_sort_key(message.envelope.queue_id, key));
     ck_assert_int_eq(index_get(store_index(store), message.envelope.queue_id, arena, &entry), -1);
     seen.found = 0;
     store_idle_work(store, NULL, NULL);
