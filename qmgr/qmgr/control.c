@@ -5,7 +5,7 @@
 #include "base/log.h"
 #include "table/match.h"
 
-enum { BATCH = 50 /* messages between two looks at the rest of the world */, PIECE = 256 * 1024 };
+enum { BATCH = 50 /* messages between two looks at the rest of the world */ };
 
 /* Queues as the tools name them. */
 enum { QUEUE_ACTIVE = 1, QUEUE_INCOMING = 2, QUEUE_DEFERRED = 4, QUEUE_HOLD = 8, QUEUE_ALL = 15 };
@@ -15,7 +15,7 @@ struct control {
     int64_t verb;
     int queues;
     struct queue_control_reply reply;
-    struct arena *arena;
+    struct arena *arena, *scratch;
 };
 
 static int queues_of(const struct queue_control *request)
@@ -42,92 +42,47 @@ static int queue_bit(enum index_queue queue)
     return queue == INDEX_HOLD ? QUEUE_HOLD : queue == INDEX_INCOMING ? QUEUE_INCOMING : QUEUE_DEFERRED;
 }
 
-/* ---- requeue: through cleanup once more, so that addresses are mapped again --------------------------------------- */
+/* ---- what a verb does --------------------------------------------------------------------------------------------- */
 
-static bool submit_content_of(struct qmgr *q, const struct message *m, struct submission *s)
+/* applies - to entries of that queue. */
+static bool applies(const struct control *c, enum index_queue queue)
 {
-    int fd;
-    uint64_t key, at = 0;
-    if (!store_content(q->store, &m->place, &fd, &key))
-        return false;
-    char *piece = memory_alloc(PIECE);
-    while (at < m->place.content_length) {
-        uint64_t left = m->place.content_length - at;
-        ssize_t n = pread(fd, piece, left < PIECE ? left : PIECE, (off_t)(m->place.content_offset + at));
-        if (n <= 0)
-            break;
-        submit_content(s, slice_make(piece, (size_t)n));
-        at += (uint64_t)n;
-        fiber_yield();
-    }
-    free(piece);
-    return at == m->place.content_length;
+    return (c->queues & queue_bit(queue)) && (queue == INDEX_HOLD ? c->verb != QUEUE_CONTROL_HOLD : c->verb != QUEUE_CONTROL_RELEASE);
 }
 
-static void fill_envelope(const struct message *m, struct slice queue_id, struct envelope *envelope, struct arena *arena)
+/* change_of - to entries of that queue. */
+static struct index_change change_of(const struct control *c, enum index_queue queue)
 {
-    *envelope = m->envelope;
-    envelope->queue_id = queue_id;
-    envelope->hold = false;
-    envelope->recipients = arena_alloc(arena, (m->slot_count + 1) * sizeof(*envelope->recipients));
-    envelope->recipients_count = 0;
-    for (uint32_t i = 0; i < m->slot_count; i++) {
-        if (m->slots[i].state != SLOT_SENT && m->slots[i].state != SLOT_FAILED)
-            envelope->recipients[envelope->recipients_count++] = *message_recipient(m, &m->slots[i]);
-    }
+    bool expire = c->verb == QUEUE_CONTROL_EXPIRE || c->verb == QUEUE_CONTROL_EXPIRE_RELEASE;
+    if (c->verb == QUEUE_CONTROL_DELETE)
+        return (struct index_change){.remove = true};
+    if (c->verb == QUEUE_CONTROL_HOLD || (c->verb == QUEUE_CONTROL_EXPIRE && queue == INDEX_HOLD))
+        return (struct index_change){.queue = INDEX_HOLD, .expire = expire};
+    return (struct index_change){.queue = INDEX_DEFERRED, .next_attempt = clock_wall(), .expire = expire, .requeue = c->verb == QUEUE_CONTROL_REQUEUE};
 }
 
-/* submit_again - true when a copy is in the queue. */
-static bool submit_again(struct qmgr *q, const struct message *m, struct arena *arena)
+/* mark_record - the record in the segment must say the same as the entry, which is only a cache. */
+static bool mark_record(const struct control *c, const struct queue_place *place)
 {
-    struct submit_outcome outcome;
-    struct envelope envelope;
-    int64_t deadline = clock_after(q->params.daemon_timeout);
-    struct submission *s = submit_open(q->cleanup, clock_after(q->params.qmgr_ipc_timeout));
-    if (!s) {
-        log_warning("connect to the %s service: %s", q->params.cleanup_service_name, strerror(errno));
-        return false;
+    struct store *store = c->q->store;
+    switch (c->verb) {
+    case QUEUE_CONTROL_DELETE: return store_mark_done(store, place);
+    case QUEUE_CONTROL_HOLD: return store_mark_state(store, place, MESSAGE_STATE_HELD);
+    case QUEUE_CONTROL_EXPIRE: return store_mark_expired(store, place);
+    case QUEUE_CONTROL_EXPIRE_RELEASE: return store_mark_expired(store, place) && store_mark_state(store, place, MESSAGE_STATE_LIVE);
+    default: return store_mark_state(store, place, MESSAGE_STATE_LIVE);
     }
-    fill_envelope(m, arena_slice(arena, submit_queue_id(s)), &envelope, arena);
-    submit_envelope(s, &envelope, SUBMIT_NO_MILTERS);
-    if (!submit_content_of(q, m, s)) {
-        submit_cancel(s);
-        return false;
-    }
-    submit_finish(s, m->envelope.message_size, arena, &outcome, deadline);
-    if (outcome.status != SUBMIT_STATUS_ACCEPTED)
-        return false;
-    log_info(SLICE_FORMAT ": requeued as " SLICE_FORMAT, SLICE_ARGS(m->envelope.queue_id), SLICE_ARGS(envelope.queue_id));
-    return true;
-}
-
-static bool requeue_message(struct qmgr *q, struct message *m)
-{
-    if (m->in_flight || m->finishing)
-        return false; /* being delivered: too late */
-    struct arena *arena = arena_new(0);
-    message_withdraw(m);
-    m->in_flight++;
-    bool ok = submit_again(q, m, arena);
-    m->in_flight--;
-    arena_free(arena);
-    if (ok || m->deleted)
-        finish_delete(q, m);
-    else
-        message_activate(q, m, false);
-    return ok;
-}
-
-static bool requeue_entry(struct qmgr *q, const struct index_entry *entry, struct arena *arena)
-{
-    struct queue_record record;
-    if (!store_read(q->store, &entry->place, arena, &record))
-        return false;
-    struct message *m = message_of_record(q, &record, entry);
-    return m && requeue_message(q, m);
 }
 
 /* ---- one message -------------------------------------------------------------------------------------------------- */
+
+static void hold_or_requeue(struct qmgr *q, struct message *m, bool hold)
+{
+    m->hold_wanted = hold;
+    m->requeue = hold ? REQUEUE_NOT : REQUEUE_NOW;
+    message_withdraw(m);
+    finish_part(q, m);
+}
 
 static bool change_message(struct control *c, struct message *m)
 {
@@ -137,12 +92,9 @@ static bool change_message(struct control *c, struct message *m)
         finish_delete(q, m);
         return true;
     case QUEUE_CONTROL_HOLD:
-        m->hold_wanted = true;
-        message_withdraw(m);
-        finish_part(q, m);
-        return true;
     case QUEUE_CONTROL_REQUEUE:
-        return requeue_message(q, m);
+        hold_or_requeue(q, m, c->verb == QUEUE_CONTROL_HOLD);
+        return true;
     case QUEUE_CONTROL_EXPIRE:
     case QUEUE_CONTROL_EXPIRE_RELEASE:
         m->forced_expire = true;
@@ -160,55 +112,31 @@ static bool is_changed(const struct control *c, const struct message *m)
         return true;
     switch (c->verb) {
     case QUEUE_CONTROL_HOLD: return m->hold_wanted;
+    case QUEUE_CONTROL_REQUEUE: return m->requeue != REQUEUE_NOT;
     case QUEUE_CONTROL_EXPIRE:
     case QUEUE_CONTROL_EXPIRE_RELEASE: return m->forced_expire;
     default: return false;
     }
 }
 
-static bool delete_entry(struct qmgr *q, const struct index_entry *entry)
-{
-    return store_mark_done(q->store, &entry->place) && index_delete(q->index, entry->queue_id) > 0;
-}
-
-static bool move_entry(struct qmgr *q, struct index_entry *entry, enum index_queue queue)
-{
-    bool held = queue == INDEX_HOLD;
-    if (!store_mark_state(q->store, &entry->place, held ? MESSAGE_STATE_HELD : MESSAGE_STATE_LIVE))
-        return false;
-    entry->queue = queue;
-    if (!held)
-        entry->next_attempt = clock_wall();
-    if (index_put(q->index, entry) <= 0)
-        return false;
-    if (!held)
-        pull_soon(q, entry->next_attempt);
-    return true;
-}
-
-static bool expire_entry(struct control *c, struct index_entry *entry)
-{
-    struct qmgr *q = c->q;
-    entry->forced_expire = true;
-    if (!store_mark_expired(q->store, &entry->place))
-        return false;
-    if (entry->queue == INDEX_HOLD && c->verb == QUEUE_CONTROL_EXPIRE)
-        return index_put(q->index, entry) > 0;
-    return move_entry(q, entry, INDEX_DEFERRED);
-}
-
 static bool change_entry(struct control *c, struct index_entry *entry)
 {
     struct qmgr *q = c->q;
-    switch (c->verb) {
-    case QUEUE_CONTROL_DELETE: return delete_entry(q, entry);
-    case QUEUE_CONTROL_HOLD: return entry->queue != INDEX_HOLD && move_entry(q, entry, INDEX_HOLD);
-    case QUEUE_CONTROL_RELEASE: return entry->queue == INDEX_HOLD && move_entry(q, entry, INDEX_DEFERRED);
-    case QUEUE_CONTROL_REQUEUE: return requeue_entry(q, entry, c->arena);
-    case QUEUE_CONTROL_EXPIRE:
-    case QUEUE_CONTROL_EXPIRE_RELEASE: return expire_entry(c, entry);
-    default: return false;
-    }
+    struct index_change change = change_of(c, entry->queue);
+    if (!applies(c, entry->queue) || !mark_record(c, &entry->place))
+        return false;
+    if (change.remove)
+        return index_delete(q->index, entry->queue_id) > 0;
+    entry->queue = change.queue;
+    entry->requeue = change.requeue;
+    entry->forced_expire |= change.expire;
+    if (change.next_attempt)
+        entry->next_attempt = change.next_attempt;
+    if (index_put(q->index, entry) <= 0)
+        return false;
+    if (change.next_attempt)
+        pull_soon(q, change.next_attempt);
+    return true;
 }
 
 static bool change_one(struct control *c, struct slice queue_id)
@@ -217,19 +145,29 @@ static bool change_one(struct control *c, struct slice queue_id)
     struct message *m = message_find(c->q, queue_id);
     if (m)
         return (c->queues & QUEUE_ACTIVE) && change_message(c, m);
-    return index_get(c->q->index, queue_id, c->arena, &entry) > 0 && (c->queues & queue_bit(entry.queue)) && change_entry(c, &entry);
+    return index_get(c->q->index, queue_id, c->scratch, &entry) > 0 && change_entry(c, &entry);
 }
 
+/* change_listed - in batches: a transaction each. */
 static void change_listed(struct control *c, const struct queue_control *request)
 {
-    c->reply.ids = arena_alloc(c->arena, (request->ids_count + 1) * sizeof(*c->reply.ids));
-    for (size_t i = 0; i < request->ids_count; i++) {
-        if (change_one(c, request->ids[i].queue_id))
-            c->reply.ids[c->reply.ids_count++] = request->ids[i];
-        if (i % BATCH == BATCH - 1)
-            fiber_yield();
+    struct queue_control_reply *reply = &c->reply;
+    reply->ids = arena_alloc(c->arena, (request->ids_count + 1) * sizeof(*reply->ids));
+    for (size_t i = 0; i < request->ids_count && reply->error.len == 0;) {
+        size_t before = reply->ids_count;
+        index_write_begin(c->q->index);
+        for (size_t end = i + BATCH; i < end && i < request->ids_count; i++) {
+            if (change_one(c, request->ids[i].queue_id))
+                reply->ids[reply->ids_count++] = request->ids[i];
+            arena_reset(c->scratch);
+        }
+        if (!index_write_end_one(c->q->index)) {
+            reply->ids_count = before;
+            reply->error = SLICE("cannot write to the queue index");
+        }
+        fiber_yield();
     }
-    c->reply.count = (int64_t)c->reply.ids_count;
+    reply->count = (int64_t)reply->ids_count;
 }
 
 /* ---- all of them -------------------------------------------------------------------------------------------------- */
@@ -251,30 +189,27 @@ static void change_active(struct control *c)
     free(ids);
 }
 
+/* choose_entry - those in memory are told by themselves. */
+static bool choose_entry(void *context, struct slice queue_id, const struct queue_place *place)
+{
+    struct control *c = context;
+    return !message_find(c->q, queue_id) && mark_record(c, place);
+}
+
 static void change_queue(struct control *c, enum index_queue queue)
 {
-    struct index *index = c->q->index;
-    struct arena *arena = arena_new(0), *outer = c->arena;
-    struct index_entry entry;
-    struct index_scan *scan = index_scan_start(index, INDEX_BY_ID, queue, (struct slice){NULL, 0});
-    bool batched = c->verb != QUEUE_CONTROL_REQUEUE; /* that one waits */
-    bool more = true;
-    c->arena = arena;
-    while (more) {
-        if (batched)
-            index_write_begin(index);
-        for (int i = 0; i < BATCH && (more = index_scan_next(scan, arena, &entry) > 0); i++) {
-            if (!message_find(c->q, entry.queue_id))
-                c->reply.count += change_entry(c, &entry);
-            arena_reset(arena);
-        }
-        if (batched)
-            index_write_end(index);
+    struct index_change change = change_of(c, queue);
+    struct index_scan *scan = index_scan_start(c->q->index, INDEX_BY_ID, queue, (struct slice){NULL, 0});
+    uint64_t changed = 0;
+    int result;
+    while ((result = index_change_some(scan, &change, choose_entry, c, &changed)) > 0)
         fiber_yield();
-    }
-    c->arena = outer;
+    if (result < 0)
+        c->reply.error = SLICE("cannot write to the queue index");
     index_scan_free(scan);
-    arena_free(arena);
+    c->reply.count += (int64_t)changed;
+    if (changed > 0 && change.next_attempt)
+        pull_soon(c->q, change.next_attempt);
 }
 
 /* drop_all - the fast way.  What came into memory meanwhile goes as well. */
@@ -296,20 +231,22 @@ static void drop_all(struct control *c)
 
 static void change_all(struct control *c)
 {
-    if (c->queues & QUEUE_ACTIVE)
-        change_active(c);
     if (c->verb == QUEUE_CONTROL_DELETE && c->queues == QUEUE_ALL) {
+        change_active(c);
         drop_all(c);
         return;
     }
-    if (c->queues & QUEUE_INCOMING)
-        change_queue(c, INDEX_INCOMING);
-    if (c->queues & QUEUE_DEFERRED)
-        change_queue(c, INDEX_DEFERRED);
-    if ((c->queues & QUEUE_HOLD) && c->verb != QUEUE_CONTROL_HOLD)
-        change_queue(c, INDEX_HOLD);
-    if ((c->queues & QUEUE_ACTIVE) && c->verb != QUEUE_CONTROL_REQUEUE)
+    pull_pause(c->q, true);
+    if (c->queues & QUEUE_ACTIVE)
+        change_active(c);
+    static const enum index_queue queues[] = {INDEX_DEFERRED, INDEX_INCOMING, INDEX_HOLD}; /* none goes where is still to be looked */
+    for (size_t i = 0; i < COUNT_OF(queues) && c->reply.error.len == 0; i++) {
+        if (applies(c, queues[i]))
+            change_queue(c, queues[i]);
+    }
+    if (c->queues & QUEUE_ACTIVE)
         change_active(c); /* what went from the index into memory meanwhile */
+    pull_pause(c->q, false);
 }
 
 /* ---- flush -------------------------------------------------------------------------------------------------------- */
@@ -333,7 +270,7 @@ static bool may_change(const struct qmgr *q, uid_t uid)
 
 void control_serve(struct qmgr *q, struct lane *lane, const struct queue_control *request, struct arena *arena)
 {
-    struct control c = {.q = q, .verb = request->verb, .queues = queues_of(request), .arena = arena};
+    struct control c = {.q = q, .verb = request->verb, .queues = queues_of(request), .arena = arena, .scratch = arena_new(0)};
     switch (request->verb) {
     case QUEUE_CONTROL_FLUSH:
         pull_flush(q);
@@ -352,6 +289,7 @@ void control_serve(struct qmgr *q, struct lane *lane, const struct queue_control
         else
             change_listed(&c, request);
     }
+    arena_free(c.scratch);
     lane_send(lane, MESSAGE_queue_control_reply, &c.reply, -1);
     lane_flush(lane, clock_after(q->params.qmgr_ipc_timeout));
 }

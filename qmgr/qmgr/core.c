@@ -138,6 +138,7 @@ void core_start(struct qmgr *q)
     self = q;
     list_init(&q->active);
     arrive_init();
+    requeue_init();
     q->messages = map_new(NULL);
     q->scheduler = scheduler_new(&hooks, q);
     q->notices = notices_new();

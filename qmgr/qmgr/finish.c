@@ -156,7 +156,7 @@ static void mark(struct qmgr *q, const struct message *m, struct slot *slot, cha
 static bool is_expired(const struct qmgr *q, const struct message *m)
 {
     int64_t age = clock_wall() - m->envelope.arrival_time;
-    if (m->hold_wanted || !any_in_state(m, SLOT_DEFERRED))
+    if (m->hold_wanted || m->requeue != REQUEUE_NOT || !any_in_state(m, SLOT_DEFERRED))
         return false;
     if (!m->forced_expire && age < qmgr_params_lifetime(&q->params, m->envelope.sender))
         return false;
@@ -252,7 +252,9 @@ void finish_delete(struct qmgr *q, struct message *m)
 static int64_t next_attempt_of(const struct qmgr *q, const struct message *m, bool owed)
 {
     int64_t now = clock_wall();
-    if (owed)
+    if (m->requeue == REQUEUE_NOW)
+        return now;
+    if (owed || m->requeue == REQUEUE_LATER)
         return now + q->params.minimal_backoff_time;
     int64_t next = now + qmgr_params_retry_delay(&q->params, now - m->envelope.arrival_time, arc4random());
     int64_t expiry = m->envelope.arrival_time + qmgr_params_lifetime(&q->params, m->envelope.sender);
@@ -264,12 +266,12 @@ static int64_t next_attempt_of(const struct qmgr *q, const struct message *m, bo
 /* park - into the index; when that cannot be written it stays in memory and is tried again. */
 static void park(struct qmgr *q, struct message *m, bool owed)
 {
-    enum index_queue queue = m->hold_wanted ? INDEX_HOLD : INDEX_DEFERRED;
     m->attempts++;
-    if (m->hold_wanted && !store_mark_state(q->store, &m->place, MESSAGE_STATE_HELD))
-        log_warning(SLICE_FORMAT ": cannot mark the message as held in the queue", SLICE_ARGS(m->envelope.queue_id));
     for (;;) {
         int64_t next = next_attempt_of(q, m, owed);
+        enum index_queue queue = m->hold_wanted ? INDEX_HOLD : INDEX_DEFERRED;
+        if (m->hold_wanted && !store_mark_state(q->store, &m->place, MESSAGE_STATE_HELD))
+            log_warning(SLICE_FORMAT ": cannot mark the message as held in the queue", SLICE_ARGS(m->envelope.queue_id));
         if (message_index(q, m, queue, next)) {
             if (queue == INDEX_DEFERRED)
                 pull_soon(q, next);

@@ -227,7 +227,7 @@ static void broken(struct worker *w, const struct claim *claim)
         return;
     }
     fiber_sleep(break_pause);
-    if (m->hold_wanted)
+    if (m->hold_wanted || m->requeue != REQUEUE_NOT)
         message_wait(m, claim->slots, claim->count);
     else if (!m->deleted)
         message_requeue(m, claim->destination, claim->slots, claim->count);

@@ -145,6 +145,7 @@ struct message *message_of_record(struct qmgr *q, const struct queue_record *rec
     m->forced_expire = record->expired;
     m->indexed = entry != NULL;
     m->attempts = entry ? entry->attempts : 0;
+    m->requeue = entry && entry->requeue ? REQUEUE_NOW : REQUEUE_NOT;
     m->slots = arena_alloc(m->arena, (record->envelope.recipients_count + 1) * sizeof(struct slot));
     for (uint32_t i = 0; i < record->envelope.recipients_count; i++) {
         struct slot *slot = &m->slots[m->slot_count];
@@ -184,7 +185,7 @@ bool message_index(struct qmgr *q, const struct message *m, enum index_queue que
     struct index_entry entry = {.queue_id = m->envelope.queue_id, .queue = queue, .place = m->place, .arrival_time = m->envelope.arrival_time,
                                 .next_attempt = next_attempt, .last_attempt = m->attempts ? m->active_time : 0, .attempts = m->attempts,
                                 .message_size = m->envelope.message_size, .forced_expire = m->forced_expire, .warned = m->warned,
-                                .sender = m->envelope.sender};
+                                .requeue = m->requeue != REQUEUE_NOT && queue != INDEX_HOLD, .sender = m->envelope.sender};
     entry.recipients = arena_alloc(arena, (m->slot_count + 1) * sizeof(*entry.recipients));
     for (uint32_t i = 0; i < m->slot_count; i++) {
         const struct slot *slot = &m->slots[i];

@@ -15,6 +15,7 @@ static const int64_t scan_pause = MICROSECONDS / 2, full_pause = MICROSECONDS / 
 struct pull {
     struct condition wake;
     int64_t next_due;     /* of the entries not in memory, as far as known (microseconds since 1970) */
+    unsigned paused;      /* see pull_pause */
     bool flushing;
     int64_t flush_time;   /* entries attempted since then are through */
 };
@@ -34,6 +35,13 @@ bool pull_has_room(const struct qmgr *q)
 bool pull_is_full(const struct qmgr *q)
 {
     return (int64_t)q->active_count > FULL_FACTOR * q->params.qmgr_message_active_limit;
+}
+
+void pull_pause(struct qmgr *q, bool pause)
+{
+    q->pull->paused += pause ? 1U : -1U;
+    if (q->pull->paused == 0)
+        condition_signal(&q->pull->wake);
 }
 
 void pull_soon(struct qmgr *q, int64_t next_attempt)
@@ -62,6 +70,28 @@ static void forget(struct qmgr *q, const struct index_entry *entry)
     index_delete(q->index, entry->queue_id);
 }
 
+/* hold - the record says so: a kill came between. */
+static void hold(struct qmgr *q, const struct index_entry *entry)
+{
+    struct index_entry held = *entry;
+    held.queue = INDEX_HOLD;
+    index_put(q->index, &held);
+}
+
+/* begin - what was read is put to work.  Waits. */
+static void begin(struct qmgr *q, const struct queue_record *record, const struct index_entry *entry, bool flushed, bool may_spill)
+{
+    struct message *m = message_of_record(q, record, entry);
+    if (!m)
+        return;
+    m->flushed = flushed;
+    m->forced_expire |= entry->forced_expire;
+    if (m->requeue == REQUEUE_NOT)
+        message_activate(q, m, may_spill);
+    else
+        requeue_message(q, m);
+}
+
 /* load - into memory and to work.  Waits. */
 static void load(struct qmgr *q, const struct index_entry *entry, bool flushed, bool may_spill)
 {
@@ -70,20 +100,17 @@ static void load(struct qmgr *q, const struct index_entry *entry, bool flushed, 
     uint64_t drops = q->drops;
     bool known = message_find(q, entry->queue_id) != NULL;
     bool there = !known && store_read(q->store, &entry->place, arena, &record);
-    if (known || drops != q->drops) {
+    if (known || drops != q->drops || q->pull->paused) {
         arena_free(arena);
         return;
     }
     if (!there) {
         forget(q, entry); /* gone, or damaged: the store has set it aside and said so */
     } else if (record.state == MESSAGE_STATE_LIVE) {
-        struct message *m = message_of_record(q, &record, entry);
-        if (m) {
-            m->flushed = flushed;
-            m->forced_expire |= entry->forced_expire;
-            message_activate(q, m, may_spill);
-        }
-    } else if (record.state != MESSAGE_STATE_HELD) {
+        begin(q, &record, entry, flushed, may_spill);
+    } else if (record.state == MESSAGE_STATE_HELD) {
+        hold(q, entry);
+    } else {
         forget(q, entry);
     }
     arena_free(arena);
@@ -102,9 +129,15 @@ static bool set_aside(struct qmgr *q, struct index_entry *entry)
     return true;
 }
 
+static void wait_while_paused(struct qmgr *q)
+{
+    while (q->pull->paused && !q->stopping)
+        fiber_sleep(full_pause);
+}
+
 static void wait_for_room(struct qmgr *q)
 {
-    while (pull_is_full(q) && !q->stopping)
+    while ((pull_is_full(q) || q->pull->paused) && !q->stopping)
         fiber_sleep(full_pause);
 }
 
@@ -122,6 +155,10 @@ static bool take_due(struct qmgr *q, struct index_entry *entry)
     bool attempted = p->flushing && entry->last_attempt >= p->flush_time;
     if ((!due && attempted) || message_find(q, entry->queue_id))
         return true;
+    if (entry->requeue) {
+        requeue_start(q, entry->queue_id);
+        return true;
+    }
     if (!pull_has_room(q) && set_aside(q, entry))
         return true;
     wait_for_room(q);
@@ -144,12 +181,12 @@ static void scan_due(struct qmgr *q)
         arena_reset(arena);
         if (i % BATCH == 0)
             fiber_yield();
-        if (p->flush_time != flush_time)
-            break; /* asked for once more: from the start */
+        if (p->flush_time != flush_time || p->paused)
+            break; /* asked for once more, or not now: from the start */
     }
     index_scan_free(scan);
     arena_free(arena);
-    if (found <= 0 && p->flush_time == flush_time)
+    if (found <= 0 && p->flush_time == flush_time && !p->paused)
         p->flushing = false;
 }
 
@@ -158,8 +195,10 @@ static void pause_after_scan(struct qmgr *q)
 {
     struct pull *p = q->pull;
     int64_t earliest = clock_wall() + scan_pause;
-    while (!q->stopping && !p->flushing) {
+    while (!q->stopping && (p->paused || !p->flushing)) {
         int64_t wait = (p->next_due > earliest ? p->next_due : earliest) - clock_wall();
+        if (p->paused)
+            wait = longest_pause;
         if (wait <= 0)
             return;
         condition_wait(&p->wake, clock_after(wait < longest_pause ? wait : longest_pause));
@@ -279,8 +318,11 @@ static void fetch_fiber(void *arg)
     struct destination *d = fetch->destination;
     struct buffer key = BUFFER_INIT;
     buffer_printf(&key, SLICE_FORMAT ":" SLICE_FORMAT, SLICE_ARGS(d->transport->name), SLICE_ARGS(d->key));
-    while (!fetch->q->stopping && d->spilled && d->job_count < BACKLOG / 2 && fetch_some(fetch->q, d, buffer_slice(&key)))
+    wait_while_paused(fetch->q);
+    while (!fetch->q->stopping && d->spilled && d->job_count < BACKLOG / 2 && fetch_some(fetch->q, d, buffer_slice(&key))) {
         fiber_yield();
+        wait_while_paused(fetch->q);
+    }
     d->fetching = false;
     buffer_release(&key);
     free(fetch);

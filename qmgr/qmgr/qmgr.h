@@ -39,6 +39,9 @@ struct slot_result {
     bool told; /* its notice is queued */
 };
 
+/* Whether a message goes through cleanup once more instead of to its destinations; LATER: that has just failed. */
+enum requeue_wish { REQUEUE_NOT, REQUEUE_NOW, REQUEUE_LATER };
+
 /* A recipient that is not done. */
 struct slot {
     uint32_t index; /* in the record and in envelope.recipients */
@@ -67,6 +70,7 @@ struct message {
     bool forced_expire;
     bool flushed;        /* somebody asked for an attempt now: defer_transports does not hold it */
     bool deleted, hold_wanted; /* by postsuper while it was at work */
+    enum requeue_wish requeue;
     bool finishing;
 };
 
@@ -155,8 +159,18 @@ void pull_drained(void *context, struct destination *destination); /* scheduler 
 /* pull_has_room - a new message can stay in memory whatever its destination; pull_is_full - not even when its destination has little to do. */
 bool pull_has_room(const struct qmgr *q);
 bool pull_is_full(const struct qmgr *q);
+/* pull_pause - while many entries change their queue nothing is taken from them: so it is over soonest. */
+void pull_pause(struct qmgr *q, bool pause);
 /* pull_soon - an entry was put into the index that is due at that time. */
 void pull_soon(struct qmgr *q, int64_t next_attempt);
+
+/* ---- requeue.c ---------------------------------------------------------------------------------------------------- */
+
+/* requeue_message - that was just read and has no jobs; it is gone afterwards, or parked until later.  requeue_start - an entry of the index, in a fiber of its own.
+   Both Wait. */
+void requeue_init(void);
+void requeue_message(struct qmgr *q, struct message *m);
+void requeue_start(struct qmgr *q, struct slice queue_id);
 
 /* ---- clients.c, control.c, showq.c (arrive.h: new mail) ------------------------------------------------------------------------- */
 

@@ -51,6 +51,22 @@ def test_requeue(make, sink):
     assert here.log_lines(rf"{old}: (requeued|removed)")
 
 
+def test_requeue_of_many_maps_addresses_again(make, sink):
+    here = deferred(make, 30)
+    ids = [entry["queue_id"] for entry in here.queue()]
+    here.command("postsuper", *[word for one in ids[:10] for word in ("-h", one)], check=True)
+    remote = sink()
+    with open(os.path.join(here.directory, "etc/main.cf")) as f:
+        text = f.read().replace("127.0.0.1]:1\n", f"127.0.0.1]:{remote.port}\n")
+    here.write("main.cf", text + "virtual_alias_maps = static:new@remote.test\nvirtual_alias_domains =\n")
+    here.command("postfix", "reload", check=True)
+    assert "Requeued: 30 messages" in here.command("postsuper", "-r", "ALL").stderr
+    remote.wait_messages(30)
+    here.wait_queue_empty()
+    assert {tuple(recipients) for _, recipients, _ in remote.messages} == {("new@remote.test",)} and len(remote.messages) == 30
+    assert all(here.log_lines(rf"{one}: requeued as ") for one in ids)
+
+
 def test_restart_keeps_the_queue(make):
     here = deferred(make)
     before = sorted(entry["queue_id"] for entry in here.queue())

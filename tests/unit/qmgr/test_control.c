@@ -46,6 +46,48 @@ static int ask(int verb, const char *id, const char *queues)
     return count;
 }
 
+/* ---- a cleanup that takes everything ---- */
+
+static void serve_submission(void *arg)
+{
+    struct lane *lane = lane_accept(stream_new_fd((int)(intptr_t)arg), clock_after(5 * MICROSECONDS));
+    struct arena *arena = arena_new(0);
+    void *value;
+    int type;
+    while (lane && (type = lane_receive(lane, arena, &value, CLOCK_NEVER)) > 0) {
+        if (type == MESSAGE_submit_open)
+            lane_send(lane, MESSAGE_submit_opened, &(struct submit_opened){.queue_id = SLICE("FEDCBA9876")}, -1);
+        if (type == MESSAGE_submit_envelope) {
+            const struct submit_envelope *e = value;
+            note("submitted %zu " SLICE_FORMAT, e->envelope.recipients_count, SLICE_ARGS(e->envelope.recipients[0].address));
+        }
+        if (type == MESSAGE_submit_content)
+            note("content " SLICE_FORMAT, SLICE_ARGS(((struct submit_content *)value)->data));
+        if (type == MESSAGE_submit_end)
+            lane_send(lane, MESSAGE_submit_reply, &(struct submit_reply){.status = SUBMIT_STATUS_ACCEPTED, .next_queue_id = SLICE("FEDCBA9876")}, -1);
+        lane_flush(lane, clock_after(5 * MICROSECONDS));
+    }
+    lane_free(lane);
+    arena_free(arena);
+}
+
+static void cleanup_fiber(void *arg)
+{
+    int fd = (int)(intptr_t)arg;
+    while (fiber_wait_fd(fd, WAIT_READ, CLOCK_NEVER) == WAIT_READY) {
+        int one = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (one >= 0)
+            fiber_start("submission", serve_submission, (void *)(intptr_t)one);
+    }
+}
+
+static void start_cleanup(void)
+{
+    struct net_address address;
+    ck_assert(net_address_unix(&address, SLICE("public/cleanup")));
+    fiber_start("cleanup", cleanup_fiber, (void *)(intptr_t)net_listen(&address, 10));
+}
+
 /* An id of some message in that queue of the index. */
 static const char *id_in(enum index_queue queue)
 {
@@ -126,6 +168,80 @@ QMGR_TEST(hold_while_in_flight, SLOW)
     core_end(&qmgr);
 }
 
+/* Hundreds of messages on their way between index and memory: none escapes. */
+QMGR_TEST(hold_all_while_they_are_tried_again, SLOW)
+{
+    defer_some(300);
+    delay_ms = 5;
+    ck_assert_int_eq(ask(QUEUE_CONTROL_FLUSH, NULL, ""), 0);
+    fiber_sleep(30000);
+    ck_assert_uint_gt(qmgr.active_count, 0);
+    ck_assert_int_eq(ask(QUEUE_CONTROL_HOLD, NULL, ""), 300);
+    for (int i = 0; i < 200 && qmgr.active_count > 0; i++)
+        fiber_sleep(10000);
+    ck_assert_uint_eq(index_count(qmgr.index, INDEX_HOLD), 300);
+    ck_assert_uint_eq(index_count(qmgr.index, INDEX_DEFERRED), 0);
+    core_end(&qmgr);
+}
+
+/* A kill between the mark in the segment and the change of the index: the record counts. */
+QMGR_TEST(a_held_record_with_a_deferred_entry, SLOW)
+{
+    struct arena *arena = arena_new(0);
+    struct index_entry entry;
+    defer_some(1);
+    ck_assert_int_eq(index_get(qmgr.index, slice_of(id_in(INDEX_DEFERRED)), arena, &entry), 1);
+    ck_assert(store_mark_state(qmgr.store, &entry.place, MESSAGE_STATE_HELD));
+    ck_assert_int_eq(ask(QUEUE_CONTROL_FLUSH, NULL, ""), 0);
+    for (int i = 0; i < 200 && index_count(qmgr.index, INDEX_HOLD) == 0; i++)
+        fiber_sleep(10000);
+    ck_assert_uint_eq(index_count(qmgr.index, INDEX_HOLD), 1);
+    ck_assert_uint_eq(times("deliver smtp:x.test later@x.test"), 1);
+    arena_free(arena);
+    core_end(&qmgr);
+}
+
+/* Without cleanup the wish stays, and the mail; with it the mail is cleanup's, and gone here. */
+QMGR_TEST(requeue, SLOW)
+{
+    struct arena *arena = arena_new(0);
+    struct index_entry entry;
+    defer_some(3);
+    ck_assert_int_eq(ask(QUEUE_CONTROL_HOLD, id_in(INDEX_DEFERRED), ""), 1);
+    ck_assert_int_eq(ask(QUEUE_CONTROL_REQUEUE, NULL, ""), 3);
+    wait_for("connect to the cleanup service", 2000);
+    for (int i = 0; i < 200 && qmgr.active_count > 0; i++)
+        fiber_sleep(10000);
+    ck_assert_uint_eq(index_count(qmgr.index, INDEX_DEFERRED), 3);
+    ck_assert_int_eq(index_get(qmgr.index, slice_of(id_in(INDEX_DEFERRED)), arena, &entry), 1);
+    ck_assert(entry.requeue && entry.next_attempt > clock_wall() + 900 * MICROSECONDS);
+    start_cleanup();
+    ck_assert_int_eq(ask(QUEUE_CONTROL_REQUEUE, NULL, ""), 3);
+    for (int i = 0; i < 200 && index_count(qmgr.index, INDEX_DEFERRED) + qmgr.active_count > 0; i++)
+        fiber_sleep(10000);
+    ck_assert_uint_eq(times("submitted 1 later@x.test"), 3);
+    ck_assert_uint_eq(times("content Subject: x\r\n\r\nhello\r\n"), 3);
+    ck_assert_uint_eq(times(": requeued as FED"), 3);
+    ck_assert_uint_eq(index_count(qmgr.index, INDEX_DEFERRED) + index_count(qmgr.index, INDEX_HOLD), 0);
+    arena_free(arena);
+    core_end(&qmgr);
+}
+
+QMGR_TEST(requeue_while_in_flight, SLOW)
+{
+    start_clients();
+    start_cleanup();
+    delay_ms = 200;
+    send_mail("a@h.test", "later@x.test now@x.test", true, (struct envelope){0});
+    wait_for("deliver smtp:x.test later@x.test", 1000);
+    ck_assert_int_eq(ask(QUEUE_CONTROL_REQUEUE, NULL, ""), 1);
+    wait_for("submitted 1 later@x.test", 2000);
+    fiber_sleep(100000);
+    ck_assert_uint_eq(qmgr.active_count, 0);
+    ck_assert_uint_eq(index_count(qmgr.index, INDEX_DEFERRED), 0);
+    core_end(&qmgr);
+}
+
 QMGR_TEST(expire, SLOW)
 {
     defer_some(1);
@@ -191,5 +307,6 @@ QMGR_TEST(listing, SLOW)
     core_end(&qmgr);
 }
 
-TEST_MAIN("qmgr/control", hold_and_release, delete, delete_while_in_flight, hold_while_in_flight, expire, flush_one, flush_site, triggers,
+TEST_MAIN("qmgr/control", hold_and_release, delete, delete_while_in_flight, hold_while_in_flight,
+          hold_all_while_they_are_tried_again, a_held_record_with_a_deferred_entry, requeue, requeue_while_in_flight, expire, flush_one, flush_site, triggers,
           listing)
