@@ -16,6 +16,7 @@ config_directory  = /etc/postfix
 queue_directory   = /var/spool/postfix
 data_directory    = /var/lib/postfix
 mandir            = /usr/share/man
+completiondir     = /usr/share/bash-completion/completions
 unitdir           = /lib/systemd/system
 docdir            = /usr/share/doc/postern
 
@@ -157,9 +158,10 @@ fuzz:
 
 # ---- installation -------------------------------------------------------------------------------------------------
 D = $(DESTDIR)
+COMPLETED = $(filter-out postern,$(foreach c,$(COMMANDS) $(COMMAND_LINKS),$(call name_of,$c)))
 install: programs manual
 	install -d $(D)$(sbindir) $(D)$(bindir) $(D)$(daemon_directory) $(D)$(config_directory) $(D)$(queue_directory) \
-	    $(D)$(data_directory) $(D)$(mandir)/man1 $(D)$(mandir)/man5 $(D)$(mandir)/man8 $(D)$(unitdir)
+	    $(D)$(data_directory) $(D)$(mandir)/man1 $(D)$(mandir)/man5 $(D)$(mandir)/man8 $(D)$(unitdir) $(D)$(completiondir)
 	install -m 0755 $(DAEMON_FILES) $(D)$(daemon_directory)
 	install -m 0755 $(COMMAND_FILES) $(D)$(sbindir)
 	for l in $(DAEMON_LINKS); do ln -sf $${l#*:} $(D)$(daemon_directory)/$${l%%:*}; done
@@ -167,10 +169,12 @@ install: programs manual
 	ln -sf $(sbindir)/sendmail $(D)$(bindir)/mailq
 	ln -sf $(sbindir)/sendmail $(D)$(bindir)/newaliases
 	for f in $(wildcard conf/*); do t=$(D)$(config_directory)/$${f#conf/}; \
-	    case $$f in conf/*.service) ;; *) test -e $$t || install -m 0644 $$f $$t ;; esac; done
+	    case $$f in conf/*.service|conf/completion) ;; *) test -e $$t || install -m 0644 $$f $$t ;; esac; done
 	for f in $(MAN_FILES); do install -m 0644 $$f $(D)$(mandir)/man$${f##*.}; done
 	for l in $(MAN_LINKS); do f=$${l%%:*}; ln -sf $${l#*:} $(D)$(mandir)/man$${f##*.}/$$f; done
 	for f in $(wildcard conf/*.service); do install -m 0644 $$f $(D)$(unitdir); done
+	install -m 0644 conf/completion/postern $(D)$(completiondir)
+	for c in $(COMPLETED); do f=$(D)$(completiondir)/$$c; test -e $$f || ln -s postern $$f; done # those of others stay
 
 uninstall:
 	for p in $(DAEMON_FILES:$(BUILD)/sbin/%=%) $(DAEMON_LINK_FILES:$(BUILD)/sbin/%=%); do rm -f $(D)$(daemon_directory)/$$p; done
@@ -178,6 +182,8 @@ uninstall:
 	rm -f $(D)$(bindir)/mailq $(D)$(bindir)/newaliases
 	for f in $(notdir $(MAN_FILES)) $(foreach l,$(MAN_LINKS),$(call name_of,$l)); do rm -f $(D)$(mandir)/man$${f##*.}/$$f; done
 	for f in $(wildcard conf/*.service); do rm -f $(D)$(unitdir)/$${f##*/}; done
+	for c in $(COMPLETED); do f=$(D)$(completiondir)/$$c; test "$$(readlink $$f)" != postern || rm -f $$f; done
+	rm -f $(D)$(completiondir)/postern
 
 clean:
 	rm -rf build build-san build-fuzz

@@ -31,3 +31,22 @@ def test_command(name):
 def test_daemon(name):
     text = help_of("sbin", name)
     assert f"See {name}(8)" in text and name in text.splitlines()[0]
+
+
+COMPLETION = os.path.join(os.path.dirname(os.path.dirname(PAGES)), "conf", "completion", "postern")
+
+
+@pytest.mark.parametrize("line, wanted", [
+    ("postfix star", ["start", "start-fg"]), ("postsuper --old", ["--older-than"]), ("postsuper -H AL", ["ALL"]), ("postqueue -j", ["-j"]),
+    ("postconf -C us", ["user"]), ("postconf -M smt", ["smtp/inet", "smtp/unix"]), ("postconf relayho", ["relayhost"]), ("postlog -p w", ["warn"]),
+    ("postmap texth", ["texthash:"]), ("postkick pub", ["public"]), ("sendmail -R h", ["hdrs"]), ("qshape def", ["deferred"])])
+def test_completion(line, wanted):
+    script = f'. {COMPLETION}; COMP_WORDS=({line}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); _postern "${{COMP_WORDS[0]}}"; printf "%s\\n" "${{COMPREPLY[@]}}"'
+    env = {**os.environ, "PATH": os.path.join(BUILD, "bin") + ":" + os.environ["PATH"], "MAIL_CONFIG": os.path.dirname(os.path.dirname(COMPLETION))}
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=20, env=env)
+    assert (sorted(done.stdout.split()), done.stderr) == (wanted, "")
+
+
+def test_completion_knows_all_commands():
+    commands = re.search(r"^complete -F _postern (.*)$", open(COMPLETION).read(), re.M).group(1).split()
+    assert sorted(commands) == sorted(os.listdir(os.path.join(BUILD, "bin")))
