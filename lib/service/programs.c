@@ -20,13 +20,14 @@ static const struct program programs[] = {
     {"postlogd", PROGRAM_SINGLE, false, NULL},
     {"showq", PROGRAM_QMGR_SOCKET, false, "qmgr"},
     {"flush", PROGRAM_QMGR_SOCKET, false, "qmgr"},
-    {"trivial-rewrite", PROGRAM_ABSORBED, false, "cleanup and qmgr"},
+    {"trivial-rewrite", PROGRAM_ABSORBED, false, "cleanup, qmgr and local"},
     {"scache", PROGRAM_ABSORBED, false, "smtp"},
-    {"tlsmgr", PROGRAM_ABSORBED, false, "smtpd and smtp"},
-    {"verify", PROGRAM_ABSORBED, false, "qmgr"},
-    {"dnsblog", PROGRAM_ABSORBED, false, "smtpd"},
-    {"tlsproxy", PROGRAM_ABSORBED, false, "smtpd"},
     {"proxymap", PROGRAM_ABSORBED, false, "every program"},
+    /* not yet: nobody does their job */
+    {"tlsmgr", PROGRAM_ABSORBED, false, NULL},
+    {"verify", PROGRAM_ABSORBED, false, NULL},
+    {"dnsblog", PROGRAM_ABSORBED, false, NULL},
+    {"tlsproxy", PROGRAM_ABSORBED, false, NULL},
 };
 
 static const struct program unknown = {"", PROGRAM_ONE_CLIENT, false, NULL};

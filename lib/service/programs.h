@@ -16,7 +16,7 @@ struct program {
     const char *name;
     enum program_kind kind;
     bool eager;              /* workers start at once, not at the first connection */
-    const char *absorbed_by; /* who does the job instead */
+    const char *absorbed_by; /* who does the job instead; NULL: nobody yet */
     bool reloads;            /* reads its configuration again in place (SERVICE_RELOADS) */
 };
 

@@ -145,3 +145,10 @@ def test_postlog_and_postkick(instance):
     assert instance.command("postkick", "public", "pickup", "W").returncode == 0
     done = instance.command("postkick", "private", "nothing", "W")
     assert done.returncode == 1 and "Cannot contact class private service nothing" in done.stderr
+
+
+def test_check_tells_what_starts_nothing(make):
+    here = make(started=False, master_cf="rewrite unix - - n - - trivial-rewrite\nverify unix - - n - 1 verify\n")
+    said = here.command("postfix", "check").stderr
+    assert "service rewrite starts no process: the job of trivial-rewrite is done by cleanup, qmgr and local" in said
+    assert "service verify starts no process: what verify does is not there yet" in said

@@ -30,6 +30,9 @@ static void absorbed_services(struct control *control)
         if (program->absorbed_by)
             say_info("master.cf: line %d: service %s starts no process: the job of %s is done by %s", lines.services[i].line,
                      lines.services[i].name, program->name, program->absorbed_by);
+        else if (program->kind == PROGRAM_ABSORBED)
+            say_info("master.cf: line %d: service %s starts no process: what %s does is not there yet", lines.services[i].line,
+                     lines.services[i].name, program->name);
     }
     arena_free(arena);
 }
