@@ -66,7 +66,8 @@ uint64_t index_damaged_entries(const struct index *index);
 /* index_set_watcher - the store's: told after each commit which places got or lost an entry. */
 void index_set_watcher(struct index *index, void (*watcher)(void *context, uint64_t segment, uint64_t offset, bool present), void *context);
 
-/* index_test_spoil - tests: damage the bytes of an entry. */
+/* index_test_fail - tests: changes fail, as on a full disk, until told otherwise.  index_test_spoil - tests: damage the bytes of an entry. */
+void index_test_fail(struct index *index, bool fail);
 void index_test_spoil(struct index *index, struct slice sort_key);
 
 /* Scans.  order: by arrival (primary key order) within a queue, by next attempt (INDEX_DEFERRED only), by destination (INDEX_INCOMING only). */

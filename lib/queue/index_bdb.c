@@ -306,12 +306,17 @@ void index_write_begin(struct index *index)
 {
     if (index->depth++ > 0)
         return;
-    index->failed = false;
+    index->failed = index->test_fails;
     int error = index->env->txn_begin(index->env, NULL, &index->txn, 0);
     if (error) {
         index->txn = NULL;
         index_bdb_failed(index, "begin", error);
     }
+}
+
+void index_test_fail(struct index *index, bool fail)
+{
+    index->test_fails = fail;
 }
 
 static void tell_watcher(struct index *index)

@@ -53,6 +53,7 @@ struct index {
     DB_TXN *txn;
     unsigned depth;        /* of index_write_begin */
     bool failed;           /* something in the open transaction failed */
+    bool test_fails;       /* index_test_fail */
     bool damaged;          /* rebuild at the next start */
     bool maintaining;
     struct condition maintained;

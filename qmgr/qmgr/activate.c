@@ -2,6 +2,7 @@
 #include "qmgr.h"
 
 #include "address/mail_address.h"
+#include "arrive.h"
 #include "base/log.h"
 
 enum { BACKLOG = 100 /* jobs of a destination that has enough to do for now */ };
@@ -239,9 +240,12 @@ static bool is_backlogged(const struct qmgr *q, const struct target *targets, ui
 /* spill - into the index until its destination has less to do.  False: it stays. */
 static bool spill(struct qmgr *q, struct message *m, struct destination *d)
 {
-    if (!message_index(q, m, INDEX_INCOMING, m->envelope.arrival_time))
+    if (message_index(q, m, INDEX_INCOMING, m->envelope.arrival_time))
+        d->spilled = true;
+    else if (!pull_is_full(q))
         return false;
-    d->spilled = true;
+    else if (!m->indexed)
+        arrive_later(&m->place);
     message_free(q, m);
     return true;
 }

@@ -10,6 +10,8 @@ void arrive_start(struct qmgr *q);
 void arrive_scan(void);
 /* arrive_message - cleanup announced it.  Waits (tables). */
 void arrive_message(struct qmgr *q, const struct queue_arrival *arrival);
+/* arrive_later - a message that cannot stay in memory while the index cannot be written: it is read again and tried again until it can. */
+void arrive_later(const struct queue_place *place);
 /* Store events. */
 void arrive_found(void *context, const struct queue_record *record);
 void arrive_corrupt(void *context, const struct queue_place *place, const char *text);

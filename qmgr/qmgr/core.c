@@ -85,6 +85,8 @@ static void sync_fiber(void *arg)
     struct qmgr *q = arg;
     while (!q->stopping) {
         fiber_sleep(sync_interval);
+        if (index_is_damaged(q->index))
+            log_fatal("the queue index is damaged: starting again to rebuild it from the segments");
         if (!q->stopping)
             store_sync(q->store);
     }

@@ -145,6 +145,44 @@ QMGR_TEST(held_mail_waits, "")
     core_end(&qmgr);
 }
 
+QMGR_TEST(held_mail_waits_for_an_index_that_can_be_written, "")
+{
+    start();
+    index_test_fail(qmgr.index, true);
+    send_mail("a@h.test", "one@x.test", true, (struct envelope){.hold = true});
+    send_mail("a@h.test", "two@x.test", false, (struct envelope){.hold = true});
+    arrive_scan();
+    fiber_sleep(100000);
+    ck_assert(happened("log warning: cannot write to the queue index: messages wait in their segments"));
+    ck_assert_uint_eq(qmgr.active_count, 0); /* what waits takes little memory */
+    index_test_fail(qmgr.index, false);
+    for (int i = 0; i < 300 && index_count(qmgr.index, INDEX_HOLD) < 2; i++)
+        fiber_sleep(10000);
+    ck_assert_uint_eq(index_count(qmgr.index, INDEX_HOLD), 2);
+    ck_assert(!happened("deliver"));
+    core_end(&qmgr);
+}
+
+QMGR_TEST(memory_is_bounded_without_an_index, "qmgr_message_active_limit = 20\nsmtp_destination_concurrency_limit = 2\n")
+{
+    start();
+    delay_ms = 20;
+    index_test_fail(qmgr.index, true);
+    for (int i = 0; i < 150; i++)
+        send_mail("a@h.test", "ok@slow.test", true, (struct envelope){0});
+    for (int i = 0; i < 150; i++)
+        send_mail("a@h.test", "ok@slow.test", false, (struct envelope){0});
+    arrive_scan();
+    fiber_sleep(200000);
+    ck_assert_uint_le(qmgr.active_count, 82); /* four times the limit */
+    index_test_fail(qmgr.index, false);
+    for (int i = 0; i < 1000 && times(": removed") < 300; i++)
+        fiber_sleep(10000);
+    ck_assert_uint_eq(times("deliver smtp:slow.test ok@slow.test"), 300);
+    ck_assert_uint_eq(qmgr.active_count, 0);
+    core_end(&qmgr);
+}
+
 QMGR_TEST(unannounced_mail_is_found, "")
 {
     start();
@@ -203,6 +241,7 @@ QMGR_TEST(verp_delivers_one_by_one, "")
 
 TEST_MAIN("qmgr/qmgr", delivered_and_removed, deferred_and_tried_again, flush_tries_at_once, failure_is_reported, owed_notice_is_sent_later,
           success_is_reported_when_asked_for, verify_only_reports_all, expired_is_returned, delay_is_reported_once,
-          dead_destination_is_suspended, transport_that_is_not_there, deferred_transports, held_mail_waits, unannounced_mail_is_found,
+          dead_destination_is_suspended, transport_that_is_not_there, deferred_transports, held_mail_waits,
+          held_mail_waits_for_an_index_that_can_be_written, memory_is_bounded_without_an_index, unannounced_mail_is_found,
           backlog_is_spilled_and_fetched, redirect_replaces_all, filter_overrides_routing,
           verp_delivers_one_by_one)
