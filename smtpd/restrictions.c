@@ -8,85 +8,12 @@ static enum access_result check_warning(struct access *a UNUSED, const struct re
     return ACCESS_DUNNO; /* access_run knows it: restriction_is_warning */
 }
 
-/* detail: for *_ns_, _mx_, _a_access the record type and whose domain; for rhsbl whose domain; for *_destination what follows. */
 #define DNS_OF(type, subject) ((type) * 16 + (subject))
-#define NS_MX_A(prefix, needs, subject) \
-    {"check_" prefix "_ns_access", ARGUMENT_TABLE, needs, check_dns_access, DNS_OF(DNS_NS, subject)}, \
-    {"check_" prefix "_mx_access", ARGUMENT_TABLE, needs, check_dns_access, DNS_OF(DNS_MX, subject)}, \
-    {"check_" prefix "_a_access", ARGUMENT_TABLE, needs, check_dns_access, DNS_OF(DNS_A, subject)}
 
 static const struct restriction_row rows[] = {
-    /* any list */
-    {"permit", ARGUMENT_NONE, 0, check_permit, 0},
-    {"reject", ARGUMENT_NONE, 0, check_reject, 0},
-    {"defer", ARGUMENT_NONE, 0, check_defer, 0},
-    {"defer_if_permit", ARGUMENT_NONE, 0, check_defer_if_permit, 0},
-    {"defer_if_reject", ARGUMENT_NONE, 0, check_defer_if_reject, 0},
-    {"warn_if_reject", ARGUMENT_NONE, 0, check_warning, 0},
-    {"sleep", ARGUMENT_NUMBER, 0, check_sleep, 0},
-    {"reject_unauth_pipelining", ARGUMENT_NONE, 0, check_pipelining, 0},
-    {"reject_plaintext_session", ARGUMENT_NONE, 0, check_plaintext, 0},
-    {"reject_multi_recipient_bounce", ARGUMENT_NONE, NEEDS_SENDER, check_multi_recipient_bounce, 0},
-    {"permit_inet_interfaces", ARGUMENT_NONE, 0, check_inet_interfaces, 0},
-    {"permit_mynetworks", ARGUMENT_NONE, 0, check_mynetworks, 0},
-    {"permit_sasl_authenticated", ARGUMENT_NONE, 0, check_never, 0}, /* not yet: SASL; nobody is */
-    {"permit_tls_clientcerts", ARGUMENT_NONE, 0, check_never, 0},    /* not yet: TLS; nobody has */
-    {"permit_tls_all_clientcerts", ARGUMENT_NONE, 0, check_never, 0},
-    {"check_policy_service", ARGUMENT_WORD, 0, check_not_yet, 0},
-    /* clients */
-    {"check_client_access", ARGUMENT_TABLE, 0, check_client_access, 0},
-    {"check_reverse_client_hostname_access", ARGUMENT_TABLE, 0, check_reverse_client_access, 0},
-    {"check_ccert_access", ARGUMENT_TABLE, 0, check_never, 0}, /* not yet: TLS; no certificate, no entry */
-    {"reject_unknown_client_hostname", ARGUMENT_NONE, 0, check_unknown_client, 0},
-    {"reject_unknown_client", ARGUMENT_NONE, 0, check_unknown_client, 0},
-    {"reject_unknown_reverse_client_hostname", ARGUMENT_NONE, 0, check_unknown_reverse_client, 0},
-    {"reject_rbl_client", ARGUMENT_DOMAIN, 0, check_rbl_client, 0},
-    {"reject_rbl", ARGUMENT_DOMAIN, 0, check_rbl_client, 0},
-    {"reject_rhsbl_client", ARGUMENT_DOMAIN, 0, check_rhsbl, SUBJECT_CLIENT},
-    {"reject_rhsbl_reverse_client", ARGUMENT_DOMAIN, 0, check_rhsbl, SUBJECT_REVERSE_CLIENT},
-    {"permit_dnswl_client", ARGUMENT_DOMAIN, 0, check_dnswl_client, 0},
-    {"permit_rhswl_client", ARGUMENT_DOMAIN, 0, check_rhswl_client, 0},
-    NS_MX_A("client", 0, SUBJECT_CLIENT),
-    NS_MX_A("reverse_client_hostname", 0, SUBJECT_REVERSE_CLIENT),
-    /* HELO */
-    {"check_helo_access", ARGUMENT_TABLE, NEEDS_HELO, check_helo_access, 0},
-    {"reject_invalid_helo_hostname", ARGUMENT_NONE, NEEDS_HELO, check_invalid_helo, 0},
-    {"reject_invalid_hostname", ARGUMENT_NONE, NEEDS_HELO, check_invalid_helo, 0},
-    {"reject_non_fqdn_helo_hostname", ARGUMENT_NONE, NEEDS_HELO, check_non_fqdn_helo, 0},
-    {"reject_non_fqdn_hostname", ARGUMENT_NONE, NEEDS_HELO, check_non_fqdn_helo, 0},
-    {"reject_unknown_helo_hostname", ARGUMENT_NONE, NEEDS_HELO, check_unknown_helo, 0},
-    {"reject_unknown_hostname", ARGUMENT_NONE, NEEDS_HELO, check_unknown_helo, 0},
-    {"reject_rhsbl_helo", ARGUMENT_DOMAIN, NEEDS_HELO, check_rhsbl, SUBJECT_HELO},
-    NS_MX_A("helo", NEEDS_HELO, SUBJECT_HELO),
-    /* senders */
-    {"check_sender_access", ARGUMENT_TABLE, NEEDS_SENDER, check_sender_access, 0},
-    {"reject_non_fqdn_sender", ARGUMENT_NONE, NEEDS_SENDER_ADDRESS, check_non_fqdn_sender, 0},
-    {"reject_unknown_sender_domain", ARGUMENT_NONE, NEEDS_SENDER_ADDRESS, check_unknown_sender_domain, 0},
-    {"reject_unknown_address", ARGUMENT_NONE, NEEDS_SENDER_ADDRESS, check_unknown_sender_domain, 0},
-    {"reject_unlisted_sender", ARGUMENT_NONE, NEEDS_SENDER_ADDRESS, check_unlisted_sender, 0},
-    {"reject_unverified_sender", ARGUMENT_NONE, NEEDS_SENDER_ADDRESS, check_not_yet, 0},
-    {"reject_rhsbl_sender", ARGUMENT_DOMAIN, NEEDS_SENDER_ADDRESS, check_rhsbl, SUBJECT_SENDER},
-    {"reject_sender_login_mismatch", ARGUMENT_NONE, NEEDS_SENDER_ADDRESS, check_login_mismatch, 0},
-    {"reject_unauthenticated_sender_login_mismatch", ARGUMENT_NONE, NEEDS_SENDER_ADDRESS, check_login_mismatch, 0},
-    {"reject_authenticated_sender_login_mismatch", ARGUMENT_NONE, NEEDS_SENDER_ADDRESS, check_never, 0}, /* not yet: SASL */
-    {"reject_known_sender_login_mismatch", ARGUMENT_NONE, NEEDS_SENDER_ADDRESS, check_never, 0},         /* not yet: SASL */
-    {"check_sasl_access", ARGUMENT_TABLE, 0, check_never, 0},                                            /* not yet: SASL */
-    NS_MX_A("sender", NEEDS_SENDER_ADDRESS, SUBJECT_SENDER),
-    /* recipients */
-    {"check_recipient_access", ARGUMENT_TABLE, NEEDS_RECIPIENT, check_recipient_access, 0},
-    {"reject_non_fqdn_recipient", ARGUMENT_NONE, NEEDS_RECIPIENT, check_non_fqdn_recipient, 0},
-    {"reject_unknown_recipient_domain", ARGUMENT_NONE, NEEDS_RECIPIENT, check_unknown_recipient_domain, 0},
-    {"reject_unlisted_recipient", ARGUMENT_NONE, NEEDS_RECIPIENT, check_unlisted_recipient, 0},
-    {"check_recipient_maps", ARGUMENT_NONE, NEEDS_RECIPIENT, check_unlisted_recipient, 0},
-    {"reject_unverified_recipient", ARGUMENT_NONE, NEEDS_RECIPIENT, check_not_yet, 0},
-    {"reject_rhsbl_recipient", ARGUMENT_DOMAIN, NEEDS_RECIPIENT, check_rhsbl, SUBJECT_RECIPIENT},
-    {"permit_auth_destination", ARGUMENT_NONE, NEEDS_RECIPIENT, check_auth_destination, 0},
-    {"permit_mx_backup", ARGUMENT_NONE, NEEDS_RECIPIENT, check_mx_backup, 0},
-    {"reject_unauth_destination", ARGUMENT_NONE, NEEDS_RECIPIENT, check_unauth_destination, 0},
-    {"defer_unauth_destination", ARGUMENT_NONE, NEEDS_RECIPIENT, check_unauth_destination, 100},
-    NS_MX_A("recipient", NEEDS_RECIPIENT, SUBJECT_RECIPIENT),
-    /* ETRN */
-    {"check_etrn_access", ARGUMENT_TABLE, 0, check_etrn_access, 0},
+#define RESTRICTION(name, argument, needs, check, detail) {name, ARGUMENT_##argument, needs, check, detail},
+#include "conf/restrictions.def"
+#undef RESTRICTION
 };
 
 /* Items that are no row of their own. */
