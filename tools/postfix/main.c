@@ -1,4 +1,4 @@
-/* main.c - postfix, postern: start, stop and look after the mail system (compat.md j.2) */
+/* main.c - postfix, postern: start, stop and look after everything (compat.md j.2) */
 #include <getopt.h>
 #include <signal.h>
 #include <sys/stat.h>
