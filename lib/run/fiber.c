@@ -154,13 +154,19 @@ static int64_t rough_time(void)
     return (int64_t)now.tv_sec * MICROSECONDS + now.tv_nsec / 1000;
 }
 
+static int watchdog_off = -1;
+
+void run_may_block(void)
+{
+    watchdog_off = 1;
+}
+
 static void watchdog(const char *name, int64_t stretch, int64_t now)
 {
     static int64_t quiet_until;
-    static int off = -1;
-    if (off < 0)
-        off = SLOWED_DOWN || getenv("POSTERN_NO_WATCHDOG") != NULL;
-    if (off || now < quiet_until)
+    if (watchdog_off < 0)
+        watchdog_off = SLOWED_DOWN || getenv("POSTERN_NO_WATCHDOG") != NULL;
+    if (watchdog_off || now < quiet_until)
         return;
     quiet_until = now + WARNING_INTERVAL;
     log_warning("fiber %s ran %d ms without a wait", name, (int)(stretch / 1000));

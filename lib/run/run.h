@@ -23,6 +23,8 @@ void run_stop(void);
 void run_main(void (*fn)(void *arg), void *arg);
 /* run_at_turn - called once at the end of each turn of the loop (log flush and the like); a few hooks at most. */
 void run_at_turn(void (*hook)(void));
+/* run_may_block - this process serves one client at a time and may block: long stretches without a wait are no news. */
+void run_may_block(void);
 
 /* fiber_start - a new fiber that runs fn(arg), from the next turn on; its stack is pooled and goes back when fn returns.
    The name (a literal) shows in the watchdog's log line.  fiber_count - fibers alive. */

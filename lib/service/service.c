@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "base/log.h"
+#include "conf/snapshot.h"
 #include "service/log_target.h"
 #include "service/service_private.h"
 #include "service/stand_alone.h"
@@ -84,10 +85,21 @@ static void on_signal(int number UNUSED)
     stop();
 }
 
+/* load_main - what master accepted; the files only when started by hand. */
+static struct config *load_main(config_report *report)
+{
+    if (worker.snapshot <= 0)
+        return config_load(NULL, report, NULL);
+    struct config *config = config_load_snapshot(NULL, worker.snapshot, report, NULL);
+    close(worker.snapshot);
+    worker.snapshot = 0;
+    return config;
+}
+
 /* load_config - main.cf, then -o in order, then who we are. */
 static struct config *load_config(const struct service_arguments *arguments, config_report *report)
 {
-    struct config *config = config_load(NULL, report, NULL);
+    struct config *config = load_main(report);
     if (!config)
         return NULL;
     for (size_t i = 0; i < arguments->override_count; i++) {
@@ -123,14 +135,24 @@ static void reload_in_place(void *arg UNUSED)
     config_free(old);
 }
 
+/* start_reload - the newest configuration is the one that counts. */
+static void start_reload(int fd)
+{
+    if (!(worker.service->flags & SERVICE_RELOADS)) {
+        worker_drain(&worker);
+        return;
+    }
+    if (worker.snapshot > 0)
+        close(worker.snapshot);
+    worker.snapshot = fd >= 0 ? fcntl(fd, F_DUPFD_CLOEXEC, WORKER_SOCKET_FD) : 0;
+    fiber_start("reload", reload_in_place, NULL);
+}
+
 static void take_note(const struct channel_note *note, int fd)
 {
     switch (note->kind) {
     case CHANNEL_RELOAD:
-        if (worker.service->flags & SERVICE_RELOADS)
-            fiber_start("reload", reload_in_place, NULL);
-        else
-            worker_drain(&worker);
+        start_reload(fd);
         break;
     case CHANNEL_DRAIN:
         worker_drain(&worker);
@@ -226,6 +248,7 @@ static enum log_sink take_environment(struct worker *w)
     w->client_limit = number_from_environment(WORKER_ENV_CLIENT_LIMIT);
     w->context.worker = number_from_environment(WORKER_ENV_NUMBER);
     statistics_use(WORKER_STATISTICS_FD, number_from_environment(WORKER_ENV_SLOT));
+    w->snapshot = (int)number_from_environment(WORKER_ENV_CONFIG);
     w->permanent = number_from_environment(WORKER_ENV_PERMANENT) != 0 || (w->service->flags & SERVICE_NEVER_IDLE_EXIT);
     if (!(w->service->flags & SERVICE_MANY_CLIENTS))
         w->client_limit = 1;
@@ -315,6 +338,8 @@ static void run_worker(struct worker *w)
     signal(SIGINT, SIG_IGN);
     run_signal(SIGTERM, on_signal);
     log_set_buffered((w->service->flags & SERVICE_MANY_CLIENTS) != 0);
+    if (!(w->service->flags & (SERVICE_MANY_CLIENTS | SERVICE_SINGLE)))
+        run_may_block();
     run_at_turn(at_turn);
     channel_watch = run_watch(WORKER_CHANNEL_FD, WAIT_READ, on_channel, NULL);
     fiber_start("start", first_fiber, w);
@@ -354,6 +379,15 @@ static void parse_arguments(struct worker *w, int argc, char **argv)
         log_fatal("%s: %s", w->arguments.program, why);
 }
 
+/* close_others - descriptors that are not ours by service/channel.h. */
+static void close_others(struct worker *w)
+{
+    int first = WORKER_SOCKET_FD + (int)w->arguments.socket_count;
+    if (w->snapshot != first)
+        w->snapshot = 0;
+    close_range((unsigned)first + (w->snapshot > 0), ~0U, 0);
+}
+
 int service_main(int argc, char **argv, const struct service *service)
 {
     umask(077);
@@ -366,10 +400,10 @@ int service_main(int argc, char **argv, const struct service *service)
     if (!is_channel(WORKER_CHANNEL_FD))
         log_fatal("do not run this command by hand");
     worker.has_channel = true;
-    close_range((unsigned)WORKER_SOCKET_FD + worker.arguments.socket_count, ~0U, 0);
     for (int fd = WORKER_LOG_FD; fd <= WORKER_CHANNEL_FD; fd++)
         fcntl(fd, F_SETFD, FD_CLOEXEC);
     enum log_sink sink = take_environment(&worker);
+    close_others(&worker);
     log_open(service->name, sink, WORKER_LOG_FD); /* problems of main.cf are told there */
     worker.context.config = load_config(&worker.arguments, NULL);
     if (!worker.context.config)
