@@ -152,7 +152,7 @@ static void rewrite_recipient(struct transaction *t, const struct recipient *giv
     struct slice original = r.original.len ? r.original : r.address;
     r.address = recipients_rewrite(t, address);
     /* Notices name the completed address; where nothing was completed they make it from the original. */
-    if (r.orcpt.len == 0 && !slice_equal(original, r.address))
+    if (r.orcpt.len == 0 && !slice_equal(original, r.address) && t->envelope.source != SOURCE_FORWARD)
         r.orcpt = arena_format(t->arena, "rfc822;" SLICE_FORMAT, SLICE_ARGS(r.address));
     if (!address_map(t, CLASS_ENVELOPE_RECIPIENT, &r.address))
         return;
