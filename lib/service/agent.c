@@ -182,7 +182,7 @@ static void add_result(struct delivery *delivery, const struct recipient *recipi
         .outcome = status->outcome,
         .status = arena_slice(arena, slice_of(status->status)),
         .action = slice_of(arena_strdup(arena, action)),
-        .reason = arena_slice(arena, status->reason),
+        .reason = arena_slice(arena, slice_trim_right(status->reason)), /* the log has it as the command printed it */
         .relay = arena_slice(arena, slice_of(status->relay ? status->relay : "none")),
         .remote_mta = arena_slice(arena, slice_of(status->remote_mta)),
         .diagnostic_type = arena_slice(arena, slice_of(status->diagnostic_type)),

@@ -12,6 +12,8 @@
 
 #define OUTPUT_MAX 4096  /* of what a command prints */
 #define WORDS_MAX 200
+#define LOCAL_FAILS "local: fatal: "
+#define PIPE_FAILS "pipe: fatal: pipe_command: "
 #define PLAIN_CHARACTERS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!@%_=+:,./- \t"
 
 static const struct { int code; const char *status, *text; } exits[] = {
@@ -30,6 +32,13 @@ static void child_identity(const struct command *command)
     if (setgroups(1, &command->gid) < 0 || setresgid(command->gid, command->gid, command->gid) < 0 ||
         setresuid(command->uid, command->uid, command->uid) < 0)
         _exit(75);
+}
+
+/* child_fails - the command cannot be run.  What is printed here is command output: the parent logs it, too. */
+static NO_RETURN void child_fails(const struct command *command, const char *what, int error)
+{
+    dprintf(STDERR_FILENO, "%sexecvp %s: %s\n", command->argv != NULL ? PIPE_FAILS : LOCAL_FAILS, what, strerror(error));
+    _exit(75);
 }
 
 /* child_shell - "sh -c text", or the words of local_command_shell and then the text. */
@@ -63,10 +72,8 @@ static void child_direct(const struct command *command)
     words[count] = NULL;
     if (count > 0)
         execvpe(words[0], (char *const *)words, (char *const *)command->environment);
-    if (errno != ENOENT || (count > 0 && strchr(words[0], '/') != NULL)) {
-        dprintf(STDERR_FILENO, "%s: %s\n", count > 0 ? words[0] : command->text, strerror(errno));
-        _exit(75);
-    }
+    if (errno != ENOENT || (count > 0 && strchr(words[0], '/') != NULL))
+        child_fails(command, count > 0 ? words[0] : command->text, errno);
 }
 
 static NO_RETURN void child(const struct command *command, int input, int output)
@@ -83,7 +90,7 @@ static NO_RETURN void child(const struct command *command, int input, int output
     if (command->root != NULL && chroot(command->root) < 0)
         _exit(75);
     child_identity(command);
-    umask(command->argv != NULL ? 077 : 022);
+    umask(077);
     if (command->directory != NULL && chdir(command->directory) < 0) {
         dprintf(STDERR_FILENO, "cannot change directory to %s: %s\n", command->directory, strerror(errno));
         _exit(75);
@@ -96,8 +103,7 @@ static NO_RETURN void child(const struct command *command, int input, int output
             child_direct(command);
         child_shell(command);
     }
-    dprintf(STDERR_FILENO, "cannot execute %s: %s\n", command->argv != NULL ? command->argv[0] : command->text, strerror(errno));
-    _exit(75);
+    child_fails(command, command->argv != NULL ? command->argv[0] : command->text, errno);
 }
 
 /* ---- the parent ---- */
@@ -207,7 +213,7 @@ static void set(struct delivery_status *status, struct arena *arena, const char 
     status->outcome = code[0] == '4' ? OUTCOME_DEFERRED : OUTCOME_BOUNCED;
     status->reason = output.len > 0 ? arena_format(arena, SLICE_FORMAT ". Command output: " SLICE_FORMAT, SLICE_ARGS(text), SLICE_ARGS(output)) : text;
     status->diagnostic_type = "x-unix";
-    status->diagnostic = text;
+    status->diagnostic = output.len > 0 ? slice_trim(output) : text;
 }
 
 /* set_from_output - output that begins with an enhanced status code says itself what happened. */
@@ -217,9 +223,11 @@ static bool set_from_output(struct delivery_status *status, struct arena *arena,
     struct slice text;
     char buffer[STATUS_CODE_TEXT];
 
-    if (!status_code_parse(output, &code, &text) || (code.class != 4 && code.class != 5))
+    if (!status_code_parse(output, &code, &text))
         return false;
-    set(status, arena, arena_strdup(arena, status_code_format(code, buffer)), slice_trim(arena_slice(arena, text)), (struct slice){0});
+    const char *shown = code.class == 2 ? "5.0.0" : arena_strdup(arena, status_code_format(code, buffer)); /* success it is not */
+    set(status, arena, shown, slice_trim_left(arena_slice(arena, text)), (struct slice){0});
+    status->diagnostic = slice_trim_right(status->reason);
     return true;
 }
 
@@ -242,6 +250,8 @@ static void judge(const struct command *command, struct arena *arena, int wait_s
         status->reason = success;
         return;
     }
+    if (code == 75 && (slice_starts(output, SLICE(LOCAL_FAILS)) || slice_starts(output, SLICE(PIPE_FAILS))))
+        log_info(SLICE_FORMAT, SLICE_ARGS(slice_trim(slice_from(output, slice_find(output, ' ') + 1))));
     if (set_from_output(status, arena, output))
         return;
     for (size_t i = 0; i < COUNT_OF(exits); i++) {
@@ -251,6 +261,8 @@ static void judge(const struct command *command, struct arena *arena, int wait_s
         }
     }
     set(status, arena, "5.3.0", arena_format(arena, "Command died with status %d: \"%s\"", code, command->text), output);
+    if (output.len == 0)
+        status->diagnostic = arena_format(arena, "unknown mail system error %d", code);
 }
 
 void command_run(const struct copy *copy, const struct command *command, struct slice success, struct buffer *output, struct delivery_status *status)

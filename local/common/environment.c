@@ -1,4 +1,6 @@
 /* environment.c - what external commands see of the message; values from outside are cleaned */
+#include <paths.h>
+
 #include "address/mail_address.h"
 #include "command.h"
 
@@ -51,11 +53,8 @@ static void add_listed(struct environment *environment, const char *list)
 
 void environment_add_exported(struct environment *environment, const char *export_environment)
 {
-    char path[1024];
-    size_t length = confstr(_CS_PATH, path, sizeof(path));
-
     add_listed(environment, export_environment);
-    add(environment, arena_printf(environment->arena, "PATH=%s", length > 0 && length <= sizeof(path) ? path : "/usr/bin:/bin"));
+    add(environment, "PATH=" _PATH_DEFPATH);
 }
 
 void environment_add_standard(struct environment *environment, const struct delivery *delivery, const char *export_environment, struct slice sender,

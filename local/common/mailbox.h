@@ -16,8 +16,9 @@ struct mailbox_settings {
 /* How a delivery to a file ended: *status gets outcome, status, reason, diagnostic (memory of the delivery's arena).  The caller has the identity with
    which files are to be written. owner: uid that a new or existing mailbox must have (for strict ownership). */
 
-/* maildir_deliver - directory ends in "/" or not; missing cur, new, tmp (and the directory) are made with mode 0700. */
-void maildir_deliver(const struct copy *copy, const char *directory, struct delivery_status *status);
+/* maildir_deliver - directory ends in "/" or not; missing cur, new, tmp (and the directory) are made with mode 0700.
+   default_code: status of failures that are not known to pass (local "5.2.0", virtual "4.2.0"). */
+void maildir_deliver(const struct copy *copy, const char *directory, const char *default_code, struct delivery_status *status);
 /* mbox_deliver - path of the file; user is the name in messages; prefix of failure texts depends on virtual_style: "cannot update mailbox F for user U. ..."
    (local) or "delivery failed to mailbox F: ..." (virtual). */
 struct mbox {

@@ -5,19 +5,35 @@
 
 #include "mailbox.h"
 
+#include "base/log.h"
+
 #define TRIES 3
 
-static void fail(const struct copy *copy, struct delivery_status *status, int error, const char *what, const char *path)
+/* fail_code - what may pass is tried again.  default_code: of what is not known to pass. */
+static const char *fail_code(int error, const char *default_code)
+{
+    if (error == EDQUOT || error == EFBIG)
+        return "5.2.2";
+    if (error == ENOSPC)
+        return "4.3.0";
+    return error == EAGAIN || error == ESTALE ? "4.2.0" : default_code;
+}
+
+static void fail(const struct copy *copy, const char *default_code, struct delivery_status *status, int error, const char *what, const char *path)
 {
     struct arena *arena = copy->delivery->arena;
-    bool full = error == EDQUOT || error == EFBIG;
 
-    status->outcome = full ? OUTCOME_BOUNCED : OUTCOME_DEFERRED;
-    status->status = full ? "5.2.2" : error == ENOSPC ? "4.3.0" : "4.2.0";
+    status->status = fail_code(error, path == NULL && default_code[0] == '5' ? "5.3.0" : default_code);
+    status->outcome = status->status[0] == '5' ? OUTCOME_BOUNCED : OUTCOME_DEFERRED;
     status->reason = path != NULL ? arena_format(arena, "maildir delivery failed: %s %s: %s", what, path, strerror(error))
                                   : arena_format(arena, "maildir delivery failed: %s: %s", what, strerror(error));
-    status->diagnostic_type = "x-unix";
-    status->diagnostic = full ? SLICE("input/output error") : SLICE("mail system error");
+    if (path == NULL) {
+        status->diagnostic_type = "x-unix";
+        status->diagnostic = SLICE("input/output error");
+    } else if (error == EACCES) {
+        log_warning("maildir access problem for UID/GID=%lu/%lu: %s %s: %s", (unsigned long)geteuid(), (unsigned long)getegid(), what, path, strerror(error));
+        log_warning("perhaps you need to create the maildirs in advance");
+    }
 }
 
 /* make_directories - DIRECTORY, DIRECTORY/tmp, new, cur, parents included; 0 or errno. */
@@ -87,7 +103,7 @@ static int move_to_new(const char *directory, const char *tmp, int fd, const cha
     return EEXIST;
 }
 
-void maildir_deliver(const struct copy *copy, const char *directory, struct delivery_status *status)
+void maildir_deliver(const struct copy *copy, const char *directory, const char *default_code, struct delivery_status *status)
 {
     char base[PATH_MAX], tmp[PATH_MAX + 512], host[256] = "localhost";
     size_t length = strlen(directory);
@@ -97,7 +113,7 @@ void maildir_deliver(const struct copy *copy, const char *directory, struct deli
     while (length > 1 && directory[length - 1] == '/')
         length--;
     if (length >= sizeof(base)) {
-        fail(copy, status, ENAMETOOLONG, "create maildir file", directory);
+        fail(copy, default_code, status, ENAMETOOLONG, "create maildir file", directory);
         return;
     }
     memcpy(base, directory, length);
@@ -107,7 +123,7 @@ void maildir_deliver(const struct copy *copy, const char *directory, struct deli
     snprintf(tmp, sizeof(tmp), "%s/tmp/%lld.P%d.%s", base, (long long)now.tv_sec, (int)getpid(), host);
     int fd = create(base, tmp, &error);
     if (fd < 0) {
-        fail(copy, status, error, "create maildir file", tmp);
+        fail(copy, default_code, status, error, "create maildir file", tmp);
         return;
     }
     error = copy_to_fd(copy, fd);
@@ -116,16 +132,16 @@ void maildir_deliver(const struct copy *copy, const char *directory, struct deli
     if (error == 0 && fsync(fd) < 0)
         error = errno;
     if (error != 0) {
-        fail(copy, status, error, "error writing message", NULL);
+        fail(copy, default_code, status, error, "error writing message", NULL);
     } else if ((error = move_to_new(base, tmp, fd, host)) != 0) {
-        fail(copy, status, error, "create maildir file", tmp);
+        fail(copy, default_code, status, error, "create maildir file", tmp);
     } else {
         status->outcome = OUTCOME_SENT;
         status->status = "2.0.0";
         status->reason = SLICE("delivered to maildir");
     }
     if (close(fd) < 0 && error == 0)
-        fail(copy, status, errno, "error writing message", NULL);
+        fail(copy, default_code, status, errno, "error writing message", NULL);
     if (status->outcome != OUTCOME_SENT)
         unlink(tmp);
 }

@@ -7,6 +7,8 @@
 
 #include "base/log.h"
 
+#define WRITE_ERROR "error writing message"
+
 struct appending {
     const struct copy *copy;
     const struct mbox *mbox;
@@ -30,12 +32,14 @@ static void fail(struct appending *a, int outcome, const char *code, const char 
         a->status->reason = arena_format(arena, "cannot append message to file %s: %s", a->mbox->path, why);
     else
         a->status->reason = arena_format(arena, "cannot update mailbox %s for user %s. %s", a->mbox->path, a->mbox->user, why);
-    a->status->diagnostic_type = "x-unix";
-    a->status->diagnostic = outcome == OUTCOME_BOUNCED ? SLICE("input/output error") : SLICE("temporary failure");
 }
 
 static void fail_errno(struct appending *a, const char *what, int error, const char *other)
 {
+    if (strcmp(what, WRITE_ERROR) == 0) { /* the file system has spoken; what was never opened has no diagnostic of its own */
+        a->status->diagnostic_type = "x-unix";
+        a->status->diagnostic = SLICE("input/output error");
+    }
     if (error == EDQUOT || error == EFBIG)
         fail(a, OUTCOME_BOUNCED, "5.2.2", what, error);
     else if (error == ENOSPC)
@@ -97,8 +101,10 @@ static bool take_dot_lock(struct appending *a)
     char what[PATH_MAX + 64];
     snprintf(what, sizeof(what), "unable to create lock file %s", a->dot_lock);
     a->dot_lock[0] = '\0';
-    if (error == EACCES || error == EPERM || error == EROFS)
+    if (a->mbox->to_file && error != EEXIST) { /* a file that an alias names may be in a directory of somebody else's */
+        log_warning("%s: %s", what, strerror(error));
         return true;
+    }
     fail(a, OUTCOME_DEFERRED, "4.2.0", what, error);
     return false;
 }
@@ -119,20 +125,34 @@ static bool take_file_locks(struct appending *a)
     return false;
 }
 
+/* open_existing - a symbolic link is followed only when root made it: nobody else may say where we write. */
+static int open_existing(const char *path)
+{
+    const int flags = O_WRONLY | O_APPEND | O_NONBLOCK | O_CLOEXEC;
+    struct stat link;
+    int fd = open(path, flags | O_NOFOLLOW);
+
+    if (fd < 0 && errno == ELOOP && lstat(path, &link) == 0 && S_ISLNK(link.st_mode) && link.st_uid == 0)
+        fd = open(path, flags);
+    return fd;
+}
+
 static bool open_mailbox(struct appending *a)
 {
     const struct mbox *mbox = a->mbox;
     bool created = false;
+    const char *what = "cannot open file";
 
-    a->fd = open(mbox->path, O_WRONLY | O_APPEND | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
+    a->fd = open_existing(mbox->path);
     if (a->fd < 0 && errno == ENOENT) {
         a->fd = open(mbox->path, O_WRONLY | O_APPEND | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
         created = a->fd >= 0;
+        what = "cannot create file exclusively";
         if (a->fd < 0 && errno == EEXIST) /* somebody else was quicker */
-            a->fd = open(mbox->path, O_WRONLY | O_APPEND | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
+            a->fd = open_existing(mbox->path);
     }
     if (a->fd < 0) {
-        fail_errno(a, "unable to open mailbox", errno, mbox->virtual_style ? "4.2.0" : "5.2.0");
+        fail_errno(a, what, errno, mbox->virtual_style ? "4.2.0" : "5.2.0");
         return false;
     }
     if (created && mbox->chown_to != (uid_t)-1 && fchown(a->fd, mbox->chown_to, mbox->chown_group) < 0) {
@@ -153,18 +173,20 @@ static bool check_mailbox(struct appending *a, const struct stat *info)
         return false;
     }
     if (info->st_nlink != 1) {
-        fail(a, OUTCOME_BOUNCED, "5.2.0", "destination has several links", 0);
+        char what[64];
+        snprintf(what, sizeof(what), "file has %ld hard links", (long)info->st_nlink);
+        fail_errno(a, what, 0, a->mbox->virtual_style ? "4.2.0" : "5.2.0");
         return false;
     }
     if (a->mbox->to_file && (info->st_mode & 0111)) {
         fail(a, OUTCOME_BOUNCED, "5.7.1", "file is executable", 0);
-        a->status->reason = SLICE("file is executable");
         return false;
     }
     if (a->settings->strict_ownership && !a->mbox->to_file && info->st_uid != a->mbox->owner) {
         char what[PATH_MAX + 64];
         snprintf(what, sizeof(what), "destination %s is not owned by recipient", a->mbox->path);
         fail(a, OUTCOME_DEFERRED, "4.2.0", what, 0);
+        log_warning("specify \"strict_mailbox_ownership = no\" to ignore mailbox ownership mismatch");
         return false;
     }
     return true;
@@ -213,7 +235,7 @@ static void append(struct appending *a)
         /* undo: half a message is worse than none */
         if (regular && ftruncate(a->fd, info.st_size) < 0)
             log_warning("cannot truncate %s after a failed delivery: %s", a->mbox->path, strerror(errno));
-        fail_errno(a, "error writing message", error, a->mbox->virtual_style ? "4.2.0" : "5.3.0");
+        fail_errno(a, WRITE_ERROR, error, a->mbox->virtual_style ? "4.2.0" : "5.3.0");
         return;
     }
     a->status->outcome = OUTCOME_SENT;
@@ -229,7 +251,7 @@ void mbox_deliver(const struct copy *copy, const struct mbox *mbox, const struct
         (strncmp(mbox->path, "/dev/", 5) == 0 || take_file_locks(&a)))
         append(&a);
     if (a.fd >= 0 && close(a.fd) < 0 && status->outcome == OUTCOME_SENT)
-        fail_errno(&a, "error writing message", errno, "4.2.0");
+        fail_errno(&a, WRITE_ERROR, errno, "4.2.0");
     if (a.dot_lock[0] != '\0')
         unlink(a.dot_lock);
 }

@@ -92,8 +92,8 @@ static void expand(struct job *job, struct target *target, struct slice text, st
     use_owner(job, target, &member);
     member.address = target->address;
     if (members_deliver(job, &member, text, false) == 0) {
-        log_warning("empty alias expansion for " SLICE_FORMAT, SLICE_ARGS(target->user));
-        report_format(job, target->address, OUTCOME_DEFERRED, "4.3.0", "mail system configuration error");
+        log_warning("no recipient in alias lookup result for " SLICE_FORMAT, SLICE_ARGS(target->user));
+        report_format(job, target->address, OUTCOME_DEFERRED, "4.3.0", "alias database unavailable");
     }
     forward_flush(job);
     job->sender = kept_sender;

@@ -63,7 +63,7 @@ void last_file(struct job *job, const struct target *target, const char *path)
         return;
     struct mailbox_settings how = settings(job);
     if (is_maildir(path)) {
-        maildir_deliver(&copy, path, &status);
+        maildir_deliver(&copy, path, "5.2.0", &status);
     } else {
         struct mbox mbox = {.path = path, .user = "", .owner = uid, .to_file = true, .chown_to = (uid_t)-1};
         mbox_deliver(&copy, &mbox, &how, &status);
@@ -130,7 +130,7 @@ static void to_maildir(struct job *job, const struct target *target, const char 
     copy.last = target->origin == ORIGIN_REQUEST && target->level == 0;
     if (!become_or_defer(job, target->address, account->uid, account->gid))
         return;
-    maildir_deliver(&copy, path, status);
+    maildir_deliver(&copy, path, "5.2.0", status);
     service_become_root();
 }
 
@@ -288,6 +288,6 @@ void last_unknown(struct job *job, struct target *target)
         log_warning("required alias not found: " SLICE_FORMAT, SLICE_ARGS(target->user));
         report_format(job, target->address, OUTCOME_SENT, "2.0.0", "discarded");
     } else {
-        report_format(job, target->address, OUTCOME_BOUNCED, "5.1.1", "unknown user: \"" SLICE_FORMAT "\"", SLICE_ARGS(target->local));
+        report_format(job, target->address, OUTCOME_BOUNCED, "5.1.1", "unknown user: \"" SLICE_FORMAT "\"", SLICE_ARGS(target->user));
     }
 }

@@ -38,8 +38,8 @@ struct account { const char *name, *home, *shell; uid_t uid; gid_t gid; bool exi
 /* One address on its way through aliases and .forward files. */
 struct target {
     struct slice address;    /* external form */
-    struct slice local;      /* internal local part, as written */
-    struct slice user;       /* without extension, lower case */
+    struct slice local;      /* internal local part, lower case */
+    struct slice user;       /* local without extension */
     struct slice extension;  /* without delimiter; empty: none */
     enum origin origin;
     bool no_aliases;         /* "\name": straight to the mailbox */

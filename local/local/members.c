@@ -25,8 +25,11 @@ static bool next_item(struct slice *rest, bool in_file, struct slice *item)
     }
     if (rest->len == 0)
         return false;
+    bool bare = rest->data[0] == '|' || rest->data[0] == '/'; /* without quotes a command is one word */
     for (; i < rest->len; i++) {
         char c = rest->data[i];
+        if (bare && (c == ' ' || c == '\t' || c == '\r'))
+            break;
         if (c == '\\' && i + 1 < rest->len)
             i++;
         else if (c == '"')
@@ -102,9 +105,11 @@ static bool read_include(struct job *job, const struct target *parent, const cha
         log_warning("unable to lookup :include: file %s: %s", path, strerror(error));
         return false;
     }
-    bool good = fstat(fd, &info) == 0 && S_ISREG(info.st_mode) && !(info.st_mode & S_IWOTH);
+    bool good = fstat(fd, &info) == 0 && S_ISREG(info.st_mode);
     if (!good)
-        log_warning("file %s is not a regular file, or is world writable", path);
+        log_warning(":include: file %s is not a regular file", path);
+    else if (!(good = !(info.st_mode & S_IWOTH)))
+        log_warning(":include: file %s is world writable", path);
     while (good && (n = read(fd, piece, INCLUDE_PIECE)) > 0)
         good = text->len + (size_t)n <= INCLUDE_MAX && buffer_append(text, piece, (size_t)n);
     close(fd);
@@ -172,7 +177,7 @@ static void to_address(struct job *job, const struct target *parent, struct slic
     /* own name in one's own .forward is the mailbox */
     if (parent->origin == ORIGIN_FORWARD && parent->owner != NULL && slice_equal(slice_of(parent->owner->name), member.user))
         member.no_aliases = member.no_forward = true;
-    if (own_mailbox && parent->origin != ORIGIN_FORWARD)
+    if (own_mailbox && parent->origin == ORIGIN_ALIAS)
         member.origin = ORIGIN_REQUEST;
     target_deliver(job, &member);
 }

@@ -1,6 +1,8 @@
 /* pass.c - hand a recipient to another transport (mailbox_transport, fallback_transport): we ask its agent ourselves */
 #include "local.h"
 
+#include "base/log.h"
+
 static void add_results(struct job *job, const struct delivery_reply *reply)
 {
     struct delivery *delivery = job->delivery;
@@ -32,6 +34,8 @@ void pass_on(struct job *job, const struct target *target, struct slice transpor
         recipient.original = recipient.original.len > 0 ? recipient.original : recipient.address;
         recipient.address = target->address;
     }
+    log_info(SLICE_FORMAT ": passing <" SLICE_FORMAT "> to transport=" SLICE_FORMAT, SLICE_ARGS(request.envelope.queue_id),
+             SLICE_ARGS(recipient.address), SLICE_ARGS(transport));
     struct delivery_reply *reply = agent_ask(job->delivery, &request);
     if (reply != NULL)
         add_results(job, reply);

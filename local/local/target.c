@@ -14,13 +14,13 @@ void target_init(struct job *job, struct target *target, struct slice address)
 
     mail_address_split(address, job->arena, &parts);
     target->address = address;
-    target->local = parts.local_part;
-    address_split_extension(parts.local_part, slice_of(job->params->recipient_delimiter), job->params->owner_request_special, &user, &extension);
-    target->user = arena_lower(job->arena, user);
+    target->local = arena_lower(job->arena, parts.local_part); /* mailboxes, aliases and .forward+Ext know no case */
+    address_split_extension(target->local, slice_of(job->params->recipient_delimiter), job->params->owner_request_special, &user, &extension);
+    target->user = user;
     target->extension = slice_from(extension, 1);
     if (slice_find(target->extension, '/') < target->extension.len) {
         log_warning(SLICE_FORMAT ": address with illegal extension: " SLICE_FORMAT, SLICE_ARGS(job->delivery->request->envelope.queue_id),
-                    SLICE_ARGS(parts.local_part));
+                    SLICE_ARGS(target->local));
         target->extension = (struct slice){0};
     }
 }

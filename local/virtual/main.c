@@ -1,6 +1,7 @@
 /* main.c - virtual(8): mailboxes of virtual_mailbox_domains, owned by numeric ids from tables (compat.md g.3) */
 #include "../common/mailbox.h"
 
+#include "address/mail_address.h"
 #include "base/log.h"
 #include "table/address_lookup.h"
 
@@ -92,7 +93,7 @@ static void deliver_to(struct delivery *delivery, size_t recipient, const char *
     }
     if (maildir) {
         copy.last = true;
-        maildir_deliver(&copy, path, &status);
+        maildir_deliver(&copy, path, "4.2.0", &status);
     } else {
         struct mbox mbox = {.path = path, .user = "", .owner = uid, .virtual_style = true, .chown_to = (uid_t)-1};
         mbox_deliver(&copy, &mbox, &settings, &status);
@@ -114,7 +115,8 @@ static void deliver_recipient(struct delivery *delivery, size_t recipient)
         log_warning("table %s: lookup error for " SLICE_FORMAT, params.virtual_mailbox_maps, SLICE_ARGS(address));
         misconfigured(delivery, recipient);
     } else if (result == TABLE_NOT_FOUND) {
-        delivery_result_format(delivery, recipient, OUTCOME_BOUNCED, "5.1.1", "virtual", "unknown user: \"" SLICE_FORMAT "\"", SLICE_ARGS(address));
+        delivery_result_format(delivery, recipient, OUTCOME_BOUNCED, "5.1.1", "virtual", "unknown user: \"" SLICE_FORMAT "\"",
+                               SLICE_ARGS(mail_address_internal(address, delivery->arena)));
     } else if (params.virtual_mailbox_base[0] == '\0') {
         log_warning("virtual_mailbox_base is empty: do not specify mailboxes without a base directory");
         misconfigured(delivery, recipient);

@@ -75,3 +75,30 @@ def test_sendmail_options(make):
     assert here.command("sendmail", "-bp").stdout == "Mail queue is empty\n"
     done = here.command("sendmail", "-bs", input="EHLO x\r\nQUIT\r\n")
     assert done.stdout.startswith("220 here.test ESMTP Postfix")
+
+
+def test_what_a_command_says_is_told_as_postfix_tells_it(make):
+    here = local(make)
+    here.command("postconf", "recipient_delimiter = +", check=True)
+    with open(os.path.join(here.directory, "etc", "alias_rows"), "a") as rows:
+        rows.write('missing "|/no/such/command x"\nspeaks "|echo 5.7.9 go away; exit 69"\nodd "|echo some output; exit 3"\nsilent "|exit 3"\n'
+                   'shell "|env > %s/mail/env; umask >> %s/mail/env"\nnofile /no/such/dir/file\n' % (here.directory, here.directory))
+    here.command("postfix", "reload", check=True)
+    here.inject("box@here.test", ["missing@here.test", "speaks@here.test", "odd@here.test", "silent@here.test", "Shell+Ext@here.test", "nofile@here.test"])
+    here.wait_log(r"to=<missing@here\.test>.*dsn=4\.3\.0, status=deferred \(temporary failure\. Command output: "
+                  r"local: fatal: execvp /no/such/command: No such file or directory \)")
+    here.wait_log(r"local\[\d+\]: fatal: execvp /no/such/command: No such file or directory")
+    here.wait_log(r"to=<speaks@here\.test>.*dsn=5\.7\.9, status=bounced \(go away \)")
+    here.wait_log(r"warning: unable to create lock file /no/such/dir/file\.lock: No such file or directory")
+    here.wait_log(r"to=<nofile@here\.test>.*dsn=5\.2\.0, status=bounced \(cannot append message to file /no/such/dir/file: "
+                  r"cannot create file exclusively: No such file or directory\)")
+    here.wait_log(r"to=<Shell\+Ext@here\.test>.*status=sent")
+    environment = read(here, "env")
+    assert "PATH=/usr/bin:/bin\n" in environment and "EXTENSION=ext\n" in environment and "LOCAL=shell+ext\n" in environment
+    assert "RECIPIENT=Shell+Ext@here.test\n" in environment and environment.endswith("0077\n")
+    here.wait_log(r"sender non-delivery notification")
+    here.wait_log(r"to=<box@here\.test>.*status=sent")
+    notice = read(here, "box")
+    assert "Diagnostic-Code: x-unix; some output\n" in notice and "Diagnostic-Code: x-unix; unknown mail system error 3\n" in notice
+    assert "\n    some output\n" in notice or "Command output: some output\n" in notice.replace("\n    ", " ")
+    assert "Diagnostic-Code: x-unix; go away\n" in notice

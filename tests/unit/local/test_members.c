@@ -96,7 +96,8 @@ START_TEST(items_of_an_alias)
         {"a@b.test,a@b.test", "forwards to a@b.test\n"},
         {"Full Name <a@b.test>, (comment, with comma) c@d.test", "forwards to a@b.test\nforwards to c@d.test\n"},
         {"\"quoted, comma\" <a@b.test>", "forwards to a@b.test\n"},
-        {"|/bin/x -y", "delivers to command: /bin/x -y\n"},
+        {"|/bin/x -y", "delivers to command: /bin/x\nforwards to -y@h.test\n"}, /* a command of several words is quoted */
+        {"\"|/bin/x -y\"", "delivers to command: /bin/x -y\n"},
         {"\"|/bin/x 'a, b' \\\"q\\\"\"", "delivers to command: /bin/x 'a, b' \"q\"\n"},
         {"\"| /bin/x\", a@b.test", "delivers to command: /bin/x\nforwards to a@b.test\n"},
         {"/var/x/file", "delivers to file: /var/x/file\n"},
@@ -135,7 +136,7 @@ START_TEST(includes)
                      "forwards to a@b.test\nmail to command is restricted\n");
     chmod(path, 0666);
     ck_assert_ptr_nonnull(strstr(ask(&(struct question){.aliases = "", .text = text, .address = "list@h.test", .origin = ORIGIN_ALIAS}),
-                                 "is not a regular file, or is world writable\nmail system configuration error\n"));
+                                 "is world writable\nmail system configuration error\n"));
     unlink(path);
     ck_assert_ptr_nonnull(strstr(ask(&(struct question){.aliases = "", .text = text, .address = "list@h.test", .origin = ORIGIN_ALIAS}),
                                  "No such file or directory\nmail system configuration error\n"));
@@ -153,7 +154,7 @@ START_TEST(aliases_nest_and_loop)
         {"inline:{ {daemon=\\nobody, daemon} }", "daemon@h.test", "delivers to mailbox\ndelivers to mailbox\n"},
         {"inline:{ {list=nobody} }", "LIST+ext@h.test", "delivers to mailbox\n"},
         {"inline:{ {a=b} {b=a} }", "a@h.test", NULL},
-        {"inline:{ {list= , } }", "list@h.test", "warning: empty alias expansion for list\nmail system configuration error\n"},
+        {"inline:{ {list= , } }", "list@h.test", "warning: no recipient in alias lookup result for list\nalias database unavailable\n"},
     };
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
         const char *got = ask(&(struct question){.aliases = rows[i].aliases, .address = rows[i].address});
