@@ -10,6 +10,7 @@
 #include "service/service.h"
 
 #define CLEANUP_PARAMETERS(X)                                                                                            \
+    X(TIME, in_flow_delay)                                                                                               \
     X(STRING, myhostname) X(STRING, myorigin) X(STRING, remote_header_rewrite_domain) X(STRING, always_bcc)                 \
     X(STRING, sender_canonical_maps) X(STRING, sender_bcc_maps) X(STRING, recipient_bcc_maps) X(STRING, canonical_classes)  \
     X(STRING, sender_canonical_classes) X(STRING, recipient_canonical_classes) X(STRING, masquerade_classes)                \

@@ -6,7 +6,7 @@
 #include "ipc/lane.h"
 #include "run/run.h"
 
-enum { WAITING_MAX = 2000 /* arrivals */ };
+enum { WAITING_MAX = 2000 /* arrivals */, WAITING_MUCH = 500 /* besides what is in the socket */ };
 #define RETRY_DELAY MICROSECONDS
 #define CONNECT_TIME (5 * MICROSECONDS)
 #define SEND_TIME (10 * MICROSECONDS)
@@ -24,6 +24,7 @@ struct notifier {
     struct list sending; /* those that the fiber is sending; it alone touches this list */
     size_t waiting_count;
     struct condition changed;
+    struct condition taken; /* waiting is empty again */
     bool finishing, ended;
     bool warned; /* that qmgr is away */
 };
@@ -50,6 +51,7 @@ static void take_waiting(struct notifier *n)
         list_append(&n->sending, link);
     }
     n->waiting_count = 0;
+    condition_broadcast(&n->taken);
 }
 
 static bool connect_qmgr(struct notifier *n)
@@ -112,8 +114,16 @@ struct notifier *notifier_start(const char *path)
     list_init(&n->waiting);
     list_init(&n->sending);
     condition_init(&n->changed);
+    condition_init(&n->taken);
     fiber_start("notify qmgr", notify_fiber, n);
     return n;
+}
+
+void notifier_wait(struct notifier *n, int64_t patience)
+{
+    int64_t until = clock_after(patience);
+    while (n && patience > 0 && n->lane && n->waiting_count >= WAITING_MUCH && condition_wait(&n->taken, until) == WAIT_READY)
+        ;
 }
 
 void notifier_tell(struct notifier *n, struct arena *arena, const struct queue_arrival *arrival)

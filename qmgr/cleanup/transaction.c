@@ -126,6 +126,7 @@ static void seal(struct transaction *t)
 static void store(struct transaction *t)
 {
     struct queue_place place;
+    notifier_wait(t->cleanup->notifier, t->cleanup->params.in_flow_delay);
     if (segment_append(t->cleanup->writer, &t->envelope, t->sink, &place) < 0) {
         transaction_write_failed(t, errno);
         return;

@@ -11,12 +11,15 @@
 static char directory[64], path[96];
 static struct notifier *notifier;
 
+static char sender[1000]; /* fills the socket sooner */
+
 static void tell(int64_t segment)
 {
     struct arena *arena = arena_new(0);
     struct queue_arrival *arrival = arena_alloc(arena, sizeof(*arrival));
     arrival->segment = segment;
     arrival->envelope.queue_id = arena_slice(arena, SLICE("ABC"));
+    arrival->envelope.sender = slice_of(sender);
     notifier_tell(notifier, arena, arrival);
 }
 
@@ -85,4 +88,52 @@ START_TEST(the_latest_gets_there)
 }
 END_TEST
 
-TEST_MAIN("cleanup/notify", the_latest_gets_there)
+/* Mail is let in slower when qmgr does not keep up, not when it is away. */
+static void slow_story(void *arg)
+{
+    memset(sender, 'x', sizeof(sender) - 1);
+    notifier = notifier_start(path);
+    for (int64_t i = 0; i < 600; i++)
+        tell(i);
+    fiber_sleep(MICROSECONDS / 20);
+    int64_t begin = clock_monotonic();
+    notifier_wait(notifier, MICROSECONDS);
+    ck_assert_int_lt(clock_monotonic() - begin, 100000); /* it is away */
+    int listener = start_listening();
+    struct lane *lane = accept_lane(listener);
+    ck_assert_int_eq(next_arrival(lane), 599);
+    int64_t count = 0;
+    for (; count < 5000; count++) {
+        tell(count);
+        if (count % 100 == 0)
+            fiber_yield();
+    }
+    begin = clock_monotonic();
+    notifier_wait(notifier, 0);
+    ck_assert_int_lt(clock_monotonic() - begin, 100000);
+    notifier_wait(notifier, 200000);
+    ck_assert_int_ge(clock_monotonic() - begin, 200000);
+    ck_assert_int_eq(next_arrival(lane), 0); /* it reads again */
+    while (next_arrival(lane) < 4999)
+        ;
+    begin = clock_monotonic();
+    notifier_wait(notifier, MICROSECONDS);
+    ck_assert_int_lt(clock_monotonic() - begin, 100000);
+    notifier_finish(notifier, clock_after(MICROSECONDS));
+    lane_free(lane);
+    fiber_forget_fd(listener);
+    close(listener);
+}
+
+START_TEST(a_slow_qmgr_is_waited_for)
+{
+    snprintf(directory, sizeof(directory), "/tmp/postern-notify-XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(directory));
+    snprintf(path, sizeof(path), "%s/qmgr", directory);
+    run_main(slow_story, NULL);
+    unlink(path);
+    rmdir(directory);
+}
+END_TEST
+
+TEST_MAIN("cleanup/notify", the_latest_gets_there, a_slow_qmgr_is_waited_for)
