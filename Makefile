@@ -110,7 +110,7 @@ endef
 $(foreach l,$(DAEMON_LINKS),$(eval $(call link_rule,$l,sbin)))
 $(foreach l,$(COMMAND_LINKS),$(eval $(call link_rule,$l,bin)))
 
-$(BUILD)/man/postconf.5: docs/man/postconf.5.in lib/conf/parameters.def tests/lint/parameters
+$(BUILD)/man/postconf.5: docs/man/postconf.5.in docs/man/postconf.5.txt lib/conf/parameters.def tests/lint/parameters
 	@mkdir -p $(@D) && echo "  MAN  $@" && tests/lint/parameters --man >$@
 
 # ---- tests --------------------------------------------------------------------------------------------------------
