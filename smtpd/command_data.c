@@ -27,7 +27,7 @@ enum outcome command_data(struct session *s, struct slice arguments)
 {
     struct transaction *t = s->mail;
 
-    if (t && t->bdat)
+    if (s->chunks_failed || (t && t->bdat))
         return answer_failed(s, REPLY_AFTER_BDAT, SLICE("DATA"));
     if (!t || t->recipient_count == 0)
         return need_recipients(s);
@@ -58,10 +58,16 @@ static enum outcome discard_chunk(struct session *s, int64_t count, bool last)
 /* refuse_chunk - this chunk makes the message unacceptable. */
 static enum outcome refuse_chunk(struct session *s, int64_t count, bool last, enum smtp_reply_id id)
 {
-    s->mail->failed = true;
+    if (s->mail)
+        s->mail->bdat = s->mail->failed = true;
+    else
+        s->chunks_failed = true;
     if (!reception_skip(s, count))
         return COMMAND_FAILED;
-    answer_failed(s, id);
+    if (id == REPLY_NEED_RCPT)
+        need_recipients(s);
+    else
+        answer_failed(s, id);
     if (last)
         session_reset_mail(s);
     return COMMAND_FAILED;
@@ -90,21 +96,16 @@ static enum outcome take_chunk(struct session *s, int64_t count, bool last)
     struct transaction *t = s->mail;
     int64_t limit = s->server->params.message_size_limit;
 
-    if (!t || t->recipient_count == 0) {
-        if (!reception_skip(s, count))
-            return COMMAND_FAILED;
-        return need_recipients(s);
-    }
-    if (t->failed)
+    if (t ? t->failed : s->chunks_failed)
         return discard_chunk(s, count, last);
     if (count == 0 && !last) {
         log_warning("%s: null BDAT request from %s", session_queue_id(s), s->client.text);
-        t->bdat = true;
         return refuse_chunk(s, count, last, REPLY_NULL_BDAT);
     }
+    if (!t || t->recipient_count == 0)
+        return refuse_chunk(s, count, last, REPLY_NEED_RCPT);
     if (limit > 0 && count > limit - (t->reception ? reception_size(t->reception) : 0)) {
         log_warning("%s: BDAT request from %s exceeds message size limit", session_queue_id(s), s->client.text);
-        t->bdat = true;
         return refuse_chunk(s, count, last, REPLY_CHUNK_OVER_LIMIT);
     }
     if (!begin_chunks(s, count, last) || !reception_chunk(s, t->reception, count))

@@ -31,7 +31,7 @@ bool command_parse_address(struct session *s, struct slice text, const char *ver
     const struct smtpd_params *p = &s->server->params;
 
     if (mail_address_parse_path(text, p->strict_rfc821_envelopes, true, arena, address, parameters) &&
-        (p->resolve_numeric_domain || !has_numeric_domain(*address)))
+        (p->resolve_numeric_domain || !has_numeric_domain(*address)) && (p->allow_min_user || address->len == 0 || address->data[0] != '-'))
         return true;
     struct slice word = slice_trim(slice_first(text, text.len - parameters->len));
     if (!is_unfinished(word))
@@ -171,6 +171,8 @@ enum outcome command_mail(struct session *s, struct slice arguments)
         return answer_failed(s, REPLY_HELO_FIRST);
     if (s->mail)
         return answer_failed(s, REPLY_NESTED_MAIL);
+    if (s->chunks_failed)
+        return answer_failed(s, REPLY_AFTER_BDAT, SLICE("MAIL"));
     if (limits_message(s))
         return answer_failed(s, REPLY_MESSAGE_RATE, slice_of(s->client.address));
     if (!smtp_command_argument(arguments, SLICE("FROM"), &path))

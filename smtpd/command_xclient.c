@@ -85,15 +85,15 @@ static bool take_all(struct session *s, const char *command, struct slice argume
     return true;
 }
 
-/* may_run - authority, no transaction, something said; else answered. */
+/* may_run - something said, no transaction, authority; else answered. */
 static bool may_run(struct session *s, const char *command, bool authorized, struct slice arguments)
 {
-    if (s->mail)
+    if (arguments.len == 0)
+        answer_failed(s, REPLY_ATTRIBUTE_SYNTAX, slice_of(command));
+    else if (s->mail)
         answer_failed(s, REPLY_IN_TRANSACTION);
     else if (!authorized)
         answer_failed(s, REPLY_NOT_AUTHORIZED);
-    else if (arguments.len == 0)
-        answer_failed(s, REPLY_ATTRIBUTE_SYNTAX, slice_of(command));
     else
         return true;
     return false;

@@ -179,13 +179,25 @@ bool session_talks_early(struct session *s, const char *after)
 
 /* ---- obeying ---- */
 
+/* looks_like_header - "Name: value", with or without blanks around the colon. */
+static bool looks_like_header(struct slice line)
+{
+    size_t name = 0, colon;
+
+    while (name < line.len && line.data[name] > ' ' && line.data[name] < 127 && line.data[name] != ':')
+        name++;
+    for (colon = name; colon < line.len && (line.data[colon] == ' ' || line.data[colon] == '\t');)
+        colon++;
+    return name > 0 && colon < line.len && line.data[colon] == ':';
+}
+
 /* breaks_rules - not SMTP at all, or forbidden: HTTP and header lines that come where commands belong. */
-static bool breaks_rules(struct session *s, struct slice word, struct slice line)
+static bool breaks_rules(struct session *s, enum verb verb, struct slice word, struct slice line)
 {
     struct buffer text = BUFFER_INIT;
 
-    bool is_header = word.len > 1 && word.data[word.len - 1] == ':';
-    if (!is_header && (match_list_is_empty(s->server->forbidden_commands) || match_string(s->server->forbidden_commands, word) != MATCH_YES))
+    bool not_smtp = verb == VERB_UNKNOWN && looks_like_header(line);
+    if (!not_smtp && (match_list_is_empty(s->server->forbidden_commands) || match_string(s->server->forbidden_commands, word) != MATCH_YES))
         return false;
     text_escape(&text, line, 100);
     log_warning("non-SMTP command from %s: %s", s->client.text, buffer_string(&text));
@@ -224,7 +236,7 @@ static enum outcome run_command(struct session *s, enum verb verb, struct slice 
     const struct command *command = &commands[verb];
 
     s->where = command->name.data;
-    if (breaks_rules(s, word, line))
+    if (breaks_rules(s, verb, word, line))
         return COMMAND_FAILED;
     if (s->refused.code && !(command->flags & WHEN_REFUSED))
         return answer_failed(s, REPLY_ACCESS_DENIED, slice_of(s->client.text));

@@ -206,18 +206,15 @@ bool reception_skip(struct session *s, int64_t count)
 {
     struct reception budget = {.credit = s->server->params.smtpd_timeout};
 
-    s->content_bytes = 0;
     while (count > 0) {
         if (!await_content(s, &budget)) {
             session_lost(s);
             return false;
         }
         struct slice input = stream_read_some(s->stream, count > INT32_MAX ? INT32_MAX : (size_t)count);
-        s->content_bytes += (int64_t)input.len;
         count -= (int64_t)input.len;
         earn(s, &budget, input.len);
     }
-    s->content_bytes = -1;
     return true;
 }
 

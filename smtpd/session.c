@@ -95,6 +95,7 @@ void session_reset_mail(struct session *s)
 {
     transaction_free(s->mail);
     s->mail = NULL;
+    s->chunks_failed = false;
     if (s->forwarded) {
         arena_free(s->forwarded->arena);
         s->forwarded = NULL;

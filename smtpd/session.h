@@ -64,6 +64,7 @@ struct session {
     struct deferral *client_deferral, *helo_deferral, *sender_deferral; /* smtpd_delay_reject = no */
     struct forwarded *forwarded;
     struct transaction *mail;          /* NULL outside MAIL ... end of data */
+    bool chunks_failed;                /* BDAT came without MAIL: only RSET, or BDAT ... LAST, helps (RFC 3030 2) */
     struct history *history;           /* NULL when notify_classes needs none */
 };
 

@@ -25,9 +25,21 @@ static struct slice take_token(struct slice *rest, bool *broken)
     return slice_first(start, start.len - rest->len);
 }
 
+/* only_closes - nothing but ">", comments and blanks: "<a>,<b>" and "<a>SIZE=1" are not one address. */
+static bool only_closes(struct slice rest)
+{
+    for (;;) {
+        struct lexeme lexeme = lexeme_next(&rest);
+        if (lexeme.kind == LEXEME_END)
+            return true;
+        if (!lexeme_is(&lexeme, '>') && !lexeme_is_gap(&lexeme))
+            return false;
+    }
+}
+
 /* strip_angles - what stands inside the innermost <> ("<<a>>" is taken, as Postfix does); everything when there are none, then a
-   lone ">" at the end is dropped.  *clean: "<address>" and nothing else. */
-static struct slice strip_angles(struct slice token, bool *found, bool *clean)
+   lone ">" at the end is dropped.  *clean: "<address>" and nothing else; *broken: more text follows. */
+static struct slice strip_angles(struct slice token, bool *found, bool *clean, bool *broken)
 {
     struct slice rest = token, inside = token;
     *found = false;
@@ -40,6 +52,7 @@ static struct slice strip_angles(struct slice token, bool *found, bool *clean)
             inside = rest;
         } else if (lexeme.kind == LEXEME_END || lexeme_is(&lexeme, '>')) {
             *clean = *clean && lexeme.kind != LEXEME_END && rest.len == 0;
+            *broken |= *found && !only_closes(rest);
             return slice_first(inside, (size_t)(lexeme.text.data - inside.data));
         }
     }
@@ -72,7 +85,9 @@ bool mail_address_parse_path(struct slice text, bool strict, bool utf8, struct a
     *external = (struct slice){"", 0};
     if (broken || token.len == 0 || token.len > PATH_MAX_LENGTH)
         return false;
-    struct slice inside = strip_angles(token, &angles, &clean);
+    struct slice inside = strip_angles(token, &angles, &clean, &broken);
+    if (broken)
+        return false;
     if (strict && (!angles || !clean || has_gap(inside)))
         return false;
     if (!slice_is_ascii(inside) && !(utf8 && slice_is_utf8(inside)))

@@ -108,7 +108,7 @@ static bool mail_envid(struct mail_parse *m, struct slice value)
 {
     if (!(m->allowed & SMTP_ALLOW_DSN))
         return refuse(m->failure, REPLY_DSN_DISABLED);
-    if (m->p->envid.len > 0 || value.len > 300 || !take_xtext(value, m->arena, &m->p->envid)) /* RFC 3461 4.4: at most 100 bytes, decoded */
+    if (m->p->envid.len > 0 || value.len == 0 || value.len > 300 || !take_xtext(value, m->arena, &m->p->envid)) /* RFC 3461 4.4: at most 100 bytes, decoded */
         return refuse(m->failure, REPLY_BAD_ENVID);
     return true;
 }
@@ -172,12 +172,10 @@ static bool parse_notify(struct slice value, int *notify)
         {{"NEVER", 5}, 1}, {{"SUCCESS", 7}, 2}, {{"FAILURE", 7}, 4}, {{"DELAY", 5}, 8},
     };
     struct slice head;
-    bool more = true;
 
     *notify = 0;
-    while (more) {
+    while (slice_next_token(&value, ",", &head)) { /* empty elements are forgiven */
         int bit = 0;
-        more = slice_cut(value, ',', &head, &value);
         for (size_t i = 0; i < COUNT_OF(names); i++)
             if (slice_equal_case(head, names[i].name))
                 bit = names[i].bit;
@@ -185,7 +183,7 @@ static bool parse_notify(struct slice value, int *notify)
             return false;
         *notify |= bit;
     }
-    return *notify == 1 || !(*notify & 1);
+    return *notify == 1 || (*notify > 1 && !(*notify & 1));
 }
 
 /* parse_orcpt - "type;xtext"; the type is kept as it is. */

@@ -43,7 +43,7 @@ static void count_hop(struct transaction *t)
 {
     if (++t->received_headers < t->cleanup->params.hopcount_limit || t->refused)
         return;
-    log_info(SLICE_FORMAT ": message rejected: hopcount exceeded", SLICE_ARGS(t->queue_id));
+    log_warning(SLICE_FORMAT ": message rejected: hopcount exceeded", SLICE_ARGS(t->queue_id));
     transaction_refuse(t, SUBMIT_STATUS_REFUSED, 554, SLICE("5.4.0 Error: too many hops"));
 }
 

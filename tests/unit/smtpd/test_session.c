@@ -67,7 +67,7 @@ START_TEST(order_of_commands)
     const char *got = talk("", "RCPT TO:<alice@lab.test>\nDATA\nMAIL FROM:<a@b.test>\nMAIL FROM:<a@b.test>\nDATA\nBDAT 0\nRSET x\nRSET\nFOO\n\nVRFY\n");
 
     ASSERT_HAS(got, "503 5.5.1 Error: need MAIL command\r\n503 5.5.1 Error: need RCPT command\r\n250 2.1.0 Ok\r\n503 5.5.1 Error: nested MAIL command\r\n"
-                    "554 5.5.1 Error: no valid recipients\r\n554 5.5.1 Error: no valid recipients\r\n501 5.5.4 Syntax: RSET\r\n250 2.0.0 Ok\r\n"
+                    "554 5.5.1 Error: no valid recipients\r\n551 5.7.1 Null BDAT request\r\n501 5.5.4 Syntax: RSET\r\n250 2.0.0 Ok\r\n"
                     "500 5.5.2 Error: command not recognized\r\n500 5.5.2 Error: bad syntax\r\n501 5.5.4 Syntax: VRFY address [SMTPUTF8]\r\n");
     ASSERT_LOGGED("lost connection after VRFY from unknown[192.0.2.1]\n");
 }
@@ -150,6 +150,32 @@ START_TEST(side_effects_after_much_content)
     ck_assert_uint_eq(cleanup.late.copies_count, 1);
     ck_assert_str_eq(cleanup.recipients, "alice@lab.test");
     buffer_release(&input);
+}
+END_TEST
+
+/* What Postfix's users have seen it answer. */
+START_TEST(odd_commands)
+{
+    static const struct { const char *said, *reply; } rows[] = {
+        {"MAIL FROM:<a@b.test>SIZE=1\n", "501 5.1.7 Bad sender address syntax"}, {"MAIL FROM:<a@b.test>,<c@d.test>\n", "501 5.1.7"},
+        {"MAIL FROM:<<a@b.test>>\n", "250 2.1.0 Ok"}, {"MAIL FROM:<-a@b.test>\n", "501 5.1.7 Bad sender address syntax"},
+        {"MAIL FROM:<a@b.test> ENVID=\n", "501 5.5.4 Bad ENVID parameter syntax"},
+        {"MAIL FROM:<>\nRCPT TO:<-alice@lab.test>\n", "501 5.1.3 Bad recipient address syntax"},
+        {"MAIL FROM:<>\nRCPT TO:<alice@lab.test> NOTIFY=SUCCESS,,DELAY\n", "250 2.1.5 Ok"},
+        {"MAIL FROM:<>\nRCPT TO:<alice@lab.test> NOTIFY=,\n", "501 5.5.4 Error: Bad NOTIFY parameter syntax"},
+        {"XCLIENT\n", "501 5.5.4 Syntax: XCLIENT attribute=value..."}, {"XFORWARD NAME=x\n", "550 5.7.0 Error: insufficient authorization"},
+        {"BDAT 0\n", "551 5.7.1 Null BDAT request"}, {"BDAT 3\nabcMAIL FROM:<>\n", "503 5.5.1 Error: MAIL after BDAT"},
+        {"BDAT 3\nabcBDAT 2\nxx", "551 5.0.0 Discarded 2 bytes after earlier error"}, {"BDAT 3 LAST\nabcMAIL FROM:<>\n", "250 2.1.0 Ok"},
+        {"BDAT 3\nabcRSET\nMAIL FROM:<>\n", "250 2.1.0 Ok"}, {"BDAT 3\nabcDATA\n", "503 5.5.1 Error: DATA after BDAT"},
+        {"MAILFROM:<a@b.test>\n", "221 2.7.0 Error: I can break rules, too. Goodbye."}, {"Subject : x\n", "221 2.7.0"}, {"FOO x:\n", "500 5.5.2"},
+    };
+    char said[200];
+
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        snprintf(said, sizeof(said), "EHLO x\n%s", rows[i].said);
+        const char *got = talk("", said);
+        ck_assert_msg(strstr(got, rows[i].reply) != NULL, "%s: got \"%s\" want \"%s\"", rows[i].said, got, rows[i].reply);
+    }
 }
 END_TEST
 
@@ -303,5 +329,5 @@ START_TEST(soft_bounce_and_footer)
 }
 END_TEST
 
-TEST_MAIN("smtpd/session", one_message, order_of_commands, relaying, access_actions, side_effects, side_effects_after_much_content, stages_without_delay, limits, early_talkers, chunks,
+TEST_MAIN("smtpd/session", one_message, order_of_commands, relaying, access_actions, side_effects, side_effects_after_much_content, odd_commands, stages_without_delay, limits, early_talkers, chunks,
           bare_newlines, silence, refused_by_cleanup, words_of_others, soft_bounce_and_footer)
