@@ -150,11 +150,18 @@ static void fill_request(struct worker *w, const struct claim *claim, struct del
 static struct slot *slot_of_index(const struct claim *claim, size_t guess, int64_t index)
 {
     struct slot *slots = claim->message->slots;
+    uint32_t low = 0, high = claim->count;
     if (guess < claim->count && slots[claim->slots[guess]].index == index)
         return &slots[claim->slots[guess]];
-    for (uint32_t i = 0; i < claim->count; i++) {
-        if (slots[claim->slots[i]].index == index)
-            return &slots[claim->slots[i]];
+    while (low < high) { /* they are in the order of the record */
+        uint32_t middle = low + (high - low) / 2;
+        struct slot *slot = &slots[claim->slots[middle]];
+        if (slot->index == index)
+            return slot;
+        if (slot->index < index)
+            low = middle + 1;
+        else
+            high = middle;
     }
     return NULL;
 }

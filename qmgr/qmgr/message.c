@@ -25,6 +25,7 @@ void message_free(struct qmgr *q, struct message *m)
 {
     list_remove(&m->link);
     q->active_count--;
+    q->recipient_count -= m->counted;
     map_remove(q->messages, m->envelope.queue_id);
     arena_free(m->arena);
 }
@@ -53,6 +54,13 @@ static void redirect(struct message *m)
     message_recipient(m, &m->slots[0])->address = m->envelope.redirect;
 }
 
+/* count_slots - how much memory it takes. */
+static void count_slots(struct qmgr *q, struct message *m)
+{
+    m->counted = m->slot_count;
+    q->recipient_count += m->counted;
+}
+
 struct message *message_of_envelope(struct qmgr *q, const struct envelope *envelope, const struct queue_place *place)
 {
     struct message *m = new_message(q, envelope->queue_id, place);
@@ -65,6 +73,7 @@ struct message *message_of_envelope(struct qmgr *q, const struct envelope *envel
         m->slots[i].index = i;
         m->envelope.recipients[i].index = i;
     }
+    count_slots(q, m);
     redirect(m);
     return m;
 }
@@ -87,19 +96,17 @@ const struct delivery_result *message_reason(const struct slot *slot)
     return NULL;
 }
 
-static const struct index_recipient *entry_recipient(const struct index_entry *entry, uint32_t index)
+/* entry_recipient - *at goes through the entry, as the caller goes through the record: both are in order. */
+static const struct index_recipient *entry_recipient(const struct index_entry *entry, size_t *at, uint32_t index)
 {
-    for (size_t i = 0; entry && i < entry->recipient_count; i++) {
-        if (entry->recipients[i].index == index)
-            return &entry->recipients[i];
-    }
-    return NULL;
+    while (entry && *at < entry->recipient_count && entry->recipients[*at].index < index)
+        ++*at;
+    return entry && *at < entry->recipient_count && entry->recipients[*at].index == index ? &entry->recipients[*at] : NULL;
 }
 
 /* recall - the last result of a recipient, as far as the index knows it. */
-static void recall(struct message *m, struct slot *slot, const struct index_entry *entry)
+static void recall(struct message *m, struct slot *slot, const struct index_recipient *known)
 {
-    const struct index_recipient *known = entry_recipient(entry, slot->index);
     struct delivery_result result = {.index = slot->index, .relay = SLICE("none")};
     if (slot->state == SLOT_FAILED) {
         result.outcome = OUTCOME_BOUNCED;
@@ -146,6 +153,7 @@ struct message *message_of_record(struct qmgr *q, const struct queue_record *rec
     m->indexed = entry != NULL;
     m->attempts = entry ? entry->attempts : 0;
     m->requeue = entry && entry->requeue ? REQUEUE_NOW : REQUEUE_NOT;
+    size_t at = 0;
     m->slots = arena_alloc(m->arena, (record->envelope.recipients_count + 1) * sizeof(struct slot));
     for (uint32_t i = 0; i < record->envelope.recipients_count; i++) {
         struct slot *slot = &m->slots[m->slot_count];
@@ -153,9 +161,10 @@ struct message *message_of_record(struct qmgr *q, const struct queue_record *rec
         m->envelope.recipients[i].index = i;
         if (!slot_of_state(record->recipient_states[i], slot))
             continue;
-        recall(m, slot, entry);
+        recall(m, slot, entry_recipient(entry, &at, i));
         m->slot_count++;
     }
+    count_slots(q, m);
     redirect(m);
     return m;
 }

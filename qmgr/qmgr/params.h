@@ -11,7 +11,7 @@
 #define QMGR_PARAMETERS(X)                                                                                              \
     X(TIME, minimal_backoff_time) X(TIME, maximal_backoff_time) X(TIME, maximal_queue_lifetime)                            \
     X(TIME, bounce_queue_lifetime) X(TIME, delay_warning_time) X(BOOL, confirm_delay_cleared) X(TIME, queue_run_delay)     \
-    X(TIME, transport_retry_time) X(INT, qmgr_message_active_limit) X(TIME, qmgr_ipc_timeout) X(TIME, daemon_timeout)       \
+    X(TIME, transport_retry_time) X(INT, qmgr_message_active_limit) X(INT, qmgr_message_recipient_limit) X(TIME, qmgr_ipc_timeout) X(TIME, daemon_timeout)       \
     X(STRING, defer_transports) X(STRING, default_filter_nexthop) X(STRING, recipient_delimiter)                           \
     X(BOOL, owner_request_special) X(STRING, double_bounce_sender) X(STRING, empty_address_recipient)                      \
     X(STRING, error_service_name) X(STRING, bounce_service_name)                             \

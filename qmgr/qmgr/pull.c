@@ -8,7 +8,7 @@ enum {
     BATCH = 20,         /* entries between two looks at the rest of the world */
     FETCH_MAX = 100,    /* spilled messages fetched for a destination at once */
     BACKLOG = 100,      /* jobs of a destination that has enough to do */
-    FULL_FACTOR = 4     /* times qmgr_message_active_limit: the end for all */
+    FULL_FACTOR = 4     /* times qmgr_message_active_limit and _recipient_limit: the end for all */
 };
 static const int64_t scan_pause = MICROSECONDS / 2, full_pause = MICROSECONDS / 10, longest_pause = 60 * MICROSECONDS;
 
@@ -29,12 +29,14 @@ struct pull *pull_new(void)
 
 bool pull_has_room(const struct qmgr *q)
 {
-    return (int64_t)q->active_count <= q->params.qmgr_message_active_limit;
+    return (int64_t)q->active_count <= q->params.qmgr_message_active_limit &&
+           (int64_t)q->recipient_count <= q->params.qmgr_message_recipient_limit;
 }
 
 bool pull_is_full(const struct qmgr *q)
 {
-    return (int64_t)q->active_count > FULL_FACTOR * q->params.qmgr_message_active_limit;
+    return (int64_t)q->active_count > FULL_FACTOR * q->params.qmgr_message_active_limit ||
+           (int64_t)q->recipient_count > FULL_FACTOR * q->params.qmgr_message_recipient_limit;
 }
 
 void pull_pause(struct qmgr *q, bool pause)
@@ -290,7 +292,13 @@ struct fetch {
     struct destination *destination;
 };
 
-/* fetch_some - false when the index has no more for it. */
+/* fetch_more - a destination with nothing to do gets something even when memory is full of what waits for others. */
+static bool fetch_more(const struct qmgr *q, const struct destination *d, int loaded)
+{
+    return loaded < FETCH_MAX && d->job_count < BACKLOG && (!pull_is_full(q) || (loaded == 0 && d->job_count == 0));
+}
+
+/* fetch_some - false when the index has no more for it, or there is no room. */
 static bool fetch_some(struct qmgr *q, struct destination *d, struct slice key)
 {
     struct arena *arena = arena_new(0);
@@ -298,7 +306,8 @@ static bool fetch_some(struct qmgr *q, struct destination *d, struct slice key)
     int loaded = 0;
     d->spilled = false; /* set again by whoever spills meanwhile */
     struct index_scan *scan = index_scan_start(q->index, INDEX_BY_DESTINATION, INDEX_INCOMING, key);
-    while (loaded < FETCH_MAX && index_scan_next(scan, arena, &entry) > 0) {
+    bool more = true;
+    while (fetch_more(q, d, loaded) && (more = index_scan_next(scan, arena, &entry) > 0)) {
         if (!message_find(q, entry.queue_id)) {
             load(q, &entry, false, false);
             loaded++;
@@ -307,7 +316,7 @@ static bool fetch_some(struct qmgr *q, struct destination *d, struct slice key)
     }
     index_scan_free(scan);
     arena_free(arena);
-    if (loaded == FETCH_MAX)
+    if (more)
         d->spilled = true;
     return loaded > 0;
 }

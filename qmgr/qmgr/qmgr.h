@@ -59,6 +59,7 @@ struct message {
     struct queue_place place;
     struct slot *slots;
     uint32_t slot_count;
+    uint32_t counted;    /* in qmgr.recipient_count */
     struct list jobs;    /* struct job, waiting at destinations */
     unsigned in_flight;  /* deliveries, and one while it is being resolved */
     uint32_t unmarked;   /* slots that are SENT, which the record does not say yet */
@@ -82,7 +83,7 @@ struct qmgr {
     struct scheduler *scheduler;
     struct map *messages; /* queue id -> struct message: those in memory */
     struct list active;
-    size_t active_count;
+    size_t active_count, recipient_count; /* messages in memory, and their slots */
     struct submit_pool *cleanup;
     struct notices *notices;
     struct pull *pull;

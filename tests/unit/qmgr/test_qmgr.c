@@ -211,6 +211,31 @@ QMGR_TEST(backlog_is_spilled_and_fetched, "qmgr_message_active_limit = 150\n")
     core_end(&qmgr);
 }
 
+/* Recipients count, not only messages. */
+QMGR_TEST(recipients_in_memory_are_bounded, "qmgr_message_recipient_limit = 100\nsmtp_destination_recipient_limit = 10\nsmtp_destination_concurrency_limit = 2\n")
+{
+    static const char ten[] = "ok0@slow.test ok1@slow.test ok2@slow.test ok3@slow.test ok4@slow.test ok5@slow.test ok6@slow.test ok7@slow.test "
+                              "ok8@slow.test ok9@slow.test";
+    size_t most = 0;
+    start();
+    delay_ms = 5;
+    for (int i = 0; i < 300; i++) {
+        send_mail("a@h.test", ten, true, (struct envelope){0});
+        most = qmgr.recipient_count > most ? qmgr.recipient_count : most;
+    }
+    ck_assert_uint_gt(index_count(qmgr.index, INDEX_INCOMING), 100);
+    send_mail("a@h.test", "ok@fast.test", true, (struct envelope){0});
+    wait_for("deliver smtp:fast.test ok@fast.test", 1000);
+    for (int i = 0; i < 2000 && times(": removed") < 301; i++) {
+        fiber_sleep(10000);
+        most = qmgr.recipient_count > most ? qmgr.recipient_count : most;
+    }
+    ck_assert_uint_eq(times("deliver smtp:slow.test"), 3000);
+    ck_assert_uint_le(most, 420); /* four times the limit, and what is read at once for a destination that has nothing to do */
+    ck_assert_uint_eq(qmgr.recipient_count, 0);
+    core_end(&qmgr);
+}
+
 QMGR_TEST(redirect_replaces_all, "")
 {
     start();
@@ -243,5 +268,5 @@ TEST_MAIN("qmgr/qmgr", delivered_and_removed, deferred_and_tried_again, flush_tr
           success_is_reported_when_asked_for, verify_only_reports_all, expired_is_returned, delay_is_reported_once,
           dead_destination_is_suspended, transport_that_is_not_there, deferred_transports, held_mail_waits,
           held_mail_waits_for_an_index_that_can_be_written, memory_is_bounded_without_an_index, unannounced_mail_is_found,
-          backlog_is_spilled_and_fetched, redirect_replaces_all, filter_overrides_routing,
+          backlog_is_spilled_and_fetched, recipients_in_memory_are_bounded, redirect_replaces_all, filter_overrides_routing,
           verp_delivers_one_by_one)
