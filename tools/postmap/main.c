@@ -1,6 +1,6 @@
 /* main.c - postmap and postalias: make and query lookup tables */
 #include <getopt.h>
-#include <libgen.h>
+#include <errno.h>
 
 #include "base/log.h"
 #include "postmap.h"
@@ -160,7 +160,7 @@ int main(int argc, char **argv)
     struct job job = {0};
     int letter;
 
-    job.options.alias = strcmp(basename(memory_string(argv[0])), "postalias") == 0;
+    job.options.alias = strcmp(program_invocation_short_name, "postalias") == 0;
     job.options.program = job.options.alias ? "postalias" : "postmap";
     command_start(job.options.program);
     command_help(argc, argv, job.options.alias ? postalias_help : postmap_help);

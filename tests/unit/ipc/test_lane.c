@@ -280,7 +280,7 @@ static void expect_malformed(void)
     lane_free(lane);
 }
 
-#define HELLO "\xf0PL\x01\x01\x00\x00\x00\x03tst"
+#define HELLO "\xf0PL\x02\x01\x00\x00\x00\x03tst"
 
 static const struct slice bad_frames[] = {
     {HELLO "\x02\x00\x00\x00\xff\x7f", 18},             /* unknown message */
