@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "conf/snapshot.h"
 #include "master.h"
 #include "service/command.h"
 #include "service/instance.h"
@@ -232,16 +233,21 @@ static void watch_signals(const struct options *options)
 
 /* ---- main --------------------------------------------------------------------------------------------------------- */
 
+static void refuse(void *context UNUSED, bool fatal UNUSED, const char *file UNUSED, int line UNUSED, const char *text)
+{
+    log_fatal("%s", text);
+}
+
 static void start_services(const struct options *options)
 {
-    struct master_cf lines;
     struct buffer why = BUFFER_INIT;
     struct list fresh;
     master.memory = arena_new(0);
-    if (!master_cf_load(config_directory(master.config), master.config, master.memory, NULL, NULL, &lines))
-        log_fatal("cannot read %s/master.cf", config_directory(master.config));
-    if (!services_build(master.config, &lines, NULL, &fresh, &why))
-        log_fatal("%s", buffer_string(&why));
+    if (!configuration_accept(master.config, master.memory, NULL, &fresh, refuse, NULL, &why))
+        log_fatal("%s", why.len ? buffer_string(&why) : "cannot use the configuration");
+    master.snapshot = config_snapshot_create(master.config);
+    if (master.snapshot < 0)
+        log_fatal("cannot keep the configuration: %s", strerror(errno));
     let_go_of_standard(options);
     services_adopt(&master.services, &fresh, master.memory);
     LIST_EACH(&master.services, link) {
@@ -255,7 +261,7 @@ static void load_configuration(const struct options *options)
 {
     if (options->directory)
         setenv("MAIL_CONFIG", options->directory, 1);
-    master.config = config_load(options->directory, NULL, NULL);
+    master.config = options->test_lock ? config_load(options->directory, NULL, NULL) : config_load_whole(options->directory, NULL, NULL);
     if (!master.config)
         log_fatal("cannot read the configuration");
     config_set(master.config, SLICE("process_name"), SLICE("master"));

@@ -56,8 +56,9 @@ struct worker_entry {
 };
 
 struct master {
-    struct config *config;
-    struct arena *memory; /* of this generation's master.cf */
+    struct config *config; /* as it was accepted: main.cf and master.cf */
+    int snapshot;          /* descriptor of its texts, for workers (conf/snapshot.h); 0: none */
+    struct arena *memory;  /* of this generation's master.cf */
     struct list services;
     struct log_target log;
     int statistics; /* descriptor of the page, -1: none */
@@ -111,6 +112,10 @@ void lock_take(struct config *config);
 unsigned lock_next_number(void);
 
 /* ---- reload.c ---- */
+/* configuration_accept - look at everything in main.cf and master.cf, and make services of it.  config comes from config_load_whole; report gets what
+   is fatal.  False (reported or in why) when something would break the mail system. */
+bool configuration_accept(struct config *config, struct arena *memory, const struct list *old_services, struct list *services,
+                          config_report *report, void *context, struct buffer *why);
 void master_reload(void);
 /* master_check_log - reopen the log when its file or socket was replaced. */
 void master_check_log(void);

@@ -1,6 +1,8 @@
 /* reload.c - SIGHUP: read main.cf and master.cf again, all or nothing; and logs that were moved away */
 #include <sys/stat.h>
 
+#include "conf/check.h"
+#include "conf/snapshot.h"
 #include "master.h"
 
 /* ---- the log ------------------------------------------------------------------------------------------------------ */
@@ -55,7 +57,7 @@ struct findings {
     bool fatal;
 };
 
-static void report(void *context, bool fatal, const char *file UNUSED, int line UNUSED, const char *text)
+static void log_problem(void *context, bool fatal, const char *file UNUSED, int line UNUSED, const char *text)
 {
     struct findings *findings = context;
     findings->fatal |= fatal;
@@ -68,35 +70,57 @@ static void report(void *context, bool fatal, const char *file UNUSED, int line 
 /* What a new generation is made of. */
 struct generation {
     struct config *config;
+    int snapshot;
     struct arena *memory;
     struct list services;
 };
 
 static void discard(struct generation *generation)
 {
+    if (generation->snapshot > 0)
+        close(generation->snapshot);
     arena_free(generation->memory);
     config_free(generation->config);
+}
+
+/* report_fatal - of all that the check finds only this is master's to tell; the postfix command tells the rest. */
+struct fatal_only {
+    config_report *report;
+    void *context;
+};
+
+static void report_fatal(void *context, const struct finding *finding)
+{
+    const struct fatal_only *to = context;
+    if (finding->weight == FINDING_ERROR)
+        to->report(to->context, true, finding->file, finding->line, finding->text);
+}
+
+bool configuration_accept(struct config *config, struct arena *memory, const struct list *old_services, struct list *services,
+                          config_report *report, void *context, struct buffer *why)
+{
+    struct fatal_only only = {report, context};
+    struct master_cf lines;
+    bool broken;
+    config_check(config, report_fatal, &only, &broken);
+    return !broken && master_cf_load(config_directory(config), config, memory, config_ignore_problem, NULL, &lines) &&
+           services_build(config, &lines, old_services, services, why);
 }
 
 static bool read_generation(struct generation *generation)
 {
     struct findings findings = {0};
-    struct master_cf lines;
     struct buffer why = BUFFER_INIT;
     generation->memory = arena_new(0);
-    generation->config = config_load(NULL, report, &findings);
-    bool ok = generation->config && master_cf_load(config_directory(generation->config), generation->config, generation->memory, report,
-                                                   &findings, &lines);
-    /* What master itself reads is checked here too: a bad value would be fatal later. */
-    if (ok) {
-        config_time(generation->config, "service_throttle_time");
-        config_string(generation->config, "daemon_directory");
-        ok = services_build(generation->config, &lines, &master.services, &generation->services, &why);
-        if (!ok)
-            log_error("%s", buffer_string(&why));
-    }
+    generation->config = config_load_whole(NULL, log_problem, &findings);
+    if (generation->config && (generation->snapshot = config_snapshot_create(generation->config)) < 0)
+        buffer_printf(&why, "cannot keep the configuration: %s", strerror(errno));
+    bool ok = generation->snapshot > 0 && !findings.fatal &&
+              configuration_accept(generation->config, generation->memory, &master.services, &generation->services, log_problem, &findings, &why);
+    if (why.len)
+        log_error("%s", buffer_string(&why));
     buffer_release(&why);
-    return ok && !findings.fatal;
+    return ok;
 }
 
 /* tell_workers - those that reload in place do so; the others finish and are followed by new ones. */
@@ -107,7 +131,7 @@ static void tell_workers(struct service_entry *service)
         if (worker->draining)
             continue;
         worker->draining = service->removed || !(worker->reloads || service->program->reloads);
-        channel_send(worker->channel, worker->draining ? CHANNEL_DRAIN : CHANNEL_RELOAD, 0, -1);
+        channel_send(worker->channel, worker->draining ? CHANNEL_DRAIN : CHANNEL_RELOAD, 0, worker->draining ? -1 : master.snapshot);
     }
 }
 
@@ -121,7 +145,9 @@ void master_reload(void)
     }
     struct config *old_config = master.config;
     struct arena *old_memory = master.memory;
+    close(master.snapshot);
     master.config = fresh.config;
+    master.snapshot = fresh.snapshot;
     master.memory = fresh.memory;
     master.generation++;
     master_reopen_log();

@@ -118,19 +118,20 @@ struct descriptors {
 static void collect_descriptors(const struct service_entry *service, int channel, struct arena *arena, struct descriptors *out)
 {
     size_t sockets = socket_total(service);
-    out->fds = arena_alloc(arena, (sockets + 3) * sizeof(int));
+    out->fds = arena_alloc(arena, (sockets + 4) * sizeof(int));
     out->fds[out->count++] = master.log.fd >= 0 ? master.log.fd : STDERR_FILENO;
     out->fds[out->count++] = master.statistics;
     out->fds[out->count++] = channel;
     for (size_t i = 0; i < service->socket_count; i++)
         out->fds[out->count++] = service->sockets[i].fd;
-    if (sockets == service->socket_count)
-        return;
-    LIST_EACH(&master.services, link) {
-        const struct service_entry *other = LIST_ENTRY(link, struct service_entry, link);
-        for (size_t i = 0; other->program->kind == PROGRAM_QMGR_SOCKET && !other->removed && i < other->socket_count; i++)
-            out->fds[out->count++] = other->sockets[i].fd;
+    if (sockets != service->socket_count) {
+        LIST_EACH(&master.services, link) {
+            const struct service_entry *other = LIST_ENTRY(link, struct service_entry, link);
+            for (size_t i = 0; other->program->kind == PROGRAM_QMGR_SOCKET && !other->removed && i < other->socket_count; i++)
+                out->fds[out->count++] = other->sockets[i].fd;
+        }
     }
+    out->fds[out->count++] = master.snapshot;
 }
 
 /* place_descriptors - first out of the way, then to their places. */
@@ -181,6 +182,7 @@ static void run_child(const struct service_entry *service, unsigned number, unsi
     set_number(WORKER_ENV_NUMBER, number);
     set_number(WORKER_ENV_SLOT, slot);
     set_number(WORKER_ENV_PERMANENT, service->eager);
+    set_number(WORKER_ENV_CONFIG, WORKER_LOG_FD + (int64_t)descriptors->count - 1);
     execv(path, (char *const *)arguments->words);
     log_warning("cannot execute %s: %s", path, strerror(errno));
     log_flush();

@@ -1,26 +1,17 @@
 /* check.c - see check.h */
-#include "conf/check.h"
-
 #include "base/arena.h"
-#include "conf/config_private.h"
-#include "conf/master_cf.h"
-#include "conf/names.h"
+#include "conf/check_private.h"
 
-struct check {
-    struct config *config;
-    config_report *report;
-    void *context;
-    struct arena *arena;
-    size_t count;
-    bool fatal;
-    const char *where; /* put before reports of values: "FILE, line N: " */
-    const char *master_file;
-    struct master_cf services;
-    struct name_service *named; /* the same for names.h */
-};
+static void report_text(struct check *c, enum finding_kind kind, enum finding_weight weight, const char *file, int line, const char *subject,
+                        const char *text)
+{
+    c->count++;
+    c->fatal |= weight == FINDING_ERROR;
+    c->report(c->context, &(struct finding){kind, weight, file, line, subject, text});
+}
 
-static void finding(struct check *c, bool fatal, const char *file, int line, const char *format, ...) PRINTF_LIKE(5, 6);
-static void finding(struct check *c, bool fatal, const char *file, int line, const char *format, ...)
+void check_found(struct check *c, enum finding_kind kind, enum finding_weight weight, const char *file, int line, const char *subject,
+                 const char *format, ...)
 {
     struct buffer text = BUFFER_INIT_MAX(4096);
     va_list args;
@@ -31,9 +22,7 @@ static void finding(struct check *c, bool fatal, const char *file, int line, con
     va_start(args, format);
     buffer_vprintf(&text, format, args);
     va_end(args);
-    c->count++;
-    c->fatal |= fatal;
-    c->report(c->context, fatal, file, line, buffer_string(&text));
+    report_text(c, kind, weight, file, line, subject, buffer_string(&text));
     buffer_release(&text);
 }
 
@@ -41,9 +30,34 @@ static void finding(struct check *c, bool fatal, const char *file, int line, con
 static void pass_on(void *context, bool fatal, const char *file, int line, const char *text)
 {
     struct check *c = context;
-    c->count++;
-    c->fatal |= fatal;
-    c->report(c->context, fatal, file, line, arena_printf(c->arena, "%s%s", c->where, text));
+    report_text(c, FINDING_VALUE, fatal && c->relevant ? FINDING_ERROR : FINDING_WARNING, file, line, c->subject,
+                arena_printf(c->arena, "%s%s", c->where, text));
+}
+
+/* is_run - whether a program of that name runs or a command of that name may be called.  Postfix's names: daemons that have no line in
+   master.cf read nothing. */
+static bool is_run(const struct check *c, struct slice program)
+{
+    static const char *const daemons[] = {"anvil", "bounce", "cleanup", "dnsblog", "flush", "lmtp", "local", "pickup", "pipe", "postlogd",
+                                          "postscreen", "proxymap", "qmgr", "qmqpd", "scache", "showq", "smtp", "smtpd", "spawn", "tlsmgr",
+                                          "tlsproxy", "verify", "virtual"};
+    for (size_t i = 0; i < c->services.count; i++)
+        if (slice_equal(program, slice_of(c->named[i].command)))
+            return true;
+    for (size_t i = 0; i < COUNT_OF(daemons); i++)
+        if (slice_equal(program, slice_of(daemons[i])))
+            return false;
+    return true;
+}
+
+static bool is_relevant(const struct check *c, const struct parameter *row)
+{
+    struct slice rest = slice_of(row->programs), program;
+    bool none = rest.len == 0;
+    while (config_list_next(&rest, &program))
+        if (is_run(c, program))
+            return true;
+    return none;
 }
 
 /* ---- values ---- */
@@ -76,8 +90,8 @@ static void check_choices(struct check *c, const char *file, int line, const cha
         choices = slice_from(choices, 5);
     while (is_list ? config_list_next(&rest, &element) : rest.data != NULL) {
         if (!is_choice(choices, element))
-            finding(c, false, file, line, "%s: unknown value \"" SLICE_FORMAT "\"; known: " SLICE_FORMAT, name, SLICE_ARGS(element),
-                    SLICE_ARGS(choices));
+            check_found(c, FINDING_CHOICE, c->relevant ? FINDING_ERROR : FINDING_WARNING, file, line, name,
+                        "%s: unknown value \"" SLICE_FORMAT "\"; known: " SLICE_FORMAT, name, SLICE_ARGS(element), SLICE_ARGS(choices));
         if (!is_list)
             return;
     }
@@ -90,7 +104,7 @@ static void check_state(struct check *c, struct config *config, const char *file
     bool says_nothing = value[0] == '\0' || strcmp(value, row->default_value) == 0 ||
                         (row->type == PARAMETER_BOOL && strcasecmp(value, "no") == 0);
     if (row->state == PARAMETER_NOT_YET && !says_nothing)
-        finding(c, false, file, line, "%s is accepted but has no effect in this version", name);
+        check_found(c, FINDING_NOT_YET, FINDING_WARNING, file, line, name, "%s is accepted but has no effect in this version", name);
 }
 
 /* check_setting - one "name = value" of main.cf or of a service in master.cf (then config is a copy with its settings). */
@@ -101,6 +115,8 @@ static void check_setting(struct check *c, struct config *config, const char *fi
         return;
     size_t before = c->count;
     c->where = arena_printf(c->arena, "%s, line %d: ", file, line);
+    c->subject = name;
+    c->relevant = is_relevant(c, row);
     config_check_value(config, name, row);
     if (c->count == before && (row->type == PARAMETER_STRING || row->type == PARAMETER_RAW))
         check_choices(c, file, line, name, row, config_string(config, name));
@@ -123,11 +139,11 @@ static void report_unknown(struct check *c, const char *file, int line, const ch
     const struct parameter *row = parameter_find(slice_of(name));
     const char *nearest = parameter_nearest(slice_of(name));
     if (row != NULL && row->state == PARAMETER_OBSOLETE)
-        finding(c, false, file, line, "%s is an obsolete name and has no effect", name);
+        check_found(c, FINDING_OBSOLETE, FINDING_WARNING, file, line, name, "%s is an obsolete name and has no effect", name);
     else if (nearest != NULL)
-        finding(c, false, file, line, "unknown parameter: %s (did you mean %s?)", name, nearest);
+        check_found(c, FINDING_UNKNOWN, FINDING_WARNING, file, line, name, "unknown parameter: %s (did you mean %s?)", name, nearest);
     else
-        finding(c, false, file, line, "unknown parameter: %s", name);
+        check_found(c, FINDING_UNKNOWN, FINDING_WARNING, file, line, name, "unknown parameter: %s", name);
 }
 
 /* report_place - where a -o setting or a reference to a name stands in master.cf. */
@@ -156,10 +172,10 @@ static void report_name(void *context, enum name_problem problem, const char *fi
     struct check *c = context;
     switch (problem) {
     case NAME_UNDEFINED_IN_MAIN:
-        finding(c, false, c->config->path, main_line_referring(c, name), "undefined parameter: %s", name);
+        check_found(c, FINDING_UNDEFINED, FINDING_WARNING, c->config->path, main_line_referring(c, name), name, "undefined parameter: %s", name);
         break;
     case NAME_UNDEFINED_IN_MASTER:
-        finding(c, false, c->master_file, master_line(c, name, true), "undefined parameter: %s", name);
+        check_found(c, FINDING_UNDEFINED, FINDING_WARNING, c->master_file, master_line(c, name, true), name, "undefined parameter: %s", name);
         break;
     case NAME_UNUSED_IN_MAIN:
         report_unknown(c, c->config->path, config_line_of(c->config, slice_of(name)), name);
@@ -168,10 +184,10 @@ static void report_name(void *context, enum name_problem problem, const char *fi
         report_unknown(c, c->master_file, master_line(c, name, false), name);
         break;
     case NAME_UNUSED_IN_TABLE:
-        finding(c, false, file, 0, "unknown parameter: %s", name);
+        check_found(c, FINDING_TABLE_SETTING, FINDING_WARNING, file, 0, name, "unknown parameter: %s", name);
         break;
     case NAME_TABLE_UNREADABLE:
-        finding(c, false, file, 0, "cannot be read as %s table: %s", name, value);
+        check_found(c, FINDING_TABLE_SETTINGS_UNREADABLE, FINDING_WARNING, file, 0, name, "cannot be read as %s table: %s", name, value);
         break;
     }
 }
@@ -202,14 +218,20 @@ static void name_services(struct check *c)
     }
 }
 
+struct config *check_service_config(struct check *c, size_t service, config_report *report, void *context)
+{
+    struct config *copy = config_copy(c->config, report, context);
+    for (size_t k = 0; k < c->named[service].count; k++)
+        config_set(copy, slice_of(c->named[service].settings[k].name), slice_of(c->named[service].settings[k].value));
+    return copy;
+}
+
 static void check_service_values(struct check *c)
 {
     for (size_t i = 0; i < c->services.count; i++) {
         if (c->named[i].count == 0)
             continue;
-        struct config *copy = config_copy(c->config, pass_on, c);
-        for (size_t k = 0; k < c->named[i].count; k++)
-            config_set(copy, slice_of(c->named[i].settings[k].name), slice_of(c->named[i].settings[k].value));
+        struct config *copy = check_service_config(c, i, pass_on, c);
         for (size_t k = 0; k < c->named[i].count; k++)
             check_setting(c, copy, c->master_file, c->services.services[i].line, c->named[i].settings[k].name);
         config_free(copy);
@@ -228,20 +250,19 @@ static void check_process_limits(struct check *c)
         const struct master_service *service = &c->services.services[i];
         for (size_t k = 0; k < COUNT_OF(limits); k++)
             if (strcmp(c->named[i].command, limits[k].command) == 0 && service->process_limit != limits[k].limit)
-                finding(c, false, c->master_file, service->line, "service %s requires a process limit of %lld", service->name,
-                        (long long)limits[k].limit);
+                check_found(c, FINDING_PROCESS_LIMIT, FINDING_WARNING, c->master_file, service->line, service->name,
+                            "service %s requires a process limit of %lld", service->name, (long long)limits[k].limit);
         for (size_t k = 0; k < COUNT_OF(privileged); k++)
             if (strcmp(c->named[i].command, privileged[k]) == 0 && service->unprivileged)
-                finding(c, true, c->master_file, service->line, "service %s requires privileged operation", service->name);
+                check_found(c, FINDING_PRIVILEGE, FINDING_ERROR, c->master_file, service->line, service->name,
+                            "service %s requires privileged operation", service->name);
     }
 }
 
 static void master_problem(void *context, bool fatal, const char *file, int line, const char *text)
 {
     struct check *c = context;
-    c->count++;
-    c->fatal |= fatal;
-    c->report(c->context, fatal, file, line, text);
+    report_text(c, fatal ? FINDING_SYNTAX : FINDING_DUPLICATE_SETTING, fatal ? FINDING_ERROR : FINDING_WARNING, file, line, NULL, text);
 }
 
 /* ---- settings that contradict each other ---- */
@@ -251,20 +272,20 @@ static void check_contradictions(struct check *c)
     struct config *copy = config_copy(c->config, config_ignore_problem, NULL);
     const char *host = config_string(copy, "myhostname"), *relayhost = config_string(copy, "relayhost");
     if (host[0] != '\0' && strcasecmp(host, relayhost) == 0)
-        finding(c, true, c->config->path, config_line_of(c->config, SLICE("relayhost")),
+        check_found(c, FINDING_CONTRADICTION, FINDING_ERROR, c->config->path, config_line_of(c->config, SLICE("relayhost")), "relayhost",
                 "myhostname and relayhost parameter settings must not be identical: %s", host);
     struct slice rest = slice_of(config_string(copy, "myorigin")), origin, more;
     if (config_list_next(&rest, &origin) && config_list_next(&rest, &more))
-        finding(c, true, c->config->path, config_line_of(c->config, SLICE("myorigin")), "myorigin must be one domain: %s",
+        check_found(c, FINDING_CONTRADICTION, FINDING_ERROR, c->config->path, config_line_of(c->config, SLICE("myorigin")), "myorigin", "myorigin must be one domain: %s",
                 config_string(copy, "myorigin"));
     int64_t message = config_int(copy, "message_size_limit"), mailbox = config_int(copy, "mailbox_size_limit");
     if (mailbox > 0 && message > mailbox)
-        finding(c, true, c->config->path, config_line_of(c->config, SLICE("mailbox_size_limit")),
+        check_found(c, FINDING_CONTRADICTION, FINDING_ERROR, c->config->path, config_line_of(c->config, SLICE("mailbox_size_limit")), "mailbox_size_limit",
                 "mailbox_size_limit is smaller than message_size_limit");
     config_free(copy);
 }
 
-size_t config_check(struct config *config, config_report *report, void *context, bool *fatal)
+size_t config_check(struct config *config, finding_report *report, void *context, bool *fatal)
 {
     struct check c = {.config = config, .report = report, .context = context, .arena = arena_new(0)};
     c.master_file = arena_printf(c.arena, "%s/master.cf", config_directory(config));
@@ -276,6 +297,7 @@ size_t config_check(struct config *config, config_report *report, void *context,
     check_names(&c);
     check_service_values(&c);
     check_process_limits(&c);
+    check_restrictions(&c);
     arena_free(c.arena);
     if (fatal != NULL)
         *fatal = c.fatal;

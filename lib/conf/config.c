@@ -67,6 +67,8 @@ void config_free(struct config *config)
         return;
     map_free(config->settings);
     map_free(config->expanded);
+    buffer_release(&config->main_text);
+    buffer_release(&config->master_text);
     arena_free(config->strings);
     free(config->own_networks);
     free(config->directory);
@@ -293,7 +295,7 @@ bool config_read_file(const char *path, struct buffer *text)
     return n == 0;
 }
 
-struct config *config_load(const char *directory, config_report *report, void *context)
+struct config *config_new_at(const char *directory, config_report *report, void *context)
 {
     if (directory == NULL)
         directory = getenv("MAIL_CONFIG");
@@ -301,18 +303,45 @@ struct config *config_load(const char *directory, config_report *report, void *c
         directory = DEFAULT_CONFIG_DIRECTORY;
     struct config *config = config_new(directory, report, context);
     store(config, SLICE("config_directory"), slice_of(directory), 0);
-    struct buffer text = BUFFER_INIT;
-    if (!config_read_file(config->path, &text)) {
-        config_problem(config, true, config->path, 0, "open %s: %s", config->path, strerror(errno));
-        buffer_release(&text);
-        config_free(config);
-        return NULL;
-    }
-    bool ok = config_parse(config, buffer_slice(&text), config->path);
-    buffer_release(&text);
-    if (!ok) {
-        config_free(config);
-        return NULL;
-    }
     return config;
+}
+
+struct config *config_if_good(struct config *config)
+{
+    if (!config->failed)
+        return config;
+    config_free(config);
+    return NULL;
+}
+
+void config_take_texts(struct config *config, struct slice main_text, struct slice master_text)
+{
+    buffer_append_slice(&config->main_text, main_text);
+    buffer_append_slice(&config->master_text, master_text);
+    config->whole = true;
+    config_parse(config, main_text, config->path);
+}
+
+struct config *config_load_despite(const char *directory, bool *broken, config_report *report, void *context)
+{
+    struct config *config = config_new_at(directory, report, context);
+    struct buffer text = BUFFER_INIT;
+    bool found = config_read_file(config->path, &text);
+    if (found)
+        config_parse(config, buffer_slice(&text), config->path);
+    else
+        config_problem(config, true, config->path, 0, "open %s: %s", config->path, strerror(errno));
+    buffer_release(&text);
+    *broken = config->failed;
+    if (found)
+        return config;
+    config_free(config);
+    return NULL;
+}
+
+struct config *config_load(const char *directory, config_report *report, void *context)
+{
+    bool broken;
+    struct config *config = config_load_despite(directory, &broken, report, context);
+    return config != NULL ? config_if_good(config) : NULL;
 }

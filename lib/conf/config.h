@@ -52,6 +52,9 @@ void config_ignore_problem(void *context, bool fatal, const char *file, int line
 /* config_load - read DIRECTORY/main.cf.  directory NULL: MAIL_CONFIG from the environment, else the compiled-in one.
    report NULL: default handler.  NULL result only after a fatal report that returned.  config_free(NULL) is fine. */
 struct config *config_load(const char *directory, config_report *report, void *context) MUST_CHECK;
+/* config_load_despite - the same, but lines that are wrong are reported and left out: for programs that have to tell about them in the right
+   place.  *broken tells.  NULL only when the file cannot be read. */
+struct config *config_load_despite(const char *directory, bool *broken, config_report *report, void *context) MUST_CHECK;
 /* config_empty - only defaults (tests, postconf -d).  config_parse - add lines of main.cf syntax from memory (tests). */
 struct config *config_empty(void) MUST_CHECK;
 struct config *config_empty_reporting(config_report *report, void *context) MUST_CHECK;

@@ -319,8 +319,10 @@ bool master_cf_load(const char *directory, struct config *config, struct arena *
 {
     struct buffer text = BUFFER_INIT;
     const char *path = arena_printf(arena, "%s/master.cf", directory);
-    bool ok = config_read_file(path, &text);
     *result = (struct master_cf){0};
+    if (config != NULL && config->whole)
+        return master_cf_parse(buffer_slice(&config->master_text), path, config, arena, report, context, result);
+    bool ok = config_read_file(path, &text);
     if (ok) {
         ok = master_cf_parse(buffer_slice(&text), path, config, arena, report, context, result);
     } else {

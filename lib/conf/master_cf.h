@@ -29,7 +29,7 @@ struct master_cf {
     size_t count;
 };
 
-/* master_cf_load - read DIRECTORY/master.cf; problems go to report as in config_load (Postfix's words).  The result lives in the
+/* master_cf_load - read DIRECTORY/master.cf, or the text that the config kept (snapshot.h); problems go to report as in config_load (Postfix's words).  The result lives in the
    arena.  Duplicates: the last entry wins (warning).  master_service_disable is applied when config is not NULL.  False after a fatal
    problem. */
 bool master_cf_load(const char *directory, struct config *config, struct arena *arena, config_report *report, void *context,

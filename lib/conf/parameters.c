@@ -1,7 +1,7 @@
 /* parameters.c - the table of parameters.def and how its rows are found */
 #include "base/clock.h"
 #include "base/map.h"
-#include "conf/config.h"
+#include "conf/config_private.h"
 
 #define NO_MIN INT64_MIN
 #define NO_MAX INT64_MAX
@@ -92,23 +92,35 @@ static size_t edit_distance(struct slice a, struct slice b, size_t limit)
     return row[b.len];
 }
 
-const char *parameter_nearest(struct slice name)
+const char *name_nearest(struct slice name, const char *(*at)(size_t index))
 {
     if (name.len == 0 || name.len > NAME_MAX)
         return NULL;
     /* one slip in four bytes, at most three: more is another name */
     size_t limit = name.len / 4 + 1;
     limit = limit > 4 ? 4 : limit < 2 ? 2 : limit;
-    const char *nearest = NULL;
-    for (size_t i = 0; i < COUNT_OF(table); i++) {
-        struct slice known = slice_of(table[i].name);
-        if (known.len > NAME_MAX || table[i].state == PARAMETER_OBSOLETE)
+    const char *nearest = NULL, *known;
+    for (size_t i = 0; (known = at(i)) != NULL; i++) {
+        if (known[0] == '\0' || strlen(known) > NAME_MAX)
             continue;
-        size_t distance = edit_distance(name, known, limit);
+        size_t distance = edit_distance(name, slice_of(known), limit);
         if (distance < limit) {
             limit = distance;
-            nearest = table[i].name;
+            nearest = known;
         }
     }
     return nearest;
+}
+
+/* current_name_at - obsolete names are no help. */
+static const char *current_name_at(size_t index)
+{
+    if (index >= COUNT_OF(table))
+        return NULL;
+    return table[index].state == PARAMETER_OBSOLETE ? "" : table[index].name;
+}
+
+const char *parameter_nearest(struct slice name)
+{
+    return name_nearest(name, current_name_at);
 }

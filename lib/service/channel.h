@@ -15,6 +15,7 @@ enum { WORKER_LOG_FD = 3, WORKER_STATISTICS_FD = 4, WORKER_CHANNEL_FD = 5, WORKE
 #define WORKER_ENV_NUMBER "POSTERN_WORKER"             /* worker number, unique among live workers of the program */
 #define WORKER_ENV_SLOT "POSTERN_SLOT"                 /* slot in the statistics page; 0: none */
 #define WORKER_ENV_PERMANENT "POSTERN_PERMANENT"       /* "1": never exits for being idle */
+#define WORKER_ENV_CONFIG "POSTERN_CONFIG"             /* descriptor of the accepted configuration (conf/snapshot.h), after the sockets */
 
 enum channel_kind {
     /* worker to master */
@@ -25,7 +26,7 @@ enum channel_kind {
     CHANNEL_REPLACE = 'P', /* wants to be replaced (a table changed): start another, then drain this one */
     /* master to worker */
     CHANNEL_DRAIN = 'D',  /* stop accepting, finish the clients, exit */
-    CHANNEL_RELOAD = 'L', /* read the configuration again in place, or drain */
+    CHANNEL_RELOAD = 'L', /* read the configuration again in place (its descriptor comes along), or drain */
     CHANNEL_STOP = 'S',   /* the system stops: finish what cannot be interrupted, exit soon */
     CHANNEL_STRESS = 'X', /* value 1: the service is under stress, 0: no more */
     CHANNEL_LOG = 'G'     /* the log was opened anew; the descriptor comes along */

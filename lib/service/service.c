@@ -121,6 +121,15 @@ static void report_reload_problem(void *context UNUSED, bool fatal, const char *
         log_warning("%s", text);
 }
 
+/* start_table_helper - while files can still be opened by anybody. */
+static void start_table_helper(struct worker *w)
+{
+    struct sandbox_owner owner = {.uid = geteuid(), .gid = getegid()};
+    if (w->context.running_as_root && !sandbox_owner_find(w->context.config, &owner))
+        return; /* give_up_rights says why this is the end */
+    tables_start_helper(owner.uid, owner.gid);
+}
+
 static void reload_in_place(void *arg UNUSED)
 {
     struct config *fresh = load_config(&worker.arguments, report_reload_problem);
@@ -132,6 +141,7 @@ static void reload_in_place(void *arg UNUSED)
     worker.context.config = fresh;
     if (worker.service->reload)
         worker.service->reload(&worker.context);
+    start_table_helper(&worker);
     config_free(old);
 }
 
@@ -331,6 +341,7 @@ static void run_worker(struct worker *w)
     run_start();
     if (w->service->open)
         w->service->open(&w->context);
+    start_table_helper(w);
     give_up_rights(w);
     if (w->service->flags & SERVICE_NO_FILES)
         sandbox_no_files();

@@ -13,6 +13,7 @@ struct worker {
     struct service_context context;
     struct service_arguments arguments;
     unsigned client_limit; /* clients at once; 0: no limit */
+    int snapshot;          /* the accepted configuration while it waits to be read; 0: none, the files */
     bool permanent;        /* never exits for being idle */
     int64_t max_idle;      /* microseconds */
     unsigned max_use;      /* one-client services: exit after that many clients */

@@ -1,5 +1,6 @@
 """master: start, status, crash throttle, reload, killed master, stop."""
 import os
+import re
 import signal
 import time
 
@@ -87,21 +88,69 @@ def test_reload_keeps_sessions(instance):
     wait_until(lambda: not set(pids_of(instance, "smtpd")) & set(workers), "old workers are gone")
 
 
-@pytest.mark.parametrize("file, text, complaint", [
-    ("master.cf", "broken line\n", r"error: .*master\.cf"),
-    ("main.cf", "no equals sign\n", r"error: .*missing '='"),
-])
-def test_bad_reload_is_refused(instance, file, text, complaint):
-    instance.start()
-    time.sleep(0.5)  # workers that are still starting would read the broken file
-    workers = pids_of(instance, "smtpd")
+def append(instance, file, text):
     instance.write(file, open(f"{instance.directory}/etc/{file}").read() + text)
+
+
+# What the file gets, what is said of it.
+BROKEN = [
+    ("master.cf", "broken line\n", r"master\.cf: line \d+: missing"),
+    ("main.cf", "no equals sign\n", r"missing '='"),
+    ("main.cf", "smtpd_timeout = soon\n", r"parameter smtpd_timeout: bad time value or unit: soon"),
+    ("main.cf", "hopcount_limit = 0\n", r"invalid hopcount_limit parameter value 0 < 1"),
+    ("main.cf", "myhostname =\n", r"bad string length 0 < 1: myhostname"),
+    ("main.cf", "smtpd_tls_security_level = must\n", r'smtpd_tls_security_level: unknown value "must"'),
+    ("main.cf", "smtpd_client_restrictions = reject_rbl_clients x.test\n", r'unknown restriction "reject_rbl_clients" \(did you mean'),
+]
+
+
+@pytest.mark.parametrize("file, text, complaint", BROKEN)
+def test_bad_reload_is_refused(instance, file, text, complaint):
+    """postfix reload says why and fails; a signal to master is as safe; workers that start later have the old configuration."""
+    instance.start()
+    workers = pids_of(instance, "smtpd")
+    append(instance, file, text)
+    refused = instance.command("postfix", "reload")
+    assert refused.returncode == 1
+    assert re.search(r"postfix-script: error: .*" + complaint, refused.stderr), refused.stderr
+    instance.wait_log(r"postfix-script\[\d+\]: error: .*" + complaint)
     os.kill(instance.master_pid(), signal.SIGHUP)
-    instance.wait_log(complaint)
+    instance.wait_log(r"postfix/master\[\d+\]: error: .*" + complaint)
     instance.wait_log("the configuration was not reloaded: going on with the old one")
     with instance.smtp() as smtp:
         assert smtp.greeting.startswith("220")
     assert pids_of(instance, "smtpd") == workers
+    for pid, _ in instance.pids():
+        if pid != instance.master_pid():
+            os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: pids_of(instance, "smtpd") and pids_of(instance, "qmgr"), "new workers")
+    assert wait_until(lambda: instance.inject("a@sup.test", "a@sup.test").startswith("250"), "mail is taken")
+    instance.wait_log(r"to=<a@sup\.test>, relay=local")
+    assert not instance.log_lines("postfix/(smtpd|qmgr|cleanup|local)\\[.*(fatal|error): .*" + complaint)
+
+
+@pytest.mark.parametrize("command", ["start", "start-fg"])
+@pytest.mark.parametrize("file, text, complaint", BROKEN)
+def test_broken_configuration_does_not_start(instance, command, file, text, complaint):
+    append(instance, file, text)
+    refused = instance.command("postfix", command)
+    assert refused.returncode == 1
+    assert re.search(r"postfix-script: error: .*" + complaint, refused.stderr), refused.stderr
+    assert instance.log_lines(r"postfix-script\[\d+\]: error: .*" + complaint)
+    assert not instance.pids()
+
+
+def test_names_that_are_not_known_stop_nothing(instance):
+    append(instance, "main.cf", "smtpd_baner = x\n")
+    instance.start()
+    append(instance, "main.cf", "smtpd_banner = changed\nnonsense = 7\n")
+    reload = instance.command("postfix", "reload")
+    assert reload.returncode == 0 and "warning:" in reload.stderr and "unknown parameter: nonsense" in reload.stderr
+
+    def greeting():
+        with instance.smtp() as new:
+            return new.greeting == "220 changed"
+    wait_until(greeting, "the new banner")
 
 
 def test_crashing_program_is_throttled(instance):

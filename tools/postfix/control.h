@@ -3,6 +3,7 @@
 #define POSTERN_TOOLS_POSTFIX_CONTROL_H
 
 #include "base/arena.h"
+#include "conf/check.h"
 #include "service/command.h"
 
 struct control {
@@ -13,21 +14,38 @@ struct control {
     bool root;                     /* false: a private instance of an ordinary user */
     const char *const *arguments;  /* after the sub-command */
     size_t argument_count;
+    bool broken;                   /* main.cf has lines that cannot be understood */
+    bool to_check;                 /* the sub-command is check: say why and how as well */
+    bool json, look_at_dns, look_at_rows; /* check --json, --dns, --tables */
+    struct findings *findings;
 };
 
 /* say_* - to the log and to stderr as "postfix/postfix-script: text".  say_fatal exits with status 1. */
 void say_open(struct config *config);
 void say_info(const char *format, ...) PRINTF_LIKE(1, 2);
+void say_error(const char *format, ...) PRINTF_LIKE(1, 2);
 void say_warning(const char *format, ...) PRINTF_LIKE(1, 2);
 void say_fatal(const char *format, ...) PRINTF_LIKE(1, 2) NO_RETURN;
+
+/* found - a finding: said (and logged) at once, or kept for --json.  found_text - as found, for what config_check and config_load give, which is complete
+   already.  Its text begins with FILE, line N. */
+void found(struct control *control, enum finding_kind kind, enum finding_weight weight, const char *file, int line, const char *subject,
+           const char *format, ...) PRINTF_LIKE(7, 8);
+void found_text(struct control *control, const struct finding *finding);
+void findings_start(struct control *control);
+size_t findings_count(const struct control *control, enum finding_weight weight);
+/* findings_print - --json: all of them on standard output. */
+void findings_print(struct control *control);
+/* load_configuration - main.cf, even when lines of it are broken: these are told by configuration_check; NULL when there is none. */
+struct config *load_configuration(struct control *control, const char *directory);
 
 /* files_check - create what is missing, warn of what is wrong (`check`); false when the system cannot start.  files_set_permissions - repair
    owners and modes (`set-permissions`). */
 bool files_check(struct control *control);
 void files_set_permissions(struct control *control);
-/* configuration_check - warn of what is wrong or odd in main.cf and master.cf; false when a program that reads it would end.  starting: leave out
-   what only matters to who looks for trouble. */
-bool configuration_check(struct control *control, bool starting);
+/* configuration_check - tell what is wrong or odd in main.cf and master.cf; false when it would break the mail system: start and reload refuse.
+   Unless the sub-command is check, what only matters to who looks for trouble is left out. */
+bool configuration_check(struct control *control);
 /* advise - what the administrator should know and need not do anything about: services that start nothing, what protects the workers (`check`).
    compatibility_hint - three lines when compatibility_level is low. */
 void advise(struct control *control);

@@ -145,7 +145,8 @@ static bool create_missing(struct control *control, const struct identities *who
         if (!rule->directory || lstat(buffer_string(&path), &st) == 0)
             continue;
         if (mkdir(buffer_string(&path), 0700) < 0 || !apply(control, rule, who, buffer_string(&path))) {
-            say_warning("cannot create directory %s: %s", buffer_string(&path), strerror(errno));
+            found(control, FINDING_MISSING_FILE, FINDING_ERROR, buffer_string(&path), 0, NULL, "cannot create directory %s: %s", buffer_string(&path),
+                  strerror(errno));
             ok = false;
         }
     }

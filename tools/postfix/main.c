@@ -69,6 +69,16 @@ static pid_t must_run(void)
     return pid;
 }
 
+/* prepare - nothing is started or reloaded with a configuration that would break the mail system. */
+static void prepare(struct control *control, const char *refusal)
+{
+    compatibility_hint(control);
+    if (!configuration_check(control))
+        say_fatal("%s: %s", "the configuration has errors", refusal);
+    if (!files_check(control))
+        say_fatal("Postfix integrity check failed!");
+}
+
 static int do_start(struct control *control)
 {
     const char *words[12];
@@ -76,10 +86,7 @@ static int do_start(struct control *control)
         say_fatal("to log to standard output, use start-fg: maillog_file = /dev/stdout");
     if (instance_running(NULL))
         say_fatal("the Postfix mail system is already running");
-    compatibility_hint(control);
-    if (!files_check(control))
-        say_fatal("Postfix integrity check failed!");
-    configuration_check(control, true);
+    prepare(control, "not started");
     say_info("starting the Postfix mail system");
     master_words(control, words, "-w");
     if (run_program(program_path(control, "daemon_directory", "master"), words) != 0)
@@ -94,10 +101,7 @@ static int do_start_foreground(struct control *control)
         say_fatal("start-fg does not support multi_instance_directories");
     if (instance_running(NULL))
         say_fatal("the Postfix mail system is already running");
-    compatibility_hint(control);
-    if (!files_check(control))
-        say_fatal("Postfix integrity check failed!");
-    configuration_check(control, true);
+    prepare(control, "not started");
     say_info("starting the Postfix mail system");
     master_words(control, words, getpid() == 1 ? "-i" : "-s");
     log_flush();
@@ -149,10 +153,7 @@ static int do_drain(struct control *control UNUSED)
 static int do_reload(struct control *control)
 {
     pid_t pid = must_run();
-    compatibility_hint(control);
-    if (!files_check(control))
-        say_fatal("Postfix integrity check failed!");
-    configuration_check(control, true);
+    prepare(control, "going on with the old one");
     say_info("refreshing the Postfix mail system");
     if (kill(pid, SIGHUP) < 0)
         say_fatal("kill %d: %s", (int)pid, strerror(errno));
@@ -180,10 +181,27 @@ static int do_flush(struct control *control)
 
 static int do_check(struct control *control)
 {
-    compatibility_hint(control);
-    bool ok = files_check(control) & configuration_check(control, false);
+    static const struct option options[] = {
+        {"json", no_argument, NULL, 'j'}, {"dns", no_argument, NULL, 'd'}, {"tables", no_argument, NULL, 't'}, {NULL, 0, NULL, 0}};
+    int letter;
+    optind = 0;
+    while ((letter = getopt_long((int)control->argument_count + 1, (char *const *)control->arguments - 1, "", options, NULL)) > 0) {
+        switch (letter) {
+        case 'j': control->json = true; break;
+        case 'd': control->look_at_dns = true; break;
+        case 't': control->look_at_rows = true; break;
+        default: say_fatal("usage: postfix check [--json] [--dns] [--tables]");
+        }
+    }
+    control->to_check = true;
+    if (!control->json)
+        compatibility_hint(control);
+    configuration_check(control);
+    files_check(control);
     advise(control);
-    return ok ? 0 : 1;
+    if (control->json)
+        findings_print(control);
+    return findings_count(control, FINDING_ERROR) ? 1 : 0;
 }
 
 static int do_set_permissions(struct control *control)
@@ -293,7 +311,8 @@ int main(int argc, char **argv)
     command_help(argc, argv, help);
     control.memory = arena_new(0);
     const char *directory = parse_options(&control, argc, argv);
-    control.config = command_config(directory, false);
+    findings_start(&control);
+    control.config = load_configuration(&control, directory);
     setenv("MAIL_CONFIG", config_directory(control.config), 1);
     check_caller(&control);
     if (!directory && *config_string(control.config, "multi_instance_wrapper"))
@@ -302,6 +321,11 @@ int main(int argc, char **argv)
     say_open(control.config);
     control.arguments = (const char *const *)argv + optind + 1;
     control.argument_count = (size_t)(argc - optind - 1);
+    bool tells = strcmp(argv[optind], "check") == 0;
+    if (control.broken && !tells) {
+        configuration_check(&control);
+        say_fatal("the configuration has errors: %s/main.cf", config_directory(control.config));
+    }
     for (size_t i = 0; i < COUNT_OF(commands); i++) {
         if (strcmp(argv[optind], commands[i].name) == 0)
             return commands[i].run(&control);

@@ -50,6 +50,17 @@ void say_warning(const char *format, ...)
     free(text);
 }
 
+void say_error(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    char *text = format_text("error: ", format, args);
+    va_end(args);
+    if (to_log)
+        log_error("%s", text);
+    free(text);
+}
+
 void say_fatal(const char *format, ...)
 {
     va_list args;

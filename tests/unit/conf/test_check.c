@@ -21,6 +21,11 @@ static void collect(void *context, bool fatal, const char *file, int line, const
     buffer_printf(&reports, "%s" SLICE_FORMAT "\n", fatal ? "fatal: " : "", SLICE_ARGS(rest));
 }
 
+static void collect_finding(void *context, const struct finding *finding)
+{
+    collect(context, finding->weight == FINDING_ERROR, finding->file, finding->line, finding->text);
+}
+
 static void write_file(const char *name, const char *text)
 {
     char path[256];
@@ -41,21 +46,27 @@ static void remove_files(void)
     rmdir(directory);
 }
 
+#define SMTPD "smtp inet n - n - - smtpd\n  -o compatibility_level=3\n"
+
 static const struct {
     const char *main_cf, *master_cf, *want;
 } cases[] = {
     {"myhostname = a.b\n", "", ""},
     {"x = 1\nsmtp_banner = hi\n", "", "main.cf, line 1: unknown parameter: x\nmain.cf, line 2: unknown parameter: smtp_banner (did you mean smtpd_banner?)\n"},
     {"x = 1\ny = $x\nrelay_domains = $y\n", "", ""},
-    {"\nhopcount_limit = 0\nbiff = 5\nqueue_run_delay = 1y\n", "",
+    {"\nhopcount_limit = 0\nbiff = 5\nqueue_run_delay = 1y\n",
+     "qmgr unix n - n 300 1 qmgr\nlocal unix - n n - - local\ncleanup unix n - n - 0 cleanup\n",
      "fatal: main.cf, line 2: invalid hopcount_limit parameter value 0 < 1\n"
      "fatal: main.cf, line 3: bad boolean configuration: biff = 5\n"
      "fatal: main.cf, line 4: parameter queue_run_delay: bad time value or unit: 1y\n"},
     {"postscreen_watchdog_timeout = 5s\n", "",
+     "main.cf, line 1: invalid postscreen_watchdog_timeout parameter value 5 < 10\n"},
+    {"postscreen_watchdog_timeout = 5s\n", "smtp inet n - n - 1 postscreen\n",
      "fatal: main.cf, line 1: invalid postscreen_watchdog_timeout parameter value 5 < 10\n"},
+    {"queue_run_delay = 1y\n", "", "main.cf, line 1: parameter queue_run_delay: bad time value or unit: 1y\n"}, /* without qmgr: nobody reads it */
     {"inet_protocols = ipv4, ipv5\nmynetworks_style = net\n", "",
-     "main.cf, line 1: inet_protocols: unknown value \"ipv5\"; known: all|ipv4|ipv6\n"
-     "main.cf, line 2: mynetworks_style: unknown value \"net\"; known: class|subnet|host\n"},
+     "fatal: main.cf, line 1: inet_protocols: unknown value \"ipv5\"; known: all|ipv4|ipv6\n"
+     "fatal: main.cf, line 2: mynetworks_style: unknown value \"net\"; known: class|subnet|host\n"},
     {"relay_domains = $nowhere ${else?x}\n", "",
      "main.cf, line 1: undefined parameter: nowhere\nmain.cf, line 1: undefined parameter: else\n"},
     {"tls_dane_digest_agility = on\n", "", "main.cf, line 1: tls_dane_digest_agility is an obsolete name and has no effect\n"},
@@ -63,11 +74,11 @@ static const struct {
     {"smtpd_restriction_classes = strict, open\nstrict = reject\nopen = permit\n", "", ""},
     {"slow_destination_rate_delay = 1s\nother_destination_rate_delay = 1s\n", "slow unix - - n - - smtp\n",
      "main.cf, line 2: unknown parameter: other_destination_rate_delay\n"},
-    {"slow_destination_rate_delay = soon\n", "slow unix - - n - - smtp\n",
+    {"slow_destination_rate_delay = soon\n", "slow unix - - n - - smtp\nqmgr unix n - n 300 1 qmgr\n",
      "fatal: main.cf, line 1: parameter slow_destination_rate_delay: bad time value or unit: soon\n"},
     {"myhostname = h.x\nrelayhost = h.x\n", "",
      "fatal: main.cf, line 2: myhostname and relayhost parameter settings must not be identical: h.x\n"},
-    {"", "smtp inet n - n - - smtpd -o smtpd_timeout=x -o own=$why -o smtpd_baner=$own\n",
+    {"compatibility_level = 2\n", "smtp inet n - n - - smtpd -o smtpd_timeout=x -o own=$why -o smtpd_baner=$own\n",
      "master.cf, line 1: unknown parameter: smtpd_baner (did you mean smtpd_banner?)\n"
      "master.cf, line 1: undefined parameter: why\n"
      "fatal: master.cf, line 1: parameter smtpd_timeout: bad time value or unit: x\n"},
@@ -75,6 +86,20 @@ static const struct {
      "fatal: master.cf: line 3: missing \"command\" field\n"
      "master.cf, line 1: service qmgr requires a process limit of 1\n"
      "fatal: master.cf, line 2: service local requires privileged operation\n"},
+    {"smtpd_tls_security_level = must\n", "", "main.cf, line 1: smtpd_tls_security_level: unknown value \"must\"; known: |none|may|encrypt\n"},
+    {"smtpd_tls_security_level = must\n", SMTPD,
+     "fatal: main.cf, line 1: smtpd_tls_security_level: unknown value \"must\"; known: |none|may|encrypt\n"},
+    {"smtpd_client_restrictions = permit_mynetworks, reject_rbl_clients x.y, nonsense\n", SMTPD,
+     "fatal: main.cf, line 1: smtpd_client_restrictions: unknown restriction \"reject_rbl_clients\" (did you mean reject_rbl_client?)\n"},
+    {"smtpd_client_restrictions = PERMIT_mynetworks hash:/x check_sender_access { hash:/y, a=b } sleep\n", SMTPD,
+     "fatal: main.cf, line 1: smtpd_client_restrictions: sleep requires an argument\n"},
+    {"smtpd_restriction_classes = strict\nstrict = rejct\nsmtpd_helo_restrictions =\n  strict\n", SMTPD,
+     "fatal: main.cf, line 2: strict: unknown restriction \"rejct\" (did you mean reject?)\n"},
+    {"smtpd_relay_restrictions =\nsmtpd_recipient_restrictions = warn_if_reject reject, check_client_access hash:/x\n", "#\n" SMTPD,
+     "fatal: master.cf, line 2: service smtp: in smtpd_relay_restrictions or smtpd_recipient_restrictions, specify at least one working "
+     "instance of: reject_unauth_destination, defer_unauth_destination, reject, defer or defer_if_permit\n"},
+    {"", SMTPD "  -o smtpd_client_restrictions=permit_sasl_authenticated,rejekt\n",
+     "fatal: master.cf, line 1: smtpd_client_restrictions: unknown restriction \"rejekt\" (did you mean reject?)\n"},
     {"transport_maps = ldap:foo, hash:/x\nfoo_bind = no\nfoo_bin = no\n", "", "main.cf, line 3: unknown parameter: foo_bin\n"},
 };
 
@@ -88,7 +113,7 @@ START_TEST(findings)
         buffer_clear(&reports);
         struct config *config = config_load(directory, collect, NULL);
         ck_assert_ptr_nonnull(config);
-        config_check(config, collect, NULL, &fatal);
+        config_check(config, collect_finding, NULL, &fatal);
         ASSERT_SLICE(buffer_slice(&reports), cases[i].want);
         ck_assert(fatal == (strstr(cases[i].want, "fatal: ") != NULL));
         config_free(config);
@@ -102,6 +127,11 @@ static void copy_text(void *context, bool fatal, const char *file, int line, con
     buffer_printf(context, "%s\n", text);
 }
 
+static void copy_finding(void *context, const struct finding *finding)
+{
+    buffer_printf(context, "%s\n", finding->text);
+}
+
 START_TEST(not_yet_is_said)
 {
     const struct parameter *row;
@@ -113,7 +143,7 @@ START_TEST(not_yet_is_said)
         buffer_printf(&text, "%s = 499\n", row->name);
         buffer_printf(&want, "main.cf, line 1: %s is accepted but has no effect in this version\n", row->name);
         ck_assert(config_parse(config, buffer_slice(&text), "main.cf"));
-        config_check(config, copy_text, &got, NULL);
+        config_check(config, copy_finding, &got, NULL);
         ck_assert_msg(slice_search(buffer_slice(&got), slice_from(buffer_slice(&want), 7)) < got.len, "%s", row->name);
         buffer_release(&text);
         buffer_release(&want);

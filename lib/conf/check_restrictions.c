@@ -1,0 +1,121 @@
+/* check_restrictions.c - lists of access restrictions: names that do not exist, words that are missing, no control of relaying */
+#include "base/arena.h"
+#include "conf/check_private.h"
+#include "conf/restrictions.h"
+
+static const char *const lists[] = {"smtpd_client_restrictions", "smtpd_helo_restrictions", "smtpd_sender_restrictions",
+                                    "smtpd_relay_restrictions", "smtpd_recipient_restrictions", "smtpd_data_restrictions",
+                                    "smtpd_end_of_data_restrictions", "smtpd_etrn_restrictions"};
+
+/* Where a list was found. */
+struct place {
+    const char *file;
+    int line;
+    const char *parameter;
+};
+
+static bool is_class(struct config *config, struct slice word)
+{
+    struct slice rest = slice_of(config_string(config, "smtpd_restriction_classes")), class;
+    while (config_list_next(&rest, &class))
+        if (slice_equal(class, word))
+            return true;
+    return false;
+}
+
+static void unknown_name(struct check *c, const struct place *place, struct slice word)
+{
+    const char *nearest = restriction_nearest(word), *name = arena_string(c->arena, word);
+    if (nearest != NULL)
+        check_found(c, FINDING_RESTRICTION_UNKNOWN, FINDING_ERROR, place->file, place->line, name,
+                    "%s: unknown restriction \"%s\" (did you mean %s?)", place->parameter, name, nearest);
+    else
+        check_found(c, FINDING_RESTRICTION_UNKNOWN, FINDING_ERROR, place->file, place->line, name, "%s: unknown restriction \"%s\"",
+                    place->parameter, name);
+}
+
+static void check_list(struct check *c, struct config *config, const struct place *place)
+{
+    struct slice rest = slice_of(config_string(config, place->parameter)), word, argument;
+    enum restriction_argument wanted;
+    while (config_list_next(&rest, &word)) {
+        if (is_class(config, word) || slice_find(word, ':') < word.len)
+            continue;
+        if (!restriction_known(word, &wanted)) {
+            unknown_name(c, place, word);
+            return; /* whether the next word belongs to it is not known */
+        }
+        if (wanted != RESTRICTION_NONE && !config_list_next(&rest, &argument))
+            check_found(c, FINDING_RESTRICTION_ARGUMENT, FINDING_ERROR, place->file, place->line, arena_string(c->arena, word),
+                        "%s: %s requires an argument", place->parameter, arena_string(c->arena, word));
+    }
+}
+
+static void check_main_lists(struct check *c, struct config *config)
+{
+    struct slice rest = slice_of(config_string(config, "smtpd_restriction_classes")), class;
+    for (size_t i = 0; i < COUNT_OF(lists); i++)
+        check_list(c, config, &(struct place){config->path, config_line_of(config, slice_of(lists[i])), lists[i]});
+    while (config_list_next(&rest, &class))
+        check_list(c, config, &(struct place){config->path, config_line_of(config, class), arena_string(c->arena, class)});
+}
+
+static void check_service_lists(struct check *c, size_t service, struct config *config)
+{
+    for (size_t i = 0; i < COUNT_OF(lists); i++)
+        for (size_t k = 0; k < c->named[service].count; k++)
+            if (strcmp(c->named[service].settings[k].name, lists[i]) == 0) {
+                check_list(c, config, &(struct place){c->master_file, c->services.services[service].line, lists[i]});
+                break;
+            }
+}
+
+/* ---- relaying ---- */
+
+/* stops_relaying - smtpd wants one of these in one of the two lists. */
+static bool stops_relaying(struct config *config, const char *parameter)
+{
+    static const char *const stops[] = {"reject_unauth_destination", "defer_unauth_destination", "reject", "defer", "defer_if_permit"};
+    struct slice rest = slice_of(config_string(config, parameter)), word;
+    enum restriction_argument wanted;
+    while (config_list_next(&rest, &word)) {
+        if (slice_equal_case(word, SLICE("warn_if_reject"))) {
+            config_list_next(&rest, &word);
+            continue;
+        }
+        for (size_t i = 0; i < COUNT_OF(stops); i++)
+            if (slice_equal_case(word, slice_of(stops[i])))
+                return true;
+        if (restriction_known(word, &wanted) && wanted != RESTRICTION_NONE)
+            config_list_next(&rest, &word);
+    }
+    return false;
+}
+
+static void check_relay_control(struct check *c, size_t service, struct config *config)
+{
+    if (!stops_relaying(config, "smtpd_relay_restrictions") && !stops_relaying(config, "smtpd_recipient_restrictions"))
+        check_found(c, FINDING_RELAY_CONTROL, FINDING_ERROR, c->master_file, c->services.services[service].line, c->named[service].name,
+                    "service %s: in smtpd_relay_restrictions or smtpd_recipient_restrictions, specify at least one working instance of: "
+                    "reject_unauth_destination, defer_unauth_destination, reject, defer or defer_if_permit", c->named[service].name);
+}
+
+void check_restrictions(struct check *c)
+{
+    bool first = true;
+    for (size_t i = 0; i < c->services.count; i++) {
+        if (strcmp(c->named[i].command, "smtpd") != 0 && strcmp(c->named[i].command, "postscreen") != 0)
+            continue;
+        struct config *config = check_service_config(c, i, config_ignore_problem, NULL);
+        if (first) {
+            struct config *plain = config_copy(c->config, config_ignore_problem, NULL);
+            check_main_lists(c, plain);
+            config_free(plain);
+        }
+        first = false;
+        check_service_lists(c, i, config);
+        if (strcmp(c->named[i].command, "smtpd") == 0)
+            check_relay_control(c, i, config);
+        config_free(config);
+    }
+}
