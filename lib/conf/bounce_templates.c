@@ -89,6 +89,7 @@ static void take_block(const char *path, struct bounce_template *template, struc
         return;
     }
     changed.text = arena_string(arena, rest);
+    changed.from_file = true;
     *template = changed;
 }
 

@@ -11,6 +11,7 @@ struct bounce_template {
     const char *charset, *from, *subject;
     const char *postmaster_subject; /* NULL: none (success, verify) */
     const char *text; /* LF line ends, $name not expanded */
+    bool from_file;   /* not the built-in one */
 };
 
 /* bounce_template_builtin - never NULL.  bounce_templates_load - all four: built in, replaced by the blocks of the file (NULL or empty: none);

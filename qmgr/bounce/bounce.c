@@ -18,7 +18,7 @@ static const struct config_binding bindings[] = {
     ROW(STRING, myhostname), ROW(STRING, mail_name), ROW(STRING, notify_classes), ROW(STRING, bounce_notice_recipient),
     {"2bounce_notice_recipient", PARAMETER_STRING, offsetof(struct bounce_params, twice_bounce_notice_recipient)},
     ROW(STRING, delay_notice_recipient), ROW(STRING, double_bounce_sender), ROW(STRING, bounce_template_file), ROW(STRING, header_from_format),
-    ROW(STRING, internal_mail_filter_classes), ROW(STRING, empty_address_recipient), ROW(INT, bounce_size_limit),
+    ROW(STRING, internal_mail_filter_classes), ROW(STRING, empty_address_recipient), ROW(INT, bounce_size_limit), ROW(BOOL, smtputf8_enable),
     ROW(TIME, maximal_queue_lifetime)};
 
 void bounce_open(struct service_context *context)

@@ -92,22 +92,30 @@ static const struct bounce_template *template_of(const struct notice *n)
     return &n->params->templates[template_kind(n->request->kind)];
 }
 
-/* from_line - "Name <address>", or "address (Name)" with header_from_format = obsolete; a template's own form is kept. */
+/* from_line - "Name <address>", or "address (Name)" with header_from_format = obsolete; the form in a template file is kept. */
 static void from_line(struct writer *w, const char *from)
 {
     struct slice text = slice_of(from), address, name;
 
-    if (strcmp(w->n->params->header_from_format, "obsolete") != 0 && slice_cut(text, '(', &address, &name) && slice_ends(name, SLICE(")")))
+    if (!template_of(w->n)->from_file && strcmp(w->n->params->header_from_format, "obsolete") != 0 && slice_cut(text, '(', &address, &name) && slice_ends(name, SLICE(")")))
         line(w, "From: " SLICE_FORMAT " <" SLICE_FORMAT ">", SLICE_ARGS(slice_first(name, name.len - 1)), SLICE_ARGS(slice_trim(address)));
     else
         line(w, "From: %s", from);
+}
+
+/* encoding_line - with SMTPUTF8 support templates and addresses may be UTF-8 at any time; without it the original decides. */
+static void encoding_line(struct writer *w)
+{
+    struct slice encoding = w->n->params->smtputf8_enable ? SLICE("8bit") : w->n->request->envelope.encoding;
+
+    if (encoding.len > 0)
+        line(w, "Content-Transfer-Encoding: " SLICE_FORMAT, SLICE_ARGS(encoding));
 }
 
 static void headers(struct writer *w)
 {
     const struct notice *n = w->n;
     const struct bounce_template *template = template_of(n);
-    const struct envelope *envelope = &n->request->envelope;
     struct buffer date = BUFFER_INIT;
 
     clock_rfc5322(&date, clock_wall());
@@ -124,7 +132,7 @@ static void headers(struct writer *w)
     line(w, "MIME-Version: 1.0");
     line(w, "Content-Type: multipart/report; report-type=delivery-status;");
     line(w, "\tboundary=\"%s\"", w->boundary);
-    line(w, "Content-Transfer-Encoding: %s", slice_equal_case(envelope->encoding, SLICE("7bit")) ? "7bit" : "8bit");
+    encoding_line(w);
     line(w, "%s", "");
     line(w, "This is a MIME-encapsulated message.");
     line(w, "%s", "");
@@ -135,8 +143,8 @@ static void part(struct writer *w, const char *description, const char *type)
     line(w, "--%s", w->boundary);
     line(w, "Content-Description: %s", description);
     line(w, "Content-Type: %s", type);
-    if (w->n->request->envelope.smtputf8 || !slice_equal_case(w->n->request->envelope.encoding, SLICE("7bit")))
-        line(w, "Content-Transfer-Encoding: 8bit");
+    if (strcmp(type, "message/delivery-status") != 0) /* that one is 7bit by definition (RFC 3464 2.1) */
+        encoding_line(w);
     line(w, "%s", "");
 }
 
@@ -166,7 +174,7 @@ static bool reports_success(int64_t kind)
 /* reason_text - what is said of a recipient; reports of success name the agent. */
 static void reason_text(const struct notice *n, const struct bounce_recipient *r, struct buffer *out)
 {
-    if (reports_success(n->request->kind) && r->result.relay.len > 0)
+    if (reports_success(n->request->kind) && r->result.relay.len > 0 && !slice_equal(r->result.relay, SLICE("none")))
         buffer_printf(out, "delivery via " SLICE_FORMAT ": ", SLICE_ARGS(r->result.relay));
     buffer_append_slice(out, r->result.reason);
 }
@@ -190,7 +198,8 @@ static void explanation(struct writer *w)
     char type[128];
     const char *charset = template_of(w->n)->charset;
 
-    snprintf(type, sizeof(type), "text/plain; charset=%s", w->n->request->envelope.smtputf8 ? "utf-8" : charset);
+    bool widened = w->n->params->smtputf8_enable && strcasecmp(charset, "us-ascii") == 0;
+    snprintf(type, sizeof(type), "text/plain; charset=%s", widened ? "utf-8" : charset);
     part(w, "Notification", type);
     if (!w->n->postmaster)
         template_text(w);
@@ -244,7 +253,7 @@ static void recipient_fields(struct writer *w, const struct bounce_recipient *r)
         line(w, "Original-Recipient: " SLICE_FORMAT, SLICE_ARGS(clean(r->recipient.orcpt, &copy)));
     else {
         struct slice original = r->recipient.original.len ? r->recipient.original : r->recipient.address;
-        line(w, "Original-Recipient: %s;" SLICE_FORMAT, address_type(n, original), SLICE_ARGS(clean(original, &copy)));
+        line(w, "Original-Recipient: rfc822;" SLICE_FORMAT, SLICE_ARGS(clean(original, &copy)));
     }
     line(w, "Action: %s", action_of(n, &r->result, action));
     line(w, "Status: " SLICE_FORMAT, SLICE_ARGS(clean(r->result.status, &copy)));

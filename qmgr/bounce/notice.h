@@ -10,6 +10,7 @@ struct bounce_params {
     const char *myhostname, *mail_name, *notify_classes, *bounce_notice_recipient, *twice_bounce_notice_recipient, *delay_notice_recipient,
         *double_bounce_sender, *bounce_template_file, *header_from_format, *internal_mail_filter_classes, *empty_address_recipient;
     int64_t bounce_size_limit, maximal_queue_lifetime;
+    bool smtputf8_enable;
     struct bounce_template templates[BOUNCE_TEMPLATE_COUNT];
     struct config *config;
     struct arena *memory; /* of the templates */

@@ -58,7 +58,7 @@ static void note_expanded(struct transaction *t, const struct recipient *r)
         memcpy(larger, t->expanded, t->expanded_count * sizeof(*larger));
     larger[t->expanded_count++] = (struct bounce_recipient){
         .recipient = *r, .result = {.outcome = OUTCOME_SENT, .status = SLICE("2.0.0"), .action = SLICE("expanded"),
-                                    .reason = SLICE("alias expanded"), .relay = SLICE("none")}};
+                                    .reason = SLICE("alias expanded")}};
     t->expanded = larger;
 }
 

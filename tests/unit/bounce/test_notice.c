@@ -59,7 +59,42 @@ START_TEST(three_parts)
     CONTAINS(text, "\r\n<r@x.test>: no such user\r\n");
     CONTAINS(text, "\r\nFinal-Recipient: rfc822; r@x.test\r\nOriginal-Recipient: rfc822;r@x.test\r\nAction: failed\r\nStatus: 5.1.1\r\n"
                    "Diagnostic-Code: X-Postfix; no such user\r\n");
-    CONTAINS(text, "Content-Type: message/rfc822\r\n\r\nReturn-Path: <s@x.test>\r\nSubject: x\r\n\r\nbody\r\n\r\n--ORIGINAL.");
+    CONTAINS(text, "Content-Type: message/rfc822\r\nContent-Transfer-Encoding: 7bit\r\n\r\nReturn-Path: <s@x.test>\r\nSubject: x\r\n\r\nbody\r\n\r\n--ORIGINAL.");
+    buffer_release(&got);
+}
+END_TEST
+
+START_TEST(encodings_and_templates)
+{
+    setup(NOTICE_FAILURE);
+    request.envelope.encoding = (struct slice){0};
+    LACKS(written("Subject: x\r\n\r\n"), "Content-Transfer-Encoding");
+    CONTAINS(buffer_string(&got), "charset=us-ascii\r\n");
+    setup(NOTICE_FAILURE);
+    params.smtputf8_enable = true; /* then 7bit is never promised */
+    CONTAINS(written("Subject: x\r\n\r\n"), "\r\nMIME-Version: 1.0\r\nContent-Type: multipart/report; report-type=delivery-status;\r\n");
+    CONTAINS(buffer_string(&got), "\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n");
+    CONTAINS(buffer_string(&got), "\r\nContent-Type: message/delivery-status\r\n\r\n");
+    CONTAINS(buffer_string(&got), "\r\nContent-Type: message/rfc822\r\nContent-Transfer-Encoding: 8bit\r\n\r\n");
+    CONTAINS(buffer_string(&got), "\r\nFrom: Mail Delivery System <MAILER-DAEMON>\r\n");
+    setup(NOTICE_FAILURE);
+    params.smtputf8_enable = params.templates[BOUNCE_TEMPLATE_FAILURE].from_file = true;
+    params.templates[BOUNCE_TEMPLATE_FAILURE].charset = "iso-8859-1";
+    CONTAINS(written("Subject: x\r\n\r\n"), "charset=iso-8859-1\r\n");
+    CONTAINS(buffer_string(&got), "\r\nFrom: MAILER-DAEMON (Mail Delivery System)\r\n");
+    buffer_release(&got);
+}
+END_TEST
+
+START_TEST(relay_none_is_not_named)
+{
+    setup(NOTICE_SUCCESS);
+    told.result = (struct delivery_result){.status = SLICE("2.0.0"), .action = SLICE("expanded"), .reason = SLICE("alias expanded"), .relay = SLICE("local")};
+    CONTAINS(written("Subject: x\r\n\r\n"), "\r\n<r@x.test>: delivery via local: alias expanded\r\n");
+    CONTAINS(buffer_string(&got), "\r\nAction: expanded\r\nStatus: 2.0.0\r\nDiagnostic-Code: X-Postfix; delivery via local: alias expanded\r\n");
+    setup(NOTICE_SUCCESS);
+    told.result.relay = SLICE("none");
+    LACKS(written("Subject: x\r\n\r\n"), "delivery via");
     buffer_release(&got);
 }
 END_TEST
@@ -117,7 +152,8 @@ START_TEST(what_is_copied_of_the_original)
     static const char content[] = "Subject: x\r\n\r\nsecret body\r\n";
     setup(NOTICE_FAILURE);
     request.envelope.ret = 2; /* RET=HDRS */
-    CONTAINS(written(content), "Content-Description: Undelivered Message Headers\r\nContent-Type: text/rfc822-headers\r\n\r\n"
+    CONTAINS(written(content), "Content-Description: Undelivered Message Headers\r\nContent-Type: text/rfc822-headers\r\n"
+                               "Content-Transfer-Encoding: 7bit\r\n\r\n"
                                "Return-Path: <s@x.test>\r\nSubject: x\r\n\r\n--ORIGINAL.");
     LACKS(buffer_string(&got), "secret");
     setup(NOTICE_FAILURE);
@@ -150,4 +186,4 @@ START_TEST(success_names_the_agent)
 }
 END_TEST
 
-TEST_MAIN("bounce/notice", three_parts, long_reasons_are_folded, hostile_text_starts_no_line, what_is_copied_of_the_original, success_names_the_agent)
+TEST_MAIN("bounce/notice", three_parts, encodings_and_templates, relay_none_is_not_named, long_reasons_are_folded, hostile_text_starts_no_line, what_is_copied_of_the_original, success_names_the_agent)
