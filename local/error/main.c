@@ -36,7 +36,8 @@ static void deliver(struct delivery *delivery)
         text = rest;
     }
     for (size_t i = 0; i < delivery->recipient_count; i++) {
-        struct delivery_status result = {.outcome = kind->outcome, .status = status, .relay = "none", .reason = text};
+        struct delivery_status result = {.outcome = kind->outcome, .status = status, .relay = "none", .reason = text,
+                                         .action = kind->outcome == OUTCOME_SENT ? "delivered" : NULL};
         if (kind->outcome == OUTCOME_SENT && slice_is_empty(text))
             result.reason = mail_address_domain(delivery->recipients[i].address);
         delivery_result(delivery, i, &result);

@@ -91,11 +91,14 @@ static void expand(struct job *job, struct target *target, struct slice text, st
     set_rights(job, &member, table_owner(job->arena, table));
     use_owner(job, target, &member);
     member.address = target->address;
+    bool tells = report_expansion_begin(job);
     if (members_deliver(job, &member, text, false) == 0) {
         log_warning("no recipient in alias lookup result for " SLICE_FORMAT, SLICE_ARGS(target->user));
         report_format(job, target->address, OUTCOME_DEFERRED, "4.3.0", "alias database unavailable");
     }
     forward_flush(job);
+    if (tells)
+        report_expansion_end(job, target->address, slice_equal(job->sender, kept_sender) ? "expanded" : "delivered");
     job->sender = kept_sender;
 }
 

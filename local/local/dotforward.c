@@ -88,8 +88,12 @@ bool dotforward_deliver(struct job *job, struct target *target, const struct acc
         struct target member = {.origin = ORIGIN_FORWARD, .level = target->level + 1, .owner = account, .rights = *account, .address = target->address};
         if (!with_extension && target->extension.len > 0 && list_has(job->params->propagate_unmatched_extensions, SLICE("forward")))
             member.extension = target->extension;
+        bool tells = report_expansion_begin(job);
         done = members_deliver(job, &member, buffer_slice(&text), true) > 0; /* an empty file: the mailbox */
         forward_flush(job);
+        if (tells && done)
+            report_expansion_end(job, target->address, "expanded");
+        job->expanded = job->expanded && (done || !tells);
     }
     buffer_release(&text);
     return done;

@@ -62,6 +62,10 @@ static void fill_envelope(const struct job *job, const struct forward *forward, 
     struct recipient wishes = {0};
     if (!owner) {
         wishes.notify = recipient->notify;
+        if (job->expanded && (wishes.notify & NOTIFY_SUCCESS)) {
+            wishes.notify &= ~NOTIFY_SUCCESS;
+            wishes.notify = wishes.notify == 0 ? NOTIFY_NEVER : wishes.notify;
+        }
         wishes.original = recipient->original.len > 0 ? recipient->original : recipient->address;
         wishes.orcpt = recipient->orcpt;
     }

@@ -70,6 +70,8 @@ struct job {
     size_t forward_count;
     struct account account;   /* found last */
     bool probe;               /* only find out */
+    bool deferred;            /* some result was */
+    bool expanded;            /* the sender's wish to hear of success ended with an alias or a .forward file (RFC 3461 5.2.7) */
 };
 
 extern struct table_list *local_alias_maps, *local_mailbox_transport_maps, *local_fallback_transport_maps, *local_mailbox_command_maps;
@@ -98,6 +100,10 @@ void forward_flush(struct job *job);
 /* report.c - results; address: the final one. */
 void report(struct job *job, struct slice address, const struct delivery_status *status);
 void report_format(struct job *job, struct slice address, int outcome, const char *code, const char *format, ...) PRINTF_LIKE(5, 6);
+/* report_expansion_begin - the recipient turns out to be several: whoever wanted to hear of success hears of that, not of the members; true when this
+   is where it happens.  report_expansion_end - when all members were tried; action: "expanded" or, of a list with an owner, "delivered". */
+bool report_expansion_begin(struct job *job);
+void report_expansion_end(struct job *job, struct slice address, const char *action);
 /* seen - true when this was delivered to already within the request (and notes it). */
 bool seen(struct job *job, const char *kind, struct slice what, uid_t uid);
 /* account_find - 1 found, 0 no such user, -1 cannot tell now. */

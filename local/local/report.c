@@ -12,6 +12,10 @@ void report(struct job *job, struct slice address, const struct delivery_status 
     shown.address = address.len > 0 ? address : job->delivery->recipients[job->recipient].address;
     if (shown.action == NULL && shown.outcome == OUTCOME_SENT)
         shown.action = "delivered";
+    if (shown.outcome == OUTCOME_SENT)
+        shown.notice_passed_on = job->expanded;
+    if (shown.outcome == OUTCOME_DEFERRED)
+        job->deferred = true;
     delivery_result(job->delivery, job->recipient, &shown);
 }
 
@@ -26,6 +30,23 @@ void report_format(struct job *job, struct slice address, int outcome, const cha
     struct delivery_status status = {.outcome = outcome, .status = code, .reason = arena_slice(job->arena, buffer_slice(&reason))};
     buffer_release(&reason);
     report(job, address, &status);
+}
+
+bool report_expansion_begin(struct job *job)
+{
+    bool begins = !job->probe && !job->expanded && (job->delivery->recipients[job->recipient].notify & NOTIFY_SUCCESS);
+
+    job->expanded = job->expanded || begins;
+    return begins;
+}
+
+void report_expansion_end(struct job *job, struct slice address, const char *action)
+{
+    struct delivery_result result = {.outcome = OUTCOME_SENT, .status = SLICE("2.0.0"), .action = slice_of(action), .reason = SLICE("alias expanded"),
+                                     .relay = SLICE("local"), .address = address};
+
+    if (!job->deferred) /* else all of it is tried again, and told of then */
+        delivery_result_relay(job->delivery, job->recipient, &result);
 }
 
 bool seen(struct job *job, const char *kind, struct slice what, uid_t uid)

@@ -102,3 +102,19 @@ def test_what_a_command_says_is_told_as_postfix_tells_it(make):
     assert "Diagnostic-Code: x-unix; some output\n" in notice and "Diagnostic-Code: x-unix; unknown mail system error 3\n" in notice
     assert "\n    some output\n" in notice or "Command output: some output\n" in notice.replace("\n    ", " ")
     assert "Diagnostic-Code: x-unix; go away\n" in notice
+
+
+def test_success_notices_end_where_an_alias_begins(make):
+    here = local(make)
+    with here.smtp() as smtp:
+        for line in ("EHLO client.test", "MAIL FROM:<box@here.test> ENVID=e1", "RCPT TO:<list@here.test> NOTIFY=SUCCESS,FAILURE"):
+            smtp.say(line)
+        assert smtp.say("DATA").startswith("354")
+        assert smtp.say("Subject: expanded\r\n\r\nHello.\r\n.").startswith("250")
+    here.wait_log("sender delivery status notification")
+    here.wait_log(r"to=<box@here\.test>.*delivered to file", 2)
+    notice = [text for text in read(here, "box").split("\nFrom ") if "Original-Envelope-Id: e1" in text][0]
+    assert "\n<list@here.test>: delivery via local: alias expanded\n" in notice and notice.count("Final-Recipient:") == 1
+    assert "\nFinal-Recipient: rfc822; list@here.test\nOriginal-Recipient: rfc822;list@here.test\nAction: expanded\nStatus: 2.0.0\n" in notice
+    assert "\nContent-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: 8bit\n" in notice
+    assert "\nContent-Type: message/delivery-status\n\n" in notice
