@@ -53,6 +53,8 @@ struct worker_entry {
     unsigned number, slot; /* see service/channel.h */
     int64_t started; /* monotonic */
     bool ready, served, full, draining, reloads;
+    char **files; /* what it may have opened: paths it named before it was ready */
+    size_t file_count;
 };
 
 struct master {

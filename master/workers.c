@@ -2,7 +2,9 @@
 
    A worker that dies before it was ready, or before its first client, throttles its service: starting it again and again would help
    nobody.  One that was killed from outside is started again at once, after a moment's pause. */
+#include <fcntl.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include "master.h"
@@ -164,7 +166,40 @@ static void replace(struct worker_entry *worker)
     service_maintain(service);
 }
 
-static void take_note(struct worker_entry *worker, const struct channel_note *note)
+/* announce - a path that the worker may have opened later; only before it was ready, that is before it had a client. */
+static void announce(struct worker_entry *worker, uint32_t number, const char *path)
+{
+    if (worker->ready || number != worker->file_count || number >= CHANNEL_FILES_MAX) {
+        log_warning("process %d announced a file too late", (int)worker->pid);
+        return;
+    }
+    worker->files = memory_resize(worker->files, (worker->file_count + 1) * sizeof(*worker->files));
+    worker->files[worker->file_count++] = memory_string(path);
+}
+
+/* open_for - a regular file, or nothing. */
+static void open_for(const struct worker_entry *worker, uint32_t number)
+{
+    struct stat st;
+    int fd = number < worker->file_count ? open(worker->files[number], O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK) : -1;
+
+    if (fd >= 0 && (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))) {
+        close(fd);
+        fd = -1;
+    }
+    channel_send(worker->channel, CHANNEL_OPEN, number, fd);
+    if (fd >= 0)
+        close(fd);
+}
+
+static void forget_files(struct worker_entry *worker)
+{
+    for (size_t i = 0; i < worker->file_count; i++)
+        free(worker->files[i]);
+    free(worker->files);
+}
+
+static void take_note(struct worker_entry *worker, const struct channel_note *note, const char *text)
 {
     switch (note->kind) {
     case CHANNEL_READY:
@@ -187,6 +222,12 @@ static void take_note(struct worker_entry *worker, const struct channel_note *no
     case CHANNEL_REPLACE:
         replace(worker);
         return;
+    case CHANNEL_ANNOUNCE:
+        announce(worker, note->value, text);
+        return;
+    case CHANNEL_OPEN:
+        open_for(worker, note->value);
+        return;
     default:
         log_warning("unknown note %u from process %d", note->kind, (int)worker->pid);
         return;
@@ -199,11 +240,12 @@ static void take_note(struct worker_entry *worker, const struct channel_note *no
 void workers_take_notes(struct worker_entry *worker)
 {
     struct channel_note note;
+    char text[CHANNEL_TEXT_MAX];
     int fd, result;
-    while ((result = channel_receive(worker->channel, &note, &fd)) > 0) {
+    while ((result = channel_receive_text(worker->channel, &note, &fd, text)) > 0) {
         if (fd >= 0)
             close(fd);
-        take_note(worker, &note);
+        take_note(worker, &note, text);
     }
     if (result == 0)
         return;
@@ -257,6 +299,7 @@ static void bury(struct worker_entry *worker, int status)
         workers_take_notes(worker); /* what it said last */
     run_unwatch(worker->watch);
     close(worker->channel);
+    forget_files(worker);
     statistics_give_slot(worker->slot);
     list_remove(&worker->link);
     if (!master.stopping)

@@ -51,9 +51,10 @@ enum access_result check_pipelining(struct access *a, const struct restriction *
                          SLICE_ARGS(a->shown), subject_name(a->subject));
 }
 
-/* not yet: TLS; every session is in the clear */
 enum access_result check_plaintext(struct access *a, const struct restriction *item UNUSED)
 {
+    if (a->s->tls)
+        return ACCESS_DUNNO;
     return access_reject(a, (int)a->s->server->params.plaintext_reject_code, "4.7.1", TROUBLE_POLICY, "Session encryption is required");
 }
 

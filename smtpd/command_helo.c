@@ -78,7 +78,8 @@ static void offer_all(const struct session *s, struct buffer *text)
     offer_size(s, text);
     offer(s, text, EHLO_VRFY, !p->disable_vrfy_command, "VRFY");
     offer(s, text, EHLO_ETRN, true, "ETRN");
-    /* not yet: STARTTLS, AUTH */
+    offer(s, text, EHLO_STARTTLS, starttls_is_offered(s), "STARTTLS");
+    /* not yet: AUTH */
     offer(s, text, EHLO_VERP, s->may_verp, "XVERP");
     offer(s, text, EHLO_XCLIENT, s->may_xclient, "XCLIENT NAME ADDR PROTO HELO REVERSE_NAME PORT LOGIN DESTADDR DESTPORT");
     offer(s, text, EHLO_XFORWARD, s->may_xforward, "XFORWARD NAME ADDR PROTO HELO SOURCE PORT IDENT");

@@ -1,4 +1,4 @@
-/* command_other.c - RSET, NOOP, VRFY, ETRN, QUIT; AUTH and STARTTLS say that they are not there yet */
+/* command_other.c - RSET, NOOP, VRFY, ETRN, QUIT; AUTH says that it is not there yet */
 #include "access.h"
 #include "address/mail_address.h"
 #include "base/log.h"
@@ -34,14 +34,6 @@ enum outcome command_auth(struct session *s, struct slice arguments UNUSED)
     if (s->server->params.smtpd_helo_required && !s->helo)
         return answer_failed(s, REPLY_HELO_FIRST);
     return answer_failed(s, REPLY_AUTH_NOT_ENABLED);
-}
-
-/* not yet: TLS (params.c says so at start-up) */
-enum outcome command_starttls(struct session *s, struct slice arguments)
-{
-    if (arguments.len)
-        return answer_failed(s, REPLY_STARTTLS_SYNTAX);
-    return answer_failed(s, REPLY_NOT_IMPLEMENTED);
 }
 
 /* ---- VRFY ---- */

@@ -153,7 +153,7 @@ static bool has_more(struct session *s)
 
     if (stream_buffered(s->stream))
         return true;
-    if (stream_fd(s->stream) < 0)
+    if (stream_fd(s->stream) < 0 || s->tls)
         return stream_pending(s->stream);
     return recv(stream_fd(s->stream), &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
 }
@@ -209,11 +209,7 @@ static bool breaks_rules(struct session *s, enum verb verb, struct slice word, s
 
 static bool needs_tls(const struct session *s, const struct command *command)
 {
-    const struct smtpd_params *p = &s->server->params;
-
-    /* not yet: TLS; what may not go in the clear does not go at all */
-    return !(command->flags & WITHOUT_TLS) && !s->server->stand_alone &&
-           (p->smtpd_enforce_tls || strcmp(p->smtpd_tls_security_level, "encrypt") == 0);
+    return !(command->flags & WITHOUT_TLS) && command->run && starttls_is_demanded(s);
 }
 
 static void count_junk(struct session *s)

@@ -37,5 +37,20 @@ bool limits_connect(struct session *s);
 void limits_disconnect(struct session *s);
 bool limits_message(struct session *s);
 bool limits_recipient(struct session *s);
+bool limits_tls(struct session *s);
+
+/* ---- starttls.c ---- */
+/* starttls_open - levels, keys and certificates: before the sandbox closes.  starttls_close - give them back. */
+void starttls_open(struct server *server);
+void starttls_close(struct server *server);
+/* starttls_is_demanded - nothing but STARTTLS will do.  starttls_is_offered - it can be asked for now. */
+bool starttls_is_demanded(const struct session *s);
+bool starttls_is_offered(const struct session *s);
+/* starttls_wrap - smtpd_tls_wrappermode: the handshake before the greeting.  False: the session is over.  Waits. */
+bool starttls_wrap(struct session *s);
+/* access_by_certificate - permit_tls_all_clientcerts (any) or permit_tls_clientcerts, outside of restriction lists.  Waits (tables). */
+bool access_by_certificate(struct session *s, bool any);
+/* starttls_received - what Received: says of TLS, lines that begin with CRLF. */
+void starttls_received(const struct session *s, struct buffer *out);
 
 #endif

@@ -79,6 +79,14 @@ bool limits_message(struct session *s)
     return limit > 0 && ask(s, ANVIL_MESSAGE, &reply) && is_over(s, reply.rate, limit, "Message delivery request rate");
 }
 
+bool limits_tls(struct session *s)
+{
+    int64_t limit = s->server->params.smtpd_client_new_tls_session_rate_limit;
+    struct anvil_reply reply;
+
+    return limit > 0 && ask(s, ANVIL_TLS, &reply) && is_over(s, reply.rate, limit, "New TLS session rate");
+}
+
 bool limits_recipient(struct session *s)
 {
     int64_t limit = s->server->params.smtpd_client_recipient_rate_limit;

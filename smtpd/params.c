@@ -11,15 +11,9 @@ static bool is_set(const char *value)
     return value[0] != '\0';
 }
 
-/* say_not_yet - TLS, SASL, milters and content proxies are a later step.  What depends on them fails safe: see the places named here. */
+/* say_not_yet - SASL, milters and content proxies are a later step.  What depends on them fails safe: see the places named here. */
 static void say_not_yet(const struct smtpd_params *p)
 {
-    if (p->smtpd_use_tls || is_set(p->smtpd_tls_security_level))
-        log_warning("smtpd_tls_security_level = %s: TLS is not yet supported%s", p->smtpd_tls_security_level,
-                    p->smtpd_enforce_tls || strcmp(p->smtpd_tls_security_level, "encrypt") == 0
-                        ? ": clients are told to use it and get no further" : ": STARTTLS is not offered"); /* commands.c */
-    if (p->smtpd_tls_wrappermode)
-        log_warning("smtpd_tls_wrappermode = yes: TLS is not yet supported: connections are closed"); /* session.c */
     if (p->smtpd_sasl_auth_enable)
         log_warning("smtpd_sasl_auth_enable = yes: SASL is not yet supported: AUTH is not offered"); /* command_other.c */
     if (is_set(p->smtpd_milters))

@@ -44,8 +44,9 @@
     X(INT, unknown_virtual_alias_reject_code) X(INT, unknown_virtual_mailbox_reject_code) X(INT, multi_recipient_bounce_reject_code) \
     X(INT, plaintext_reject_code) X(STRING, unknown_address_tempfail_action) X(STRING, unknown_helo_hostname_tempfail_action) \
     X(STRING, reject_tempfail_action) \
+    /* TLS: more in tls/params.h */ \
+    X(BOOL, smtpd_tls_auth_only) X(BOOL, smtpd_tls_received_header) X(STRING, relay_clientcerts) X(INT, smtpd_client_new_tls_session_rate_limit) \
     /* not yet, but what they forbid stays forbidden */ \
-    X(STRING, smtpd_tls_security_level) X(BOOL, smtpd_use_tls) X(BOOL, smtpd_enforce_tls) X(BOOL, smtpd_tls_wrappermode) \
     X(BOOL, smtpd_sasl_auth_enable)
 
 struct smtpd_params {

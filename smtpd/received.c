@@ -1,10 +1,26 @@
 /* received.c - the Received header (RFC 5321 4.4, compat.md e.1) */
 #include "reception.h"
 
-/* with_protocol - "SMTP", "ESMTP", "UTF8SMTP".  not yet: S after TLS, A after AUTH */
-static const char *with_protocol(const struct session *s)
+#include "commands.h"
+
+/* with_protocol - "SMTP", "ESMTP", "UTF8SMTP", with S after TLS (RFC 3848).  not yet: A after AUTH */
+static void with_protocol(const struct session *s, struct buffer *out)
 {
-    return s->mail->parameters.smtputf8 ? "UTF8SMTP" : session_protocol(s);
+    buffer_append_string(out, s->mail->parameters.smtputf8 ? "UTF8SMTP" : session_protocol(s));
+    if (s->tls && s->esmtp)
+        buffer_append_byte(out, 'S');
+}
+
+/* from_client - who sent it, how the line was protected. */
+static void from_client(const struct session *s, struct buffer *out)
+{
+    const struct smtpd_params *p = &s->server->params;
+
+    buffer_printf(out, "Received: from %s (%s [%s])", s->helo ? s->helo : s->client.name, s->client.name, s->client.literal);
+    starttls_received(s, out);
+    buffer_printf(out, "\r\n\tby %s (%s) with ", p->myhostname, p->mail_name);
+    with_protocol(s, out);
+    buffer_printf(out, " id %s", s->mail->queue_id);
 }
 
 void received_header(struct session *s, struct buffer *out)
@@ -15,8 +31,7 @@ void received_header(struct session *s, struct buffer *out)
     if (p->smtpd_hide_client_session)
         buffer_printf(out, "Received: by %s (%s) id %s", p->myhostname, p->mail_name, t->queue_id);
     else
-        buffer_printf(out, "Received: from %s (%s [%s])\r\n\tby %s (%s) with %s id %s", s->helo ? s->helo : s->client.name, s->client.name,
-                      s->client.literal, p->myhostname, p->mail_name, with_protocol(s), t->queue_id);
+        from_client(s, out);
     if (t->recipient_count == 1)
         buffer_printf(out, "\r\n\tfor <" SLICE_FORMAT ">; ", SLICE_ARGS(t->recipients[0].address));
     else

@@ -8,6 +8,7 @@
 #include "anvil_client.h"
 #include "base/log.h"
 #include "client.h"
+#include "commands.h"
 #include "conf/interfaces.h"
 
 enum { SPACE_CHECK_INTERVAL = 1000000 /* microseconds */ };
@@ -116,12 +117,14 @@ struct server *server_new(struct service_context *context)
     server->trouble_reported = reported_trouble(p->notify_classes);
     server->submit_options = override_options(p->receive_override_options);
     server->counts_clients = p->smtpd_client_connection_count_limit > 0 || p->smtpd_client_connection_rate_limit > 0 ||
-                             p->smtpd_client_message_rate_limit > 0 || p->smtpd_client_recipient_rate_limit > 0;
+                             p->smtpd_client_message_rate_limit > 0 || p->smtpd_client_recipient_rate_limit > 0 ||
+                             p->smtpd_client_new_tls_session_rate_limit > 0;
     server->own_count = config_own_addresses(context->config, &server->own_addresses, NULL);
     server->proxy_count = config_proxy_addresses(context->config, &server->proxy_addresses);
     server->route = route_new(context->config);
     open_lists(server);
     open_tables(server);
+    starttls_open(server);
     server->access = access_rules_new(server);
     server->queue_fd = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     char path[128];
@@ -140,6 +143,7 @@ void server_free(struct server *server)
                                    server->rbl_reply_maps};
 
     access_rules_free(server->access);
+    starttls_close(server);
     for (size_t i = 0; i < COUNT_OF(lists); i++)
         match_list_free(lists[i]);
     for (size_t i = 0; i < COUNT_OF(tables); i++)

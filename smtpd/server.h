@@ -9,6 +9,7 @@
 #include "service/service.h"
 #include "smtp/ehlo_keywords.h"
 #include "table/match.h"
+#include "tls/server.h"
 
 struct access_rules;
 struct anvil_client;
@@ -34,6 +35,10 @@ struct server {
     struct match_list *mynetworks, *event_exceptions, *xclient_hosts, *xforward_hosts, *verp_clients, *bare_newline_exclusions,
         *fast_flush_domains, *noop_commands, *forbidden_commands, *permit_logging, *mx_backup_networks;
     struct table_list *ehlo_keyword_maps, *command_filter, *footer_maps, *reject_filter, *rbl_reply_maps;
+    struct tls_params tls_params;
+    struct tls_server *tls;         /* NULL: TLS is not offered */
+    bool tls_offered, tls_required;
+    struct table_list *client_certificates; /* relay_clientcerts */
     int ehlo_discarded;             /* EHLO_ bits */
     enum bare_newline bare_newline;
     int trouble_reported;           /* TROUBLE_ bits */

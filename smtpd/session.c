@@ -117,7 +117,10 @@ static bool rewrites_locally(struct session *s)
         } else if (slice_equal_case(word, SLICE("check_address_map"))) {
             if (config_list_next(&rest, &word) && access_map_has_client(s, word))
                 return true;
-        } else if (!slice_starts_case(word, SLICE("permit_sasl_")) && !slice_starts_case(word, SLICE("permit_tls_"))) { /* not yet: nobody has these */
+        } else if (slice_starts_case(word, SLICE("permit_tls_"))) {
+            if (access_by_certificate(s, slice_equal_case(word, SLICE("permit_tls_all_clientcerts"))))
+                return true;
+        } else if (!slice_starts_case(word, SLICE("permit_sasl_")) ) { /* not yet: nobody has these */
             log_warning("parameter local_header_rewrite_clients: unknown restriction \"" SLICE_FORMAT "\"", SLICE_ARGS(word));
         }
     }
@@ -242,7 +245,7 @@ void session_run(struct session *s)
     if (!s->server->stand_alone && limits_connect(s)) {
         answer(s, REPLY_TOO_MANY_CONNECTIONS, slice_of(s->server->params.myhostname), slice_of(s->client.address));
         stream_flush(s->stream);
-    } else if (s->server->stand_alone || !session_talks_early(s, "CONNECT")) {
+    } else if (starttls_wrap(s) && (s->server->stand_alone || !session_talks_early(s, "CONNECT"))) {
         s->may_xforward = is_listed(s, s->server->xforward_hosts); /* the host that connected; XCLIENT does not take it away */
         session_recognise(s);
         session_greet(s);
@@ -261,9 +264,7 @@ void session_serve(struct server *server, struct service_client *connection)
     struct session *s = session_new(server, connection->stream);
 
     s->connection = connection;
-    if (server->params.smtpd_tls_wrappermode) {
-        /* not yet: TLS; nothing may be said in the clear here */
-    } else if (proxy_header_receive(s, &connection->peer, &connection->local)) {
+    if (proxy_header_receive(s, &connection->peer, &connection->local)) {
         client_init(&s->client, server, &connection->peer, &connection->local, s->arena);
         client_look_up(&s->client, server, s->arena);
         session_run(s);

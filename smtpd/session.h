@@ -44,6 +44,7 @@ struct session {
     struct arena *arena;               /* the session's */
     struct arena *scratch;             /* one command's */
     struct client client;
+    struct tls_facts *tls;             /* NULL: in the clear; the session's arena */
     char *helo;                        /* NULL before HELO; heap */
     bool esmtp;                        /* EHLO was the last greeting */
     const char *where;                 /* stage in log lines: "CONNECT", a verb, "END-OF-MESSAGE" */

@@ -24,6 +24,8 @@ enum channel_kind {
     CHANNEL_FULL = 'B',    /* no room for another client; not accepting */
     CHANNEL_FREE = 'A',    /* room again */
     CHANNEL_REPLACE = 'P', /* wants to be replaced (a table changed): start another, then drain this one */
+    CHANNEL_ANNOUNCE = 'N', /* before READY: the text is a path that value stands for from now on */
+    CHANNEL_OPEN = 'O',     /* open the file value for reading; answered by the same note, with the descriptor if it could be opened */
     /* master to worker */
     CHANNEL_DRAIN = 'D',  /* stop accepting, finish the clients, exit */
     CHANNEL_RELOAD = 'L', /* read the configuration again in place (its descriptor comes along), or drain */
@@ -32,6 +34,8 @@ enum channel_kind {
     CHANNEL_LOG = 'G'     /* the log was opened anew; the descriptor comes along */
 };
 
+enum { CHANNEL_FILES_MAX = 256, CHANNEL_TEXT_MAX = 1024 };
+
 struct channel_note {
     uint32_t kind;
     uint32_t value;
@@ -39,6 +43,10 @@ struct channel_note {
 
 /* channel_send - false when the other side is gone or does not read.  pass_fd -1: none.  Never waits. */
 bool channel_send(int fd, enum channel_kind kind, uint32_t value, int pass_fd);
+/* channel_send_text - a note followed by text of less than CHANNEL_TEXT_MAX bytes.  channel_receive_text - as channel_receive; the text (a C string, may
+   be empty) goes to text[CHANNEL_TEXT_MAX].  channel_receive takes notes without text only. */
+bool channel_send_text(int fd, enum channel_kind kind, uint32_t value, const char *text);
+int channel_receive_text(int fd, struct channel_note *note, int *pass_fd, char *text);
 /* channel_receive - 1 and a note, 0 nothing there now, -1 the other side is gone.  *pass_fd is -1 when nothing came along.  Never waits. */
 int channel_receive(int fd, struct channel_note *note, int *pass_fd);
 

@@ -158,11 +158,11 @@ static void start_reload(int fd)
     fiber_start("reload", reload_in_place, NULL);
 }
 
-static void take_note(const struct channel_note *note, int fd)
+static void take_note(const struct channel_note *note, int *fd)
 {
     switch (note->kind) {
     case CHANNEL_RELOAD:
-        start_reload(fd);
+        start_reload(*fd);
         break;
     case CHANNEL_DRAIN:
         worker_drain(&worker);
@@ -174,10 +174,13 @@ static void take_note(const struct channel_note *note, int fd)
         worker.context.stress = note->value != 0;
         break;
     case CHANNEL_LOG:
-        if (fd >= 0) {
+        if (*fd >= 0) {
             log_flush();
-            dup3(fd, WORKER_LOG_FD, O_CLOEXEC);
+            dup3(*fd, WORKER_LOG_FD, O_CLOEXEC);
         }
+        break;
+    case CHANNEL_OPEN:
+        files_take_answer(note->value, fd);
         break;
     default:
         log_warning("unknown note %u from master", note->kind);
@@ -189,7 +192,7 @@ static void on_channel(void *arg UNUSED, int events UNUSED)
     struct channel_note note;
     int fd, result;
     while ((result = channel_receive(WORKER_CHANNEL_FD, &note, &fd)) > 0) {
-        take_note(&note, fd);
+        take_note(&note, &fd);
         if (fd >= 0)
             close(fd);
     }
@@ -197,6 +200,11 @@ static void on_channel(void *arg UNUSED, int events UNUSED)
         run_unwatch(channel_watch);
         stop();
     }
+}
+
+bool files_have_master(void)
+{
+    return worker.has_channel;
 }
 
 bool service_is_draining(void)

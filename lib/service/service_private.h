@@ -28,6 +28,11 @@ void worker_drain(struct worker *worker);
 /* worker_notify - a note to master; nothing without one. */
 void worker_notify(struct worker *worker, enum channel_kind kind, uint32_t value);
 
+/* ---- files.c ---- */
+/* files_have_master - does master open files for us?  files_take_answer - it opened one, or not (-1): takes over *fd when somebody waits. */
+bool files_have_master(void);
+void files_take_answer(uint32_t number, int *fd);
+
 /* ---- clients.c ---------------------------------------------------------------------------------------------------- */
 
 /* clients_start - watch the listening sockets.  clients_stop_accepting - close them.  clients_interrupt - end the waits of clients that

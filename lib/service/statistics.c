@@ -43,6 +43,12 @@ void statistics_use(int fd, unsigned slot)
     own = &page->slot[slot];
 }
 
+void *statistics_shared(void)
+{
+    static uint64_t private_memory[STATISTICS_SHARED / sizeof(uint64_t)];
+    return page ? page->shared : private_memory;
+}
+
 void statistics_add(enum statistic counter, int64_t n)
 {
     if (own) /* one writer: no need for an atomic addition, only for a store that readers see whole */

@@ -15,7 +15,7 @@ enum statistic {
 };
 #undef COUNTER
 
-enum { STATISTICS_SLOTS = 1024, STATISTICS_NAME = 40, STATISTICS_MAGIC = 0x50535431, STATISTICS_NO_SLOT = 0 };
+enum { STATISTICS_SLOTS = 1024, STATISTICS_NAME = 40, STATISTICS_MAGIC = 0x50535431, STATISTICS_NO_SLOT = 0, STATISTICS_SHARED = 512 };
 #define STATISTICS_MEMFD "postern-statistics"
 
 struct statistics_slot {
@@ -28,10 +28,13 @@ struct statistics_slot {
 struct statistics_page {
     uint32_t magic, slots, counters, unused;
     struct statistics_slot slot[STATISTICS_SLOTS]; /* slot 0 is nobody's */
+    uint64_t shared[STATISTICS_SHARED / sizeof(uint64_t)]; /* keys of TLS session tickets, which no reader of statistics shows */
 };
 
 /* statistics_use - a worker: map the page behind the descriptor and count in that slot from now on.  Without it counting does nothing. */
 void statistics_use(int fd, unsigned slot);
+/* statistics_shared - STATISTICS_SHARED bytes that all workers of this master share; without a page this process's own. */
+void *statistics_shared(void);
 /* statistics_add - count. */
 void statistics_add(enum statistic counter, int64_t n);
 
