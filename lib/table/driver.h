@@ -15,7 +15,8 @@ enum {
     DRIVER_AS_IS = 2,      /* fixed keys, but no folding (servers) */
     DRIVER_NETWORK = 4,    /* refused for TABLE_PARANOID */
     DRIVER_HIDDEN = 8,     /* not listed by postconf -m */
-    DRIVER_FILES_AT_OPEN = 16 /* TABLE_FILE_VALUES: reads the files named in values when it opens */
+    DRIVER_FILES_AT_OPEN = 16, /* TABLE_FILE_VALUES: reads the files named in values when it opens */
+    DRIVER_BLOCKS = 32     /* lookups may hold the thread, open files, need the library's own ways: done by the helper process (helper.h) */
 };
 
 struct table_driver {
@@ -52,6 +53,7 @@ struct table {
     bool is_pattern;    /* DRIVER_PATTERN, or what the first table of a pipe says */
     bool config_error;  /* the last TABLE_TRY_AGAIN will not go away by itself */
     unsigned busy;      /* lookups under way: the state must not go */
+    uint32_t number;    /* DRIVER_BLOCKS: under which the helper knows it */
     /* The file behind it: */
     char *path;         /* NULL: none is watched */
     int fd;             /* kept open so that its age can be seen in a sandbox */

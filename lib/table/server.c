@@ -1,10 +1,52 @@
 /* server.c - connections to table servers */
-#include "table/server.h"
+#include <netdb.h>
 
-#include "net/address.h"
+#include "table/server.h"
 
 #define IDLE_LIMIT (10 * MICROSECONDS)
 #define LIFE_LIMIT (100 * MICROSECONDS)
+
+/* ---- host names --------------------------------------------------------------------------------------------------- */
+
+struct resolving { const char *name; struct net_address address; bool found; };
+
+static void resolve(void *arg)
+{
+    struct resolving *work = arg;
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG}, *list = NULL;
+    if (getaddrinfo(work->name, NULL, &hints, &list) != 0)
+        return;
+    if (list->ai_addrlen <= sizeof(work->address.u)) {
+        memcpy(&work->address.u, list->ai_addr, list->ai_addrlen);
+        work->address.len = list->ai_addrlen;
+        work->found = true;
+    }
+    freeaddrinfo(list);
+}
+
+/* find_name - in the thread pool when others must not wait.  Waits. */
+static void find_name(struct server *server)
+{
+    char *name = slice_string(server->host);
+    struct resolving work = {.name = name};
+    if (fiber_current())
+        run_offload(resolve, &work);
+    else
+        resolve(&work);
+    if (work.found) {
+        server->known = work.address;
+        net_address_set_port(&server->known, server->port);
+    }
+    free(name);
+}
+
+static bool is_name(const struct server *server)
+{
+    struct net_address address;
+    return server->port != 0 && !slice_equal_case(server->host, SLICE("localhost")) && !net_address_parse(&address, server->host, server->port);
+}
+
+/* ---- connections -------------------------------------------------------------------------------------------------- */
 
 bool server_parse(struct server *server, struct slice endpoint, bool plain)
 {
@@ -23,6 +65,8 @@ bool server_parse(struct server *server, struct slice endpoint, bool plain)
         return false;
     server->host = slice_first(endpoint, colon);
     server->port = net_service_port(slice_from(endpoint, colon + 1));
+    if (server->port != 0 && is_name(server))
+        find_name(server);
     return server->port != 0;
 }
 
@@ -37,13 +81,17 @@ void server_close(struct server *server)
     server->stream = NULL;
 }
 
-static bool find_address(const struct server *server, struct net_address *address)
+static bool find_address(struct server *server, struct net_address *address)
 {
     if (server->port == 0)
         return net_address_unix(address, server->host);
     if (slice_equal_case(server->host, SLICE("localhost")))
         return net_address_parse(address, SLICE("127.0.0.1"), server->port);
-    return net_address_parse(address, server->host, server->port);
+    if (!is_name(server))
+        return net_address_parse(address, server->host, server->port);
+    find_name(server);
+    *address = server->known;
+    return address->len > 0;
 }
 
 static bool connect_now(struct server *server, int64_t deadline, const char **why)
@@ -51,7 +99,7 @@ static bool connect_now(struct server *server, int64_t deadline, const char **wh
     struct net_address address;
 
     if (!find_address(server, &address)) {
-        *why = "not a numeric address";
+        *why = "the host name has no address";
         return false;
     }
     int fd = net_connect(&address, NULL, deadline);

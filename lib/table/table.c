@@ -3,6 +3,7 @@
 
 #include "table/driver.h"
 #include "conf/config.h"
+#include "table/helper.h"
 
 /* How often a table looks whether the file behind it changed. */
 #define CHECK_INTERVAL (1 * MICROSECONDS)
@@ -119,6 +120,8 @@ struct table *table_open(struct slice type_and_name, int flags, struct config *c
     table->next_check = clock_after(CHECK_INTERVAL);
     if (!choose_driver(table, type_and_name) || !table->driver->open(table))
         become_failing(table);
+    else if (table->driver->kind & DRIVER_BLOCKS)
+        helper_register(table);
     return table;
 }
 
@@ -126,6 +129,8 @@ void table_free(struct table *table)
 {
     if (!table)
         return;
+    if (table->driver->kind & DRIVER_BLOCKS)
+        helper_forget(table);
     if (table->state)
         table->driver->close(table->state);
     if (table->fd >= 0)
@@ -225,6 +230,10 @@ bool table_refresh(struct table *table)
     table->next_check = clock_after(CHECK_INTERVAL);
     if (!table->path || table->busy || !looks_changed(table, &visible))
         return false;
+    if (helper_serves(table)) {
+        outdated = true;
+        return false;
+    }
     int probe = visible ? open(table->path, O_RDONLY | O_CLOEXEC) : -1;
     if (probe < 0) {
         outdated |= !visible || errno == EPERM || errno == EACCES;
@@ -280,7 +289,7 @@ static enum table_result deliver(struct table *table, struct slice key, struct b
 static enum table_result look_up_prepared(struct table *table, struct slice key, struct buffer *value)
 {
     table->busy++;
-    enum table_result result = table->driver->lookup(table, key, value);
+    enum table_result result = table->driver->kind & DRIVER_BLOCKS ? helper_lookup(table, key, value) : table->driver->lookup(table, key, value);
     table->busy--;
     return result == TABLE_FOUND ? deliver(table, key, value) : result;
 }

@@ -42,6 +42,11 @@ bool table_is_misconfigured(const struct table *table);
    process take over. */
 bool tables_outdated(void);
 
+/* tables_start_helper - a service calls this after its tables were opened and before it gives up its rights: lookups that may block (SQL,
+   LDAP, Redis) are done by a process of their own from now on, as this user, outside of chroot and sandbox.  Without such tables nothing is
+   started.  Called again (reload in place): a new one with the tables of now. */
+void tables_start_helper(uid_t uid, gid_t gid);
+
 /* table_lookup - look up one key; appends the value to *value (cleared first).  Waits (drivers that talk to servers). */
 enum table_result table_lookup(struct table *table, struct slice key, struct buffer *value);
 /* Writable tables: table_update replaces; table_delete: TABLE_NOT_FOUND when absent. */
