@@ -76,6 +76,7 @@ struct sending {
     struct content_state state;
     struct buffer rewritten, changed;
     char last[2];                 /* plain: the last two bytes */
+    int64_t deadline;             /* of the whole request (smtp_per_request_deadline) */
 };
 
 /* must_downgrade - the server did not say that it takes 8-bit content. */
@@ -92,9 +93,21 @@ static void send_changed(struct sending *s, struct slice piece)
     stream_write(s->session->stream, s->changed.data, s->changed.len);
 }
 
+/* set_deadline - each write has smtp_data_xfer_timeout; with smtp_per_request_deadline the whole content has it, and earns time back at
+   smtp_min_data_rate. */
+static void set_deadline(struct sending *s, size_t bytes)
+{
+    int64_t longest = clock_after(s->params->data_xfer_timeout);
+
+    s->deadline += (int64_t)bytes * MICROSECONDS / s->params->min_data_rate;
+    if (!s->params->per_request_deadline || s->deadline > longest)
+        s->deadline = longest;
+    stream_set_deadline(s->session->stream, s->deadline);
+}
+
 static void send_piece(struct sending *s, struct slice piece)
 {
-    stream_set_deadline(s->session->stream, clock_after(s->params->data_xfer_timeout));
+    set_deadline(s, piece.len);
     if (s->plain) {
         stream_write(s->session->stream, piece.data, piece.len);
         s->last[0] = piece.len > 1 ? piece.data[piece.len - 2] : s->last[1];
@@ -134,7 +147,7 @@ static bool send_all(struct sending *s, const struct delivery *delivery)
 
 int content_send(const struct client_params *params, struct session *session, const struct delivery *delivery)
 {
-    struct sending s = {.params = params, .session = session, .last = {'\r', '\n'}};
+    struct sending s = {.params = params, .session = session, .last = {'\r', '\n'}, .deadline = clock_after(params->data_xfer_timeout)};
 
     s.outgoing = params->outgoing ? outgoing_new(params->outgoing, delivery, must_downgrade(params, session, delivery)) : NULL;
     s.plain = !s.outgoing && is_plain(params, delivery);

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "table/match.h"
 #include "outgoing.h"
+#include "service/dns_reply_filter.h"
 #include "transfer.h"
 
 #define SMTP_PORT 25
@@ -34,7 +35,8 @@ void deliver_open(struct service_context *context)
     cache_destinations = match_list_new("smtp_connection_cache_destinations", params.connection_cache_destinations, MATCH_STRING_LIST, context->config);
     params.outgoing = outgoing_open(context->config, &params);
     hosts_load_own(context->config);
-    struct dns_options dns = {.servers = params.dns_servers};
+    struct dns_options dns = {.servers = params.dns_servers, .dnssec = strcmp(params.dns_support_level, "dnssec") == 0};
+    dns_reply_filter_open(context->config, params.lmtp ? "lmtp_dns_reply_filter" : "smtp_dns_reply_filter", &dns);
     dns_start(&dns);
 }
 

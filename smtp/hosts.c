@@ -67,9 +67,25 @@ bool destination_parse(const struct client_params *params, struct slice text, st
     return host.len > 0;
 }
 
+/* native_failure - in the words of getaddrinfo(3), which Postfix's users know. */
+static void native_failure(struct host_failure *failure, struct slice name, enum dns_status status, struct arena *arena)
+{
+    failure->temporary = status == DNS_TRY_AGAIN || status == DNS_MALFORMED;
+    failure->status = failure->temporary ? "4.4.3" : "5.4.4";
+    failure->reason = arena_format(arena, "unable to look up host " SLICE_FORMAT ": %s", SLICE_ARGS(name),
+                                   failure->temporary ? "Temporary failure in name resolution"
+                                   : status == DNS_NO_DATA ? "No address associated with hostname" : "Name or service not known");
+}
+
 static void dns_failure(struct host_failure *failure, const struct client_params *params, struct slice name, const char *type,
                         enum dns_status status, struct arena *arena)
 {
+    if (status >= DNS_FILTERED) {
+        failure->temporary = true;
+        failure->status = status == DNS_FILTERED ? "4.7.0" : "4.4.3";
+        failure->reason = arena_format(arena, "Error looking up name=" SLICE_FORMAT " type=%s: %s", SLICE_ARGS(name), type, dns_status_text(status));
+        return;
+    }
     failure->temporary = status == DNS_TRY_AGAIN || (status == DNS_MALFORMED && params->defer_if_no_mx_address_found);
     failure->status = failure->temporary ? "4.4.3" : "5.4.4";
     failure->reason = arena_format(arena, "Host or domain name not found. Name service error for name=" SLICE_FORMAT " type=%s: %s",
@@ -84,7 +100,19 @@ static void add_host(struct host **hosts, size_t *count, struct slice name, cons
     net_address_set_port(&host->address, port);
 }
 
-/* add_addresses - the addresses of one host, IPv6 and IPv4 mixed by smtp_address_preference.  Returns the status of the lookup. */
+/* find_addresses - by smtp_host_lookup. */
+static struct dns_answer find_addresses(const struct client_params *params, struct slice name, struct arena *arena)
+{
+    struct dns_answer answer = {.status = DNS_NO_DOMAIN};
+
+    if (params->use_dns)
+        answer = dns_addresses(name, params->families, false, arena);
+    if (answer.count == 0 && params->use_native && answer.status < DNS_FILTERED)
+        answer = dns_addresses(name, params->families, true, arena);
+    return answer;
+}
+
+/* add_addresses - the addresses of one host.  Returns the status of the lookup. */
 static enum dns_status add_addresses(const struct client_params *params, struct slice name, uint16_t port, unsigned preference,
                                      struct arena *arena, struct host **hosts, size_t *count)
 {
@@ -94,19 +122,40 @@ static enum dns_status add_addresses(const struct client_params *params, struct 
         add_host(hosts, count, name, &literal, port, preference);
         return DNS_FOUND;
     }
-    struct dns_answer answer = {.status = DNS_NO_DOMAIN};
-    if (params->use_hosts && !params->use_dns)
-        answer = dns_hosts_lookup(name, arena);
-    else
-        answer = dns_addresses(name, params->families, params->use_hosts, arena);
-    bool six_first = !slice_equal(slice_of(params->address_preference), SLICE("ipv4"));
-    for (int pass = 0; pass < 2; pass++) {
-        enum dns_type wanted = (pass == 0) == six_first ? DNS_AAAA : DNS_A;
-        for (size_t i = 0; i < answer.count; i++)
-            if (answer.records[i].type == wanted)
-                add_host(hosts, count, name, &answer.records[i].address, port, preference);
-    }
+    struct dns_answer answer = find_addresses(params, name, arena);
+    for (size_t i = 0; i < answer.count; i++)
+        if (answer.records[i].type == DNS_A || answer.records[i].type == DNS_AAAA)
+            add_host(hosts, count, name, &answer.records[i].address, port, preference);
     return answer.count > 0 ? DNS_FOUND : answer.status == DNS_FOUND ? DNS_NO_DATA : answer.status;
+}
+
+/* comes_before - by MX preference; of equal ones the family that smtp_address_preference wants first. */
+static bool comes_before(const struct host *a, const struct host *b, int first_family)
+{
+    if (a->preference != b->preference)
+        return a->preference < b->preference;
+    return a->address.u.any.sa_family == first_family && b->address.u.any.sa_family != first_family;
+}
+
+void hosts_arrange(const struct client_params *params, struct host *hosts, size_t count)
+{
+    const char *wanted = params->address_preference;
+    int first_family = strcasecmp(wanted, "ipv6") == 0 ? AF_INET6 : strcasecmp(wanted, "ipv4") == 0 ? AF_INET : AF_UNSPEC;
+
+    for (size_t i = count; params->randomize_addresses && i > 1; i--) {
+        size_t j = arc4random_uniform((uint32_t)i);
+        struct host other = hosts[i - 1];
+        hosts[i - 1] = hosts[j];
+        hosts[j] = other;
+    }
+    /* insertion: equals keep their order */
+    for (size_t i = 1; i < count; i++) {
+        struct host moving = hosts[i];
+        size_t j = i;
+        for (; j > 0 && comes_before(&moving, &hosts[j - 1], first_family); j--)
+            hosts[j] = hosts[j - 1];
+        hosts[j] = moving;
+    }
 }
 
 static const char *last_type(const struct client_params *params)
@@ -146,10 +195,21 @@ static void find_plain(const struct client_params *params, const struct destinat
 {
     enum dns_status status = add_addresses(params, to->host, to->port, 0, arena, hosts, count);
 
-    if (*count == 0)
+    if (*count == 0 && params->use_native && status < DNS_FILTERED)
+        native_failure(failure, to->host, status, arena);
+    else if (*count == 0)
         dns_failure(failure, params, to->host, last_type(params), status, arena);
     else if (to->port == SMTP_PORT && !params->lmtp && !drop_self(*hosts, count))
         loop_failure(failure, to->host, arena);
+}
+
+/* warn_numeric - an MX record has to name a host (RFC 5321 5.1); an address in it is used all the same. */
+static void warn_numeric(struct slice domain, struct slice name)
+{
+    struct net_address address;
+
+    if (net_address_parse(&address, name, 0))
+        log_warning("numeric domain name in resource data of MX record for " SLICE_FORMAT ": " SLICE_FORMAT, SLICE_ARGS(domain), SLICE_ARGS(name));
 }
 
 static void find_exchanges(const struct client_params *params, const struct destination *to, const struct dns_answer *mx,
@@ -160,6 +220,7 @@ static void find_exchanges(const struct client_params *params, const struct dest
     bool temporary = false;
 
     for (size_t i = 0; i < mx->count && i < MX_HOSTS_MAX; i++) {
+        warn_numeric(to->host, mx->records[i].name);
         status = add_addresses(params, mx->records[i].name, to->port, mx->records[i].preference, arena, hosts, count);
         if (status != DNS_FOUND && !temporary) {
             worst = status;
@@ -218,11 +279,12 @@ size_t hosts_find(const struct client_params *params, const struct destination *
             add_host(&found, &count, slice_of(params->myhostname), &address, 0, 0); /* a socket has no name but ours */
         else
             *failure = (struct host_failure){true, "4.3.5", SLICE("socket path is too long"), false};
-    } else if (to->mx_lookup && params->use_dns && !net_address_parse(&literal, to->host, 0)) {
+    } else if (to->mx_lookup && params->use_mx && !net_address_parse(&literal, to->host, 0)) {
         find_by_mx(params, to, arena, &found, &count, failure);
     } else {
         find_plain(params, to, arena, &found, &count, failure);
     }
+    hosts_arrange(params, found, count);
     *hosts = count > 0 ? arena_copy(arena, found, count * sizeof(*found)) : NULL;
     free(found);
     return count;

@@ -32,6 +32,9 @@ bool destination_parse(const struct client_params *params, struct slice text, st
    ourselves or no better than ourselves.  Waits. */
 size_t hosts_find(const struct client_params *params, const struct destination *destination, struct arena *arena, struct host **hosts,
                   struct host_failure *failure);
+/* hosts_arrange - in the order in which they are tried: by preference; equal ones share the load (smtp_randomize_addresses), after the address family
+   that smtp_address_preference wants first. */
+void hosts_arrange(const struct client_params *params, struct host *hosts, size_t count);
 /* hosts_limit - leave at most limit hosts (0: all), in their order; returns how many.  balance: both address families get a part of them
    (smtp_balance_inet_protocols). */
 size_t hosts_limit(struct host *hosts, size_t count, size_t limit, bool balance);

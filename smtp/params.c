@@ -11,14 +11,26 @@
 static const struct config_binding common_bindings[] = {CONFIG_BINDINGS(COMMON_PARAMETERS)};
 static const struct config_binding client_bindings[] = {CLIENT_PARAMETERS(PREFIXED)};
 
+/* lmtp_name - what "helo" and "ehlo" are to SMTP, "lhlo" is to LMTP.  False: there is no such parameter, smtp's counts. */
+static bool lmtp_name(const char *smtp_name, char *name, size_t size)
+{
+    const char *suffix = smtp_name + strlen("smtp_"), *hello = strstr(suffix, "helo");
+
+    snprintf(name, size, "lmtp_%s", suffix);
+    if (!hello && !(hello = strstr(suffix, "ehlo_keyword")))
+        return parameter_find(slice_of(name)) != NULL;
+    size_t at = strlen("lmtp_") + (size_t)(hello - suffix);
+    memcpy(name + at, "lhlo", 4);
+    return parameter_find(slice_of(name)) != NULL;
+}
+
 /* fill_prefixed - smtp_ names, or lmtp_ ones where such a row exists (a few are shared). */
 static void fill_prefixed(struct config *config, bool lmtp, struct client_params *params)
 {
     for (size_t i = 0; i < COUNT_OF(client_bindings); i++) {
         struct config_binding binding = client_bindings[i];
         char name[64];
-        snprintf(name, sizeof(name), "lmtp_%s", binding.name + strlen("smtp_"));
-        if (lmtp && parameter_find(slice_of(name)) != NULL)
+        if (lmtp && lmtp_name(binding.name, name, sizeof(name)))
             binding.name = name;
         config_fill(config, &binding, 1, params);
     }
@@ -98,7 +110,7 @@ void client_params_load(struct config *config, bool lmtp, struct client_params *
     params->lmtp = lmtp;
     params->name = lmtp ? "lmtp" : "smtp";
     params->discarded_keywords = smtp_ehlo_keywords(slice_of(params->discard_ehlo_keywords),
-                                                    lmtp ? "lmtp_discard_ehlo_keywords" : "smtp_discard_ehlo_keywords");
+                                                    lmtp ? "lmtp_discard_lhlo_keywords" : "smtp_discard_ehlo_keywords");
     check_source(params, "bind_address", params->bind_address);
     check_source(params, "bind_address6", params->bind_address6);
     open_all_tables(config, params);
@@ -106,8 +118,9 @@ void client_params_load(struct config *config, bool lmtp, struct client_params *
     if (params->default_port == 0)
         log_fatal("unknown service: %s/tcp", params->tcp_port);
     params->families = families_of(params->inet_protocols);
-    params->use_hosts = config_list_has(params->host_lookup, "native");
-    params->use_dns = !params->disable_dns_lookups && (config_list_has(params->host_lookup, "dns") || !params->use_hosts);
+    params->use_mx = params->dns_support_level[0] ? strcmp(params->dns_support_level, "disabled") != 0 : !params->disable_dns_lookups;
+    params->use_native = !params->use_mx || config_list_has(params->host_lookup, "native");
+    params->use_dns = params->use_mx && (config_list_has(params->host_lookup, "dns") || !params->use_native);
 
     struct slice level = slice_of(params->tls_security_level);
     params->tls_required = level.len > 0 && !slice_equal(level, SLICE("none")) && !slice_equal(level, SLICE("may"));

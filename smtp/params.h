@@ -7,7 +7,7 @@
 
 /* With the prefix smtp_ or lmtp_, by the program's name. */
 #define CLIENT_PARAMETERS(X) \
-    X(STRING, tcp_port) X(STRING, host_lookup) X(STRING, address_preference) X(STRING, bind_address) X(STRING, bind_address6) \
+    X(STRING, tcp_port) X(STRING, host_lookup) X(STRING, dns_support_level) X(INT, min_data_rate) X(BOOL, per_request_deadline) X(STRING, address_preference) X(STRING, bind_address) X(STRING, bind_address6) \
     X(BOOL, balance_inet_protocols) X(BOOL, randomize_addresses) X(BOOL, defer_if_no_mx_address_found) \
     X(BOOL, never_send_ehlo) X(BOOL, always_send_ehlo) X(BOOL, skip_5xx_greeting) X(BOOL, skip_quit_response) \
     X(BOOL, connection_cache_on_demand) X(BOOL, quote_rfc821_envelope) \
@@ -40,8 +40,9 @@ struct client_params {
     const char *name;      /* "smtp" or "lmtp": how parameters begin */
     uint16_t default_port;
     int families;          /* bits: 1 IPv4, 2 IPv6 (inet_protocols) */
-    bool use_hosts;        /* smtp_host_lookup has "native": /etc/hosts counts */
-    bool use_dns;
+    bool use_mx;           /* DNS may be asked (smtp_dns_support_level, disable_dns_lookups) */
+    bool use_dns;          /* ... for addresses of hosts, too (smtp_host_lookup) */
+    bool use_native;       /* smtp_host_lookup has "native": the system's way, /etc/hosts before DNS */
     int discarded_keywords; /* EHLO_ bits */
     struct table_list *discarded_keyword_maps, *pix_maps, *reply_filters; /* NULL: none */
     struct outgoing_tables *outgoing; /* what is changed in messages: outgoing.h */

@@ -7,6 +7,8 @@
 #include "forward.h"
 #include "outgoing.h"
 
+enum { PIPELINED_RECIPIENTS = 200 /* sent before their replies are read; see commands_at_once */ };
+
 /* The dialogue in progress. */
 struct exchange {
     const struct transfer *t;
@@ -169,23 +171,28 @@ static bool read_data_reply(struct exchange *x, int *code)
     return true;
 }
 
-/* commands_at_once - MAIL, all RCPT and DATA in one go. */
+/* commands_at_once - MAIL, RCPT and DATA in one go; of many RCPT some at a time, so that a server whose replies nobody reads does not stop reading
+   itself. */
 static bool commands_at_once(struct exchange *x, int *data_code)
 {
     struct buffer commands = BUFFER_INIT;
-    bool go_on = true, good;
+    bool go_on = true, good = true, said_data = false;
 
     build_mail(x, &commands);
-    for (size_t i = 0; i < x->asked_count; i++)
-        build_rcpt(x, i, &commands);
-    if (!x->probe_rcpt)
-        buffer_append_string(&commands, "DATA\r\n");
-    say(x, buffer_slice(&commands), true);
+    for (size_t begin = 0, end = 0; good && go_on && begin < x->asked_count; begin = end) {
+        for (; end < x->asked_count && end < begin + PIPELINED_RECIPIENTS; end++)
+            build_rcpt(x, end, &commands);
+        said_data = end == x->asked_count && !x->probe_rcpt;
+        if (said_data)
+            buffer_append_string(&commands, "DATA\r\n");
+        say(x, buffer_slice(&commands), true);
+        buffer_clear(&commands);
+        good = begin > 0 || read_mail_reply(x, &go_on);
+        for (size_t i = begin; good && i < end; i++)
+            good = read_rcpt_reply(x, i, !go_on);
+    }
     buffer_release(&commands);
-    good = read_mail_reply(x, &go_on);
-    for (size_t i = 0; good && i < x->asked_count; i++)
-        good = read_rcpt_reply(x, i, !go_on);
-    return good && (x->probe_rcpt || read_data_reply(x, data_code));
+    return good && (!said_data || read_data_reply(x, data_code));
 }
 
 /* commands_one_by_one - for servers that do not pipeline. */

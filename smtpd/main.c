@@ -2,6 +2,7 @@
 #include "base/log.h"
 #include "dns/dns.h"
 #include "server.h"
+#include "service/dns_reply_filter.h"
 #include "session.h"
 
 static bool named_postscreen; /* master.cf says postscreen: we are that program, too */
@@ -10,6 +11,7 @@ static void open_server(struct service_context *context)
 {
     struct dns_options options = {.servers = config_string(context->config, "dns_servers")};
 
+    dns_reply_filter_open(context->config, "smtpd_dns_reply_filter", &options);
     dns_start(&options);
     context->state = server_new(context);
     if (named_postscreen)

@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "base/map.h"
+#include "dns/dns_filter.h"
 #include "dns/dns_hosts.h"
 #include "run/run.h"
 
@@ -34,6 +35,8 @@ static struct {
     struct { int fd; struct run_watch *watch; } sockets[SOCKETS_MAX];
     struct map *cache;
     bool dnssec;
+    dns_filter_function *filter;
+    void *filter_context;
 } resolver;
 
 static void cached_free(void *value)
@@ -136,6 +139,8 @@ void dns_start(const struct dns_options *options)
         ares_set_servers_ports_csv(resolver.channel, options->servers) != ARES_SUCCESS)
         log_fatal("bad parameter value: dns_servers = %s", options->servers);
     resolver.dnssec = options != NULL && options->dnssec;
+    resolver.filter = options != NULL ? options->filter : NULL;
+    resolver.filter_context = options != NULL ? options->filter_context : NULL;
     resolver.timer = NULL;
     resolver.cache = map_new(cached_free);
     dns_hosts_load("/etc/hosts");
@@ -257,6 +262,7 @@ static struct dns_answer query_answer(struct query *query, struct slice name, en
     if (!resolver.dnssec)
         answer.authentic = false;
     buffer_release(&query->packet);
+    dns_filter_answer(resolver.filter, resolver.filter_context, &answer);
     return answer;
 }
 
@@ -268,6 +274,7 @@ static bool cached_answer(struct slice name, enum dns_type type, struct arena *a
         return false;
     dns_parse(arena_slice(arena, buffer_slice(&cached->packet)), type, arena, answer);
     answer->authentic = answer->authentic && resolver.dnssec;
+    dns_filter_answer(resolver.filter, resolver.filter_context, answer);
     return true;
 }
 
@@ -306,6 +313,10 @@ static struct dns_answer join_answers(struct dns_answer a, struct dns_answer b, 
 {
     struct dns_answer joined = {.authentic = a.authentic && b.authentic};
 
+    if (a.count + b.count == 0 && (a.status >= DNS_FILTERED || b.status >= DNS_FILTERED)) {
+        joined.status = a.status > b.status ? a.status : b.status;
+        return joined;
+    }
     if (a.count + b.count == 0) {
         joined.status = a.status == DNS_TRY_AGAIN || b.status == DNS_TRY_AGAIN ? DNS_TRY_AGAIN : a.status == DNS_NO_DATA ? b.status : a.status;
         if (a.status == DNS_NO_DATA || b.status == DNS_NO_DATA)
@@ -414,6 +425,10 @@ const char *dns_status_text(enum dns_status status)
         return "Host found but no data record of requested type";
     case DNS_TRY_AGAIN:
         return "Host not found, try again";
+    case DNS_FILTERED:
+        return "DNS reply filter drops all results";
+    case DNS_FILTER_FAULT:
+        return "Invalid DNS reply filter syntax";
     default:
         return "Malformed or unexpected name server reply";
     }

@@ -10,7 +10,9 @@ enum dns_status {
     DNS_NO_DOMAIN, /* the name does not exist (NXDOMAIN) */
     DNS_NO_DATA,   /* the name exists, no record of that type */
     DNS_TRY_AGAIN, /* SERVFAIL, timeout, no server, ... */
-    DNS_MALFORMED  /* the answer or the name in it cannot be used */
+    DNS_MALFORMED, /* the answer or the name in it cannot be used */
+    DNS_FILTERED,  /* dns_options.filter left nothing of it */
+    DNS_FILTER_FAULT /* the filter did not know what to do */
 };
 
 enum dns_type { DNS_A = 1, DNS_NS = 2, DNS_CNAME = 5, DNS_PTR = 12, DNS_MX = 15, DNS_TXT = 16, DNS_AAAA = 28, DNS_SRV = 33, DNS_TLSA = 52 };
@@ -35,11 +37,17 @@ struct dns_answer {
     size_t count;
 };
 
+/* What a filter says of a record, which it gets as text: "name. ttl IN TYPE value".  May wait. */
+enum dns_filter_result { DNS_FILTER_KEEP, DNS_FILTER_DROP, DNS_FILTER_FAILED };
+typedef enum dns_filter_result dns_filter_function(void *context, struct slice record);
+
 struct dns_options {
     const char *servers;       /* dns_servers: "127.0.0.1:5353, [::1]:53"; NULL or empty: /etc/resolv.conf */
     int64_t timeout;           /* microseconds per try; 0: default of resolv.conf */
     int tries;                 /* 0: default */
     bool dnssec;               /* ask for AD */
+    dns_filter_function *filter; /* NULL: none */
+    void *filter_context;
 };
 
 /* dns_start - set up the resolver (reads /etc/resolv.conf and /etc/hosts: before chroot and sandbox).  Once per process. */

@@ -176,3 +176,24 @@ def test_a_server_that_refuses_to_talk_is_named(make, sink):
     here.inject("a@here.test", "b@remote.test")
     here.wait_log(r"relay=127\.0\.0\.1\[127\.0\.0\.1\]:\d+, .*dsn=4\.3\.2, status=deferred \(host .* refused to talk to me: 421 4\.3\.2 too busy\)")
     assert commands(remote) == ["QUIT"]
+
+
+def test_dns_records_that_are_not_to_be_seen(make, sink, dns):
+    remote = sink()
+    names = dns("remote.test MX 10 mx1.remote.test\nremote.test MX 20 mx2.remote.test\nmx1.remote.test A 127.0.0.99\nmx2.remote.test A 127.0.0.1\n"
+                "gone.test MX 10 mx1.remote.test\n")
+    here = make(main_cf=f"smtp_tcp_port = {remote.port}\nsmtp_dns_reply_filter = pcre:{{directory}}/etc/filter\n", dns_port=names.port,
+                files={"filter": "/ A 127\\.0\\.0\\.99$/ IGNORE\n"})
+    here.inject("a@here.test", "b@remote.test")
+    remote.wait_messages(1)
+    here.wait_log(r"ignoring DNS RR: mx1\.remote\.test\. \d+ IN A 127\.0\.0\.99$")
+    here.inject("a@here.test", "b@gone.test")
+    here.wait_log(r"dsn=4\.7\.0, status=deferred \(Error looking up name=mx1\.remote\.test type=A: DNS reply filter drops all results\)")
+
+
+def test_many_recipients_at_once(make, sink):
+    remote = sink()
+    here = make(main_cf=f"relayhost = [127.0.0.1]:{remote.port}\nsmtpd_recipient_limit = 2000\nsmtp_destination_recipient_limit = 2000\n")
+    recipients = [f"r{i}@remote.test" for i in range(1100)]
+    assert here.inject("a@here.test", recipients).startswith("250 ")
+    assert sorted(remote.wait_messages(1)[0][1]) == sorted(recipients)

@@ -140,8 +140,8 @@ END_TEST
 
 START_TEST(lmtp)
 {
-    static const struct row row = {"lmtp_assume_final = yes\n", GREETING "250 mx.test\r\n250 ok\r\n250 ok\r\n250 ok\r\n354 go\r\n250 2.1.5 yes\r\n452 4.2.2 full\r\n",
-                                   "LHLO client.test\r\nMAIL FROM:<a@here.test>\r\nRCPT TO:<b@remote.test>\r\nRCPT TO:<c@remote.test>\r\nDATA\r\n" CONTENT ".\r\n",
+    static const struct row row = {"lmtp_assume_final = yes\nlmtp_lhlo_name = lhlo.test\nsmtp_helo_name = helo.test\n", GREETING "250 mx.test\r\n250 ok\r\n250 ok\r\n250 ok\r\n354 go\r\n250 2.1.5 yes\r\n452 4.2.2 full\r\n",
+                                   "LHLO lhlo.test\r\nMAIL FROM:<a@here.test>\r\nRCPT TO:<b@remote.test>\r\nRCPT TO:<c@remote.test>\r\nDATA\r\n" CONTENT ".\r\n",
                                    "0=2.1.5 1=4.2.2"};
     run_row(&row, true, CONTENT, 0);
 }
@@ -185,6 +185,45 @@ START_TEST(balanced_families)
 }
 END_TEST
 
+static const char *arranged(const char *preference, bool randomize)
+{
+    /* preference, family */
+    static const char *const given[] = {"10:4a", "10:6b", "10:4c", "10:6d", "5:6e", "20:4f"};
+    static char got[40];
+    struct client_params params = {.address_preference = preference, .randomize_addresses = randomize};
+    struct host hosts[COUNT_OF(given)] = {0};
+
+    for (size_t i = 0; i < COUNT_OF(given); i++) {
+        const char *colon = strchr(given[i], ':');
+        hosts[i].preference = (unsigned)strtoul(given[i], NULL, 10);
+        hosts[i].address.u.any.sa_family = colon[1] == '6' ? AF_INET6 : AF_INET;
+        hosts[i].name = slice_of(colon + 2);
+    }
+    hosts_arrange(&params, hosts, COUNT_OF(given));
+    for (size_t i = 0; i < COUNT_OF(given); i++)
+        got[i] = hosts[i].name.data[0];
+    return got;
+}
+
+START_TEST(order_of_hosts)
+{
+    bool four_first = false, six_first = false;
+
+    ck_assert_str_eq(arranged("any", false), "eabcdf");
+    ck_assert_str_eq(arranged("ipv4", false), "eacbdf");
+    ck_assert_str_eq(arranged("ipv6", false), "ebdacf");
+    for (int i = 0; i < 200; i++) {
+        const char *got = arranged("any", true);
+        ck_assert(got[0] == 'e' && got[5] == 'f');
+        four_first |= strchr("ac", got[1]) != NULL;
+        six_first |= strchr("bd", got[1]) != NULL;
+        got = arranged("ipv6", true);
+        ck_assert(strchr("bd", got[1]) && strchr("bd", got[2]) && strchr("ac", got[3]));
+    }
+    ck_assert(four_first && six_first);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("smtp/dialogue");
@@ -199,6 +238,7 @@ int main(void)
     tcase_add_test(tcase, lmtp);
     tcase_add_test(tcase, changed_content);
     tcase_add_test(tcase, balanced_families);
+    tcase_add_test(tcase, order_of_hosts);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);
