@@ -37,8 +37,9 @@ struct slice route_qualify(const struct route *route, bool local_context, struct
         return domain;
     if (domain.data[domain.len - 1] == '.')
         return slice_first(domain, domain.len - 1);
-    if (local_context && route->params.append_dot_mydomain && slice_find(domain, '.') == domain.len)
-        return arena_format(arena, SLICE_FORMAT ".%s", SLICE_ARGS(domain), route->params.mydomain);
+    const char *parent = local_context ? route->params.mydomain : route->params.remote_header_rewrite_domain;
+    if (route->params.append_dot_mydomain && parent[0] && slice_find(domain, '.') == domain.len)
+        return arena_format(arena, SLICE_FORMAT ".%s", SLICE_ARGS(domain), parent);
     return domain;
 }
 
