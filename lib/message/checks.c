@@ -62,7 +62,7 @@ static bool is_good_transport(const struct check_place *place, struct slice text
 
     if (colon > 0 && colon < text.len)
         return true;
-    log_warning("bad FILTER command in %s -- need transport:destination, not \"" SLICE_FORMAT "\"", place->parameter, SLICE_ARGS(text));
+    log_warning("bad FILTER command " SLICE_FORMAT " in %s -- need transport:destination", SLICE_ARGS(text), place->parameter);
     return false;
 }
 

@@ -151,27 +151,49 @@ static void note_mime_header(struct message_scanner *s, struct slice name, struc
     }
 }
 
+/* header_text - the open logical header: without what follows a NUL (nobody else would see it), and without blanks before the colon (RFC 5322 4.5). */
+static struct slice header_text(struct message_scanner *s, struct slice *name, struct slice *value, bool *parsed)
+{
+    struct slice text = chomp(span_slice(&s->header));
+    text = slice_first(text, slice_find(text, '\0'));
+    *parsed = header_parse(text, name, value);
+    if (!*parsed || text.data[name->len] == ':')
+        return text;
+    size_t colon = slice_find(text, ':'), length = text.len - (colon - name->len);
+    span_save(&s->header);
+    char *start = s->header.memory.data;
+    memmove(start + name->len, start + colon, text.len - colon);
+    text = slice_make(start, length);
+    *parsed = header_parse(text, name, value);
+    return text;
+}
+
 /* end_header - the open logical header is complete. */
 static void end_header(struct message_scanner *s)
 {
     if (s->header.len == 0)
         return;
-    struct slice text = chomp(span_slice(&s->header)), name, value;
+    struct slice name, value;
+    bool parsed;
+    struct slice text = header_text(s, &name, &value, &parsed);
     if ((s->limits.strict_7bit_headers || s->limits.strict_8bitmime) && !slice_is_ascii(text))
         report(s, "improper use of 8-bit data in message header", text);
-    if (s->limits.mime_processing && header_parse(text, &name, &value) && slice_starts_case(name, SLICE("content-")))
+    if (s->limits.mime_processing && parsed && slice_starts_case(name, SLICE("content-")))
         note_mime_header(s, name, value);
     s->events.header(s->context, s->state, text, s->truncated);
     span_clear(&s->header);
     s->truncated = false;
 }
 
-/* add_to_header - within header_size_limit; the rest is dropped. */
+/* add_to_header - within header_size_limit; the rest is dropped: of the first line what is too much, of the others the whole line. */
 static void add_to_header(struct message_scanner *s, struct slice line)
 {
+    if (s->truncated)
+        return;
     size_t room = s->limits.header_size_limit > s->header.len ? s->limits.header_size_limit - s->header.len : 0;
-    if (chomp(line).len > room)
-        s->truncated = true;
+    s->truncated = chomp(line).len > room;
+    if (s->truncated && s->header.len && !s->continues_line)
+        return;
     span_add(&s->header, slice_first(line, room), s->from_partial);
 }
 

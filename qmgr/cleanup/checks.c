@@ -4,7 +4,6 @@
 #include "message/checks.h"
 #include "transaction.h"
 
-enum { LOGGED_KEY = 200 /* bytes */ };
 
 /* One hit. */
 struct check {
@@ -113,6 +112,8 @@ static enum check_outcome do_filter(struct check *check)
 
 static enum check_outcome do_redirect(struct check *check)
 {
+    if (check->t->envelope.redirect.len) /* the first one counts */
+        return CHECK_KEEP;
     log_check(check);
     check->t->envelope.redirect = route_rewrite(check->t->cleanup->route, SLICE("local"), check->text, check->t->arena);
     return CHECK_KEEP;
@@ -192,7 +193,7 @@ enum check_outcome check_text(struct transaction *t, struct table_list *maps, co
     enum check_outcome outcome = CHECK_KEEP;
     enum table_result found = table_list_lookup(maps, check.content, true, &result);
     if (found == TABLE_TRY_AGAIN)
-        transaction_map_failed(t, parameter, slice_first(check.content, LOGGED_KEY));
+        transaction_map_failed(t, parameter, (struct slice){0});
     if (found == TABLE_FOUND)
         outcome = run_action(&check, arena_slice(t->arena, slice_trim(buffer_slice(&result))));
     buffer_release(&subject);

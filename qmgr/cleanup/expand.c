@@ -59,8 +59,11 @@ static bool replace(struct worklist *list, size_t at, struct slice value, struct
         if (list->count > (size_t)c->params.virtual_alias_expansion_limit)
             return unreasonable(list, "map expansion size");
     }
-    if (count == 0) /* an entry without any address is none */
-        list->entries[at].final = true;
+    if (count == 0) {
+        log_warning("virtual_alias_maps lookup of " SLICE_FORMAT " returns non-address result \"" SLICE_FORMAT "\"", SLICE_ARGS(old.address), SLICE_ARGS(value));
+        transaction_map_failed(list->transaction, "virtual_alias_maps", old.address);
+        return false;
+    }
     return true;
 }
 

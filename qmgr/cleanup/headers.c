@@ -34,7 +34,9 @@ static bool is_dropped(const struct transaction *t, struct slice name)
 
 static void note_message_id(struct transaction *t, const char *name, struct slice value, struct slice *keep)
 {
-    log_info(SLICE_FORMAT ": %s=" SLICE_FORMAT, SLICE_ARGS(t->queue_id), name, SLICE_ARGS(value));
+    struct buffer unfolded = BUFFER_INIT;
+    log_info(SLICE_FORMAT ": %s=" SLICE_FORMAT, SLICE_ARGS(t->queue_id), name, SLICE_ARGS(header_with_lf(value, &unfolded)));
+    buffer_release(&unfolded);
     if (keep->len == 0)
         *keep = arena_slice(t->arena, value);
 }

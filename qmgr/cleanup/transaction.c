@@ -14,8 +14,8 @@ void transaction_refuse(struct transaction *t, int status, int reply_code, struc
 void transaction_map_failed(struct transaction *t, const char *map, struct slice address)
 {
     if (!t->refused)
-        log_warning(SLICE_FORMAT ": %s map lookup problem for " SLICE_FORMAT " -- message not accepted, try again later",
-                    SLICE_ARGS(t->queue_id), map, SLICE_ARGS(address));
+        log_warning(SLICE_FORMAT ": %s map lookup problem%s" SLICE_FORMAT " -- message not accepted, try again later",
+                    SLICE_ARGS(t->queue_id), map, address.len ? " for " : "", SLICE_ARGS(address));
     transaction_refuse(t, SUBMIT_STATUS_TEMPORARY, 451, SLICE("4.3.0 Error: queue file write error"));
 }
 

@@ -51,7 +51,10 @@ static void redirect(struct message *m)
     if (m->envelope.redirect.len == 0 || m->slot_count == 0)
         return;
     m->slot_count = 1;
-    message_recipient(m, &m->slots[0])->address = m->envelope.redirect;
+    struct recipient *first = message_recipient(m, &m->slots[0]);
+    if (first->original.len == 0)
+        first->original = first->address;
+    first->address = m->envelope.redirect;
 }
 
 /* count_slots - how much memory it takes. */

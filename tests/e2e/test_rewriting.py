@@ -74,3 +74,34 @@ def test_refused_local_submission_comes_back(make):
     here.wait_log(r"sender non-delivery notification: \w+")
     here.wait_log(r"from=<>, size=\d+, nrcpt=1")
     assert [entry["sender"] for entry in here.queue()] == ["MAILER-DAEMON"]
+
+
+def test_redirect_keeps_the_first_target_and_the_old_address(make, sink):
+    remote = sink()
+    here = make(main_cf=braced(f"relayhost = [127.0.0.1]:{remote.port}\n"
+                               "header_checks = inline:{ {X-R1: a = REDIRECT one@remote.test}, {X-R2: b = REDIRECT two@remote.test} }\n"))
+    here.inject("a@here.test", ["b@remote.test", "c@remote.test"], "From: a@here.test\nX-R1: a\nX-R2: b\nSubject: x\n\nbody\n")
+    assert remote.wait_messages(1)[0][1] == ["one@remote.test"]
+    here.wait_log(r"to=<one@remote\.test>, orig_to=<b@remote\.test>.*status=sent")
+    assert "redirect: header X-R2" not in here.log()
+
+
+def test_header_fields_written_oddly(make, sink):
+    remote = sink()
+    here = make(main_cf=f"relayhost = [127.0.0.1]:{remote.port}\nheader_size_limit = 60\nlocal_header_rewrite_clients =\n"
+                        "remote_header_rewrite_domain = remote.invalid\nappend_dot_mydomain = yes\n")
+    here.inject("a@here.test", "b@remote.test",
+                "Message-Id: <folded\n @x>\nSubject : blank\nX-Nul: seen\0unseen\nTo: c@host, d\nX-Fold: 1\n\t" + "f" * 40 + "\n\t" + "g" * 40 + "\nX-Last: 1\n\nbody\n")
+    text = remote.wait_messages(1)[0][2]
+    assert "\r\nSubject: blank\r\nX-Nul: seen\r\nTo: c@host.remote.invalid, d@remote.invalid\r\n" in text
+    assert "\r\nX-Fold: 1\r\n\t" + "f" * 40 + "\r\nX-Last: 1\r\n" in text
+    here.wait_log(r"message-id=<folded\? @x>")
+
+
+def test_a_virtual_alias_without_an_address_is_trouble(make):
+    here = make(main_cf="local_recipient_maps =\n")
+    here.write("v", "empty@here.test ,\n")
+    here.command("postconf", f"virtual_alias_maps = texthash:{here.directory}/etc/v", check=True)
+    here.command("postfix", "reload", check=True)
+    assert here.inject("a@here.test", "empty@here.test").startswith("451 4.3.0 ")
+    here.wait_log("returns non-address result")

@@ -25,7 +25,7 @@ START_TEST(actions)
         {false, true, "REPLACE no header", CHECK_ACTION_REPLACE, "no header", ""},
         {false, true, "PREPEND", CHECK_ACTION_NONE, "", "PREPEND action without text in m map"},
         {true, false, "FILTER smtp:[x]", CHECK_ACTION_FILTER, "smtp:[x]", ""},
-        {true, false, "FILTER smtp", CHECK_ACTION_NONE, "smtp", "bad FILTER command in m -- need transport:destination, not \"smtp\""},
+        {true, false, "FILTER smtp", CHECK_ACTION_NONE, "smtp", "bad FILTER command smtp in m -- need transport:destination"},
         {true, false, "REDIRECT me", CHECK_ACTION_NONE, "me", "bad REDIRECT target \"me\" in m map -- need user@domain"},
         {true, false, "BCC me", CHECK_ACTION_NONE, "me", "bad BCC address \"me\" in m map -- need user@domain"},
         {true, false, "FROBNICATE it", CHECK_ACTION_NONE, "it", "unknown command in m map: FROBNICATE it"},
