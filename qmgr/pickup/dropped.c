@@ -181,7 +181,7 @@ enum dropped_result dropped_content(struct dropped *dropped, struct maildrop_rea
 {
     char type;
     struct slice data;
-    bool open_line = false;
+    bool open_line = false, first = true;
     for (;;) {
         if (!next(dropped, reader, &type, &data))
             return DROPPED_MALFORMED;
@@ -191,6 +191,11 @@ enum dropped_result dropped_content(struct dropped *dropped, struct maildrop_rea
             return DROPPED_MALFORMED;
         if (type != MAILDROP_LINE && type != MAILDROP_UNFINISHED)
             continue;
+        if (first && data.len && (data.data[0] == ' ' || data.data[0] == '\t')) { /* not a continuation of our own header */
+            put(context, SLICE("\r\n"));
+            ++*size;
+        }
+        first = false;
         put_text(data, put, context);
         open_line = type == MAILDROP_UNFINISHED;
         if (!open_line)
