@@ -35,7 +35,8 @@ static bool is_dropped(const struct transaction *t, struct slice name)
 static void note_message_id(struct transaction *t, const char *name, struct slice value, struct slice *keep)
 {
     struct buffer unfolded = BUFFER_INIT;
-    log_info(SLICE_FORMAT ": %s=" SLICE_FORMAT, SLICE_ARGS(t->queue_id), name, SLICE_ARGS(header_with_lf(value, &unfolded)));
+    struct slice shown = header_with_lf(value, &unfolded); /* not in SLICE_ARGS, which names its argument twice */
+    log_info(SLICE_FORMAT ": %s=" SLICE_FORMAT, SLICE_ARGS(t->queue_id), name, SLICE_ARGS(shown));
     buffer_release(&unfolded);
     if (keep->len == 0)
         *keep = arena_slice(t->arena, value);

@@ -95,7 +95,7 @@ def test_header_fields_written_oddly(make, sink):
     text = remote.wait_messages(1)[0][2]
     assert "\r\nSubject: blank\r\nX-Nul: seen\r\nTo: c@host.remote.invalid, d@remote.invalid\r\n" in text
     assert "\r\nX-Fold: 1\r\n\t" + "f" * 40 + "\r\nX-Last: 1\r\n" in text
-    here.wait_log(r"message-id=<folded\? @x>")
+    here.wait_log(r"message-id=<folded\? @x>$")
 
 
 def test_a_virtual_alias_without_an_address_is_trouble(make):
