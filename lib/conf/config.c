@@ -213,6 +213,11 @@ struct config *config_copy(const struct config *config, config_report *report, v
     return copy;
 }
 
+struct config *config_copy_quiet(const struct config *config)
+{
+    return config_copy(config, config_ignore_problem, NULL);
+}
+
 /* ---- the file ---- */
 
 static void warn_null_byte(struct config *config, const char *file, const struct logical_lines *lines)

@@ -62,6 +62,8 @@ bool config_parse(struct config *config, struct slice text, const char *file_nam
 void config_free(struct config *config);
 const char *config_directory(const struct config *config);
 
+/* config_copy_quiet - the same settings; problems are dropped. */
+struct config *config_copy_quiet(const struct config *config) MUST_CHECK;
 /* config_set - override (master.cf -o, postconf -o): as if it were the last line of main.cf. */
 void config_set(struct config *config, struct slice name, struct slice value);
 /* config_set_argument - "name=value" or "{ name = value }" as it comes after -o; false (reported) when malformed. */

@@ -16,22 +16,20 @@ void compatibility_hint(struct control *control)
     say_info("To disable backwards compatibility use \"postconf compatibility_level=%s\" and \"postfix reload\"", CURRENT_LEVEL);
 }
 
-static void ignore(void *context UNUSED, bool fatal UNUSED, const char *file UNUSED, int line UNUSED, const char *text UNUSED) {}
-
 /* absorbed_services - one line for all that share a program. */
 static void absorbed_services(struct control *control)
 {
     struct arena *arena = arena_new(0);
     struct master_cf lines;
-    if (!master_cf_load(config_directory(control->config), control->config, arena, ignore, NULL, &lines))
+    if (!master_cf_load(config_directory(control->config), control->config, arena, config_ignore_problem, NULL, &lines))
         lines.count = 0;
     for (size_t i = 0; i < lines.count; i++) {
         const struct program *program = program_find(lines.services[i].command);
         if (program->absorbed_by)
-            say_info("master.cf: line %d: service %s starts no process: the job of %s is done by %s", lines.services[i].line,
+            found(control, FINDING_ABSORBED, FINDING_NOTE, NULL, 0, lines.services[i].name, "master.cf: line %d: service %s starts no process: the job of %s is done by %s", lines.services[i].line,
                      lines.services[i].name, program->name, program->absorbed_by);
         else if (program->kind == PROGRAM_ABSORBED)
-            say_info("master.cf: line %d: service %s starts no process: what %s does is not there yet", lines.services[i].line,
+            found(control, FINDING_ABSORBED, FINDING_NOTE, NULL, 0, lines.services[i].name, "master.cf: line %d: service %s starts no process: what %s does is not there yet", lines.services[i].line,
                      lines.services[i].name, program->name);
     }
     arena_free(arena);
@@ -40,8 +38,8 @@ static void absorbed_services(struct control *control)
 static void protection(struct control *control)
 {
     if (!control->root)
-        say_info("without root: no chroot, no change of users; mail is delivered as user ID %ld only", (long)getuid());
-    say_info("protection of smtpd and smtp: seccomp %s, Landlock %s", sandbox_has_seccomp() ? "active" : "not available in this kernel",
+        found(control, FINDING_PROTECTION, FINDING_NOTE, NULL, 0, NULL, "without root: no chroot, no change of users; mail is delivered as user ID %ld only", (long)getuid());
+    found(control, FINDING_PROTECTION, FINDING_NOTE, NULL, 0, NULL, "protection of smtpd and smtp: seccomp %s, Landlock %s", sandbox_has_seccomp() ? "active" : "not available in this kernel",
              sandbox_has_landlock() ? "active" : "not available in this kernel");
 }
 

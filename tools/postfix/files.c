@@ -55,42 +55,45 @@ struct identities {
 
 /* ---- who is who --------------------------------------------------------------------------------------------------- */
 
-static void unknown_name(struct control *control, const char *parameter, const char *what)
+static bool unknown_name(struct control *control, const char *parameter, const char *what)
 {
-    say_fatal("file %s/main.cf: parameter %s: unknown %s: %s", config_directory(control->config), parameter, what,
-              config_string(control->config, parameter));
+    found(control, FINDING_IDENTITY, FINDING_ERROR, NULL, 0, parameter, "file %s/main.cf: parameter %s: unknown %s: %s",
+          config_directory(control->config), parameter, what, config_string(control->config, parameter));
+    return false;
 }
 
-static void same_id(struct control *control, const char *a, const char *b, const char *kind, unsigned id)
+static bool same_id(struct control *control, const char *a, const char *b, const char *kind, unsigned id)
 {
-    say_fatal("file %s/main.cf: parameters %s and %s: %ss %s and %s have the same %s ID: %u", config_directory(control->config), a, b, kind,
-              config_string(control->config, a), config_string(control->config, b), kind, id);
+    found(control, FINDING_IDENTITY, FINDING_ERROR, NULL, 0, a, "file %s/main.cf: parameters %s and %s: %ss %s and %s have the same %s ID: %u",
+          config_directory(control->config), a, b, kind, config_string(control->config, a), config_string(control->config, b), kind, id);
+    return false;
 }
 
 /* find_identities - mail_owner and setgid_group must exist and be used for nothing else. */
-static void find_identities(struct control *control, struct identities *who)
+static bool find_identities(struct control *control, struct identities *who)
 {
     *who = (struct identities){.mail_owner = geteuid(), .mail_group = getegid(), .set_gid_group = getegid()};
     if (!control->root)
-        return;
+        return true;
     const struct passwd *user = getpwnam(config_string(control->config, "mail_owner"));
     if (!user)
-        unknown_name(control, "mail_owner", "user name value");
+        return unknown_name(control, "mail_owner", "user name value");
     who->mail_owner = user->pw_uid;
     who->mail_group = user->pw_gid;
     const struct group *group = getgrnam(config_string(control->config, "setgid_group"));
     if (!group)
-        unknown_name(control, "setgid_group", "group name");
+        return unknown_name(control, "setgid_group", "group name");
     who->set_gid_group = group->gr_gid;
     user = getpwnam(config_string(control->config, "default_privs"));
     if (!user)
-        unknown_name(control, "default_privs", "user name value");
+        return unknown_name(control, "default_privs", "user name value");
     if (user->pw_uid == who->mail_owner)
-        same_id(control, "default_privs", "mail_owner", "user", user->pw_uid);
+        return same_id(control, "default_privs", "mail_owner", "user", user->pw_uid);
     if (user->pw_gid == who->set_gid_group)
-        same_id(control, "default_privs", "setgid_group", "group", user->pw_gid);
+        return same_id(control, "default_privs", "setgid_group", "group", user->pw_gid);
     if (who->mail_group == who->set_gid_group)
-        same_id(control, "mail_owner", "setgid_group", "group", who->mail_group);
+        return same_id(control, "mail_owner", "setgid_group", "group", who->mail_group);
+    return true;
 }
 
 static const char *base_directory(struct control *control, const struct file_rule *rule)
@@ -178,19 +181,19 @@ static void check_rule(struct control *control, const struct file_rule *rule, co
     if (lstat(path, &st) < 0)
         return;
     if (rule->owner == OWNER_ROOT && st.st_uid != 0)
-        say_warning("not owned by root: %s", path);
+        found(control, FINDING_OWNER, FINDING_WARNING, path, 0, NULL, "not owned by root: %s", path);
     if (rule->owner == OWNER_MAIL && st.st_uid != who->mail_owner)
-        say_warning("not owned by %s: %s", config_string(control->config, "mail_owner"), path);
+        found(control, FINDING_OWNER, FINDING_WARNING, path, 0, NULL, "not owned by %s: %s", config_string(control->config, "mail_owner"), path);
     if (rule->set_gid_group && st.st_gid != who->set_gid_group && (rule->directory || (st.st_mode & 02000)))
-        say_warning("not owned by group %s: %s", config_string(control->config, "setgid_group"), path);
+        found(control, FINDING_OWNER, FINDING_WARNING, path, 0, NULL, "not owned by group %s: %s", config_string(control->config, "setgid_group"), path);
     if (rule->set_gid_group && !rule->directory && strcmp(rule->path, "postlog") != 0 && (st.st_mode & 02111) != 02111)
-        say_warning("not set-gid or not owner+group+world executable: %s", path);
+        found(control, FINDING_MODE, FINDING_WARNING, path, 0, NULL, "not set-gid or not owner+group+world executable: %s", path);
     if (st.st_mode & 022 & ~rule->mode)
-        say_warning("group or other writable: %s", path);
+        found(control, FINDING_MODE, FINDING_WARNING, path, 0, NULL, "group or other writable: %s", path);
 }
 
 /* check_tree - files of a directory that only root may change. */
-static void check_tree(const char *directory)
+static void check_tree(struct control *control, const char *directory)
 {
     DIR *entries = opendir(directory);
     struct buffer path = BUFFER_INIT;
@@ -203,9 +206,9 @@ static void check_tree(const char *directory)
         if (lstat(buffer_string(&path), &st) < 0 || S_ISLNK(st.st_mode))
             continue;
         if (st.st_uid != 0)
-            say_warning("not owned by root: %s", buffer_string(&path));
+            found(control, FINDING_TREE_OWNER, FINDING_WARNING, buffer_string(&path), 0, NULL, "not owned by root: %s", buffer_string(&path));
         if (st.st_mode & 022)
-            say_warning("group or other writable: %s", buffer_string(&path));
+            found(control, FINDING_TREE_MODE, FINDING_WARNING, buffer_string(&path), 0, NULL, "group or other writable: %s", buffer_string(&path));
     }
     if (entries)
         closedir(entries);
@@ -219,7 +222,7 @@ static void check_damaged(struct control *control)
     DIR *entries = opendir(buffer_string(&path));
     for (const struct dirent *entry; entries && (entry = readdir(entries));) {
         if (entry->d_name[0] != '.')
-            say_warning("damaged message: corrupt/%s", entry->d_name);
+            found(control, FINDING_DAMAGED, FINDING_WARNING, NULL, 0, entry->d_name, "damaged message: corrupt/%s", entry->d_name);
     }
     if (entries)
         closedir(entries);
@@ -231,20 +234,19 @@ static bool check_configuration(struct control *control)
     struct stat st;
     struct buffer path = BUFFER_INIT;
     buffer_printf(&path, "%s/master.cf", config_directory(control->config));
-    bool found = stat(buffer_string(&path), &st) == 0;
+    bool found_it = stat(buffer_string(&path), &st) == 0;
     buffer_release(&path);
-    if (!found)
-        say_fatal("no %s/master.cf file found", config_directory(control->config));
-    return true;
+    if (!found_it)
+        found(control, FINDING_MISSING_FILE, FINDING_ERROR, NULL, 0, NULL, "no %s/master.cf file found", config_directory(control->config));
+    return found_it;
 }
 
 bool files_check(struct control *control)
 {
     struct identities who;
     struct buffer path = BUFFER_INIT;
-    find_identities(control, &who);
-    if (!create_missing(control, &who))
-        say_fatal("unable to create missing queue directories");
+    if (!find_identities(control, &who) || !create_missing(control, &who))
+        return false;
     adopt_empty(control, &who);
     for (size_t i = 0; control->root && i < COUNT_OF(rules); i++) {
         rule_path(control, &rules[i], &path);
@@ -252,8 +254,8 @@ bool files_check(struct control *control)
     }
     buffer_release(&path);
     if (control->root) {
-        check_tree(config_directory(control->config));
-        check_tree(config_string(control->config, "daemon_directory"));
+        check_tree(control, config_directory(control->config));
+        check_tree(control, config_string(control->config, "daemon_directory"));
     }
     check_damaged(control);
     return check_configuration(control);
@@ -263,7 +265,8 @@ void files_set_permissions(struct control *control)
 {
     struct identities who;
     struct buffer path = BUFFER_INIT;
-    find_identities(control, &who);
+    if (!find_identities(control, &who))
+        exit(1);
     if (!create_missing(control, &who))
         say_fatal("unable to create missing queue directories");
     for (size_t i = 0; i < COUNT_OF(rules); i++) {

@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 
 #include "base/log.h"
+#include "checks.h"
 #include "control.h"
 #include "service/instance.h"
 
@@ -14,7 +15,8 @@ static const char help[] =
     "  -D             accepted, without effect\n"
     "  -v             more messages\n"
     "Commands:\n"
-    "  check start start-fg stop abort drain reload flush status statistics logrotate\n"
+    "  check [--json] [--dns] [--tables]\n"
+    "  start start-fg stop abort drain reload flush status statistics logrotate\n"
     "  set-permissions upgrade-configuration post-install quick-start quick-stop\n"
     "See postfix(1).\n";
 
@@ -198,6 +200,7 @@ static int do_check(struct control *control)
         compatibility_hint(control);
     configuration_check(control);
     files_check(control);
+    checks_run(control);
     advise(control);
     if (control->json)
         findings_print(control);

@@ -1,0 +1,184 @@
+"""postfix check: what is wrong with a configuration, where, why it matters and what mends it."""
+import json
+import os
+import subprocess
+import time
+
+import pytest
+from harness import Dns, Instance
+
+
+@pytest.fixture
+def instance():
+    it = Instance("chk")
+    yield it
+    it.cleanup()
+
+
+def append(instance, file, text):
+    instance.write(file, open(f"{instance.directory}/etc/{file}").read() + text)
+
+
+def check(instance, *options):
+    """Exit status and the findings by name of check."""
+    done = instance.command("postfix", "check", "--json", *options)
+    assert done.stdout, done.stderr
+    all = json.loads(done.stdout)
+    found = {}
+    for finding in all["findings"]:
+        found.setdefault(finding["check"], []).append(finding)
+    assert all["errors"] == sum(f["severity"] == "error" for f in all["findings"])
+    return done.returncode, found
+
+
+def test_nothing_to_find(instance):
+    status, found = check(instance, "--tables")
+    assert status == 0
+    assert not {name for name, list in found.items() if any(f["severity"] != "note" for f in list)} - {"not-yet"}, found
+
+
+def test_a_finding_says_where_why_and_what_to_do(instance):
+    append(instance, "main.cf", "smtpd_baner = hello\n")
+    lines = open(f"{instance.directory}/etc/main.cf").read().count("\n")
+    done = instance.command("postfix", "check")
+    assert done.returncode == 0
+    assert (f"postfix/postfix-script: warning: {instance.directory}/etc/main.cf, line {lines}: unknown parameter: smtpd_baner "
+            "(did you mean smtpd_banner?)\n    nothing reads the line; to mend it: edit ") in done.stderr
+    assert instance.log_lines(r"postfix-script\[\d+\]: warning: .*unknown parameter: smtpd_baner")
+    status, found = check(instance)
+    assert found["unknown-parameter"][0]["line"] == lines and found["unknown-parameter"][0]["subject"] == "smtpd_baner"
+
+
+def test_a_broken_file_is_an_error(instance):
+    append(instance, "main.cf", "no equals sign\nhopcount_limit = 0\n")
+    append(instance, "master.cf", "broken line\n")
+    status, found = check(instance)
+    assert status == 1
+    assert "missing '='" in found["syntax"][0]["text"] and "master.cf: line" in found["syntax"][1]["text"]
+    assert found["value"][0]["subject"] == "hopcount_limit" and found["value"][0]["severity"] == "error"
+
+
+def test_tables(instance):
+    etc = f"{instance.directory}/etc"
+    append(instance, "main.cf", f"""\
+transport_maps = hash:{etc}/transport
+canonical_maps = texthash:{etc}/missing
+virtual_alias_maps = proxy:hash:{etc}/virtual, texthash:{etc}/virtual2
+relocated_maps = cdb:{etc}/relocated
+header_checks = pcre:{etc}/header_checks
+""")
+    instance.write("transport", "a.test smtp:b.test\n")
+    instance.write("virtual", "a@v.test b\nrow-without-value\nA@V.test c\n x\n")
+    instance.write("virtual2", "a@v.test other\n")
+    instance.write("header_checks", "/ok/ WARN\n/(broken/ REJECT\n")
+    instance.command("postmap", f"hash:{etc}/virtual")
+    later = time.time() + 10
+    os.utime(f"{etc}/virtual", (later, later))
+    status, found = check(instance, "--tables")
+    assert status == 1
+    assert {f["subject"] for f in found["table-missing"]} == {f"hash:{etc}/transport", f"texthash:{etc}/missing"}
+    assert found["table-missing"][0]["mend"].startswith(f"postmap hash:{etc}/transport")
+    assert found["table-type"][0]["subject"] == f"cdb:{etc}/relocated"
+    assert found["table-stale"][0]["file"] == f"{etc}/virtual"
+    assert [(f["file"], f["line"]) for f in found["table-duplicate"]] == [(f"{etc}/virtual", 3)]
+    lines = sorted((f["file"], f["line"]) for f in found["table-line"])
+    assert lines == [(f"{etc}/header_checks", 2), (f"{etc}/virtual", 2)]
+    assert [(f["file"], f["line"]) for f in found["table-shadowed"]] == [(f"{etc}/virtual2", 1)]
+
+
+def test_shadowed_rows(instance):
+    etc = f"{instance.directory}/etc"
+    append(instance, "main.cf", f"""\
+mynetworks = cidr:{etc}/networks
+header_checks = pcre:{etc}/header_checks
+virtual_alias_maps = inline:{{ {{ @v.test = someone@v.test }}, {{ own@v.test = own@v.test }} }}
+virtual_mailbox_domains = v.test
+virtual_mailbox_maps = texthash:{etc}/mailboxes
+""")
+    instance.write("networks", "10.0.0.0/8 OK\n127.0.0.1 OK\n10.1.0.0/16 OK\n")
+    instance.write("header_checks", "/^Subject: a/ DUNNO\n/^Subject: b/ REJECT\n/./ OK\n/^X-/ IGNORE\n")
+    instance.write("mailboxes", "own@v.test a/\nother@v.test b/\n")
+    status, found = check(instance, "--tables")
+    assert status == 0
+    assert sorted((os.path.basename(f["file"]), f["line"]) for f in found["table-shadowed"]) == [
+        ("header_checks", 4), ("mailboxes", 2), ("networks", 3)]
+    assert "table-shadowed" not in check(instance)[1]
+
+
+def test_domains_in_two_lists(instance):
+    append(instance, "main.cf", f"virtual_alias_domains = chk.test, v.test\nvirtual_mailbox_domains = texthash:{instance.directory}/etc/domains\n")
+    instance.write("domains", "v.test x\nw.test x\n")
+    status, found = check(instance)
+    assert status == 0
+    assert [f["subject"] for f in found["domain-overlap"]] == ["chk.test", "v.test"]
+
+
+# What main.cf has, what a line of its own in master.cf has, how it is judged.
+RELAYS = [
+    ("", "", None),
+    ("smtpd_relay_restrictions = permit\n", "", "error"),
+    ("smtpd_relay_restrictions = permit_mynetworks, permit\nsmtpd_recipient_restrictions = reject_unauth_destination\n", "", None),
+    ("mynetworks = 0.0.0.0/0\n", "", "error"),
+    ("smtpd_restriction_classes = friends\nfriends = permit\nsmtpd_relay_restrictions = friends, reject\n", "", "error"),
+    ("smtpd_relay_restrictions = permit_sasl_authenticated, warn_if_reject reject, permit\n", "", "error"),
+    ("smtpd_relay_restrictions = check_sender_access texthash:{etc}/senders, reject_unauth_destination\n", "", "warning"),
+    ("smtpd_relay_restrictions = permit\n", "-o smtpd_client_restrictions=permit_sasl_authenticated,reject", None),
+    ("", "-o smtpd_relay_restrictions=permit", "error"),
+]
+
+
+@pytest.mark.parametrize("main_cf, options, severity", RELAYS)
+def test_open_relay(instance, main_cf, options, severity):
+    etc = f"{instance.directory}/etc"
+    instance.write("senders", "friend@x.test OK\n")
+    append(instance, "main.cf", "inet_interfaces = all\n" + main_cf.format(etc=etc))
+    instance.write("master.cf", "2525 inet n - n - - smtpd " + options + "\n127.0.0.1:2526 inet n - n - - smtpd\n")
+    status, found = check(instance)
+    judged = [f["severity"] for f in found.get("open-relay", [])]
+    assert judged == ([severity] if severity else []), found.get("open-relay")
+    assert status == (1 if severity == "error" or "relay-control" in found else 0)
+
+
+def test_users_of_pipes(instance):
+    append(instance, "master.cf", "tool unix - n n - - pipe user=no-such-user argv=/bin/true\nnext unix - n n - - pipe user=nobody:nogroup argv=/bin/true\n")
+    status, found = check(instance)
+    assert [f["subject"] for f in found["missing-user"]] == ["no-such-user"]
+
+
+def make_certificate(instance, name, days):
+    path = f"{instance.directory}/etc/{name}"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=chk.test", "-days", str(days), "-keyout", path + ".key",
+                    "-out", path + ".pem"], check=True, capture_output=True)
+    for file in (path + ".key", path + ".pem"):
+        os.chown(file, instance.uid, instance.gid)
+    os.chmod(path + ".key", 0o600)
+    return path
+
+
+def test_certificates(instance):
+    good, short = make_certificate(instance, "good", 400), make_certificate(instance, "short", 5)
+    settings = "smtpd_tls_cert_file = {}.pem\nsmtpd_tls_key_file = {}.key\n"
+    append(instance, "main.cf", settings.format(good, short))
+    assert not {"certificate-key", "certificate-expires"} & set(check(instance)[1])  # TLS is not used
+    append(instance, "main.cf", "smtpd_tls_security_level = may\n")
+    status, found = check(instance)
+    assert found["certificate-key"][0]["severity"] == "warning" and "certificate-expires" not in found
+    append(instance, "main.cf", "smtpd_tls_security_level = encrypt\n")
+    status, found = check(instance)
+    assert status == 1 and found["certificate-key"][0]["severity"] == "error"
+    append(instance, "main.cf", settings.format(short, short))
+    os.chmod(short + ".key", 0o644)
+    status, found = check(instance)
+    assert status == 0 and "expires in" in found["certificate-expires"][0]["text"] and "key-mode" in found
+    append(instance, "main.cf", "smtpd_tls_cert_file = /nowhere.pem\n")
+    assert "certificate-unreadable" in check(instance)[1]
+
+
+def test_dns_is_asked_only_when_told(instance):
+    dns = Dns("chk.test MX 10 mx.elsewhere.test\nmx.elsewhere.test A 192.0.2.9")
+    append(instance, "main.cf", f"dns_servers = 127.0.0.1:{dns.port}\nmydestination = mx.test, chk.test\nmyhostname = mail.chk.test\n")
+    assert not {"dns-name", "dns-mx"} & set(check(instance)[1])
+    status, found = check(instance, "--dns")
+    assert status == 0
+    assert "mail.chk.test has no address record" in found["dns-name"][0]["text"]
+    assert "leads to this machine: the first is mx.elsewhere.test" in [f for f in found["dns-mx"] if f["subject"] == "chk.test"][0]["text"]
