@@ -99,9 +99,8 @@ def test_header_fields_written_oddly(make, sink):
 
 
 def test_a_virtual_alias_without_an_address_is_trouble(make):
-    here = make(main_cf="local_recipient_maps =\n")
+    here = make(started=False, main_cf="local_recipient_maps =\nvirtual_alias_maps = texthash:{directory}/etc/v\n")
     here.write("v", "empty@here.test ,\n")
-    here.command("postconf", f"virtual_alias_maps = texthash:{here.directory}/etc/v", check=True)
-    here.command("postfix", "reload", check=True)
+    here.start()
     assert here.inject("a@here.test", "empty@here.test").startswith("451 4.3.0 ")
     here.wait_log("returns non-address result")
