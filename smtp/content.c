@@ -21,6 +21,7 @@ static void line_part(struct content_state *state, struct slice part, struct buf
             /* Break where RFC 5321 4.5.3.1.6 demands it, in a way that a header stays a header. */
             buffer_append_string(out, "\r\n ");
             state->column = 1;
+            state->broke = true;
             continue;
         }
         if (state->column == 0 && part.data[0] == '.')
@@ -71,6 +72,7 @@ static bool is_plain(const struct client_params *params, const struct delivery *
 struct sending {
     const struct client_params *params;
     struct session *session;
+    struct slice queue_id;
     struct outgoing *outgoing;    /* NULL: headers and lines stay as they are */
     bool plain;                   /* the bytes of the queue are the bytes of the wire */
     struct content_state state;
@@ -89,7 +91,10 @@ static bool must_downgrade(const struct client_params *params, const struct sess
 static void send_changed(struct sending *s, struct slice piece)
 {
     buffer_clear(&s->changed);
+    bool broke = s->state.broke;
     content_transform(&s->state, piece, &s->changed);
+    if (s->state.broke && !broke)
+        log_info(SLICE_FORMAT ": breaking line > %zu bytes with <CR><LF>SPACE", SLICE_ARGS(s->queue_id), s->state.limit);
     stream_write(s->session->stream, s->changed.data, s->changed.len);
 }
 
@@ -147,7 +152,7 @@ static bool send_all(struct sending *s, const struct delivery *delivery)
 
 int content_send(const struct client_params *params, struct session *session, const struct delivery *delivery)
 {
-    struct sending s = {.params = params, .session = session, .last = {'\r', '\n'}, .deadline = clock_after(params->data_xfer_timeout)};
+    struct sending s = {.params = params, .session = session, .queue_id = delivery->request->envelope.queue_id, .last = {'\r', '\n'}, .deadline = clock_after(params->data_xfer_timeout)};
 
     s.outgoing = params->outgoing ? outgoing_new(params->outgoing, delivery, must_downgrade(params, session, delivery)) : NULL;
     s.plain = !s.outgoing && is_plain(params, delivery);

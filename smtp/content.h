@@ -15,6 +15,7 @@ struct content_state {
     bool after_cr;  /* the last byte was a CR */
     bool ended;     /* the last two bytes were CRLF (or nothing was sent) */
     size_t limit;   /* 0: no limit */
+    bool broke;     /* a line was over the limit */
 };
 void content_state_init(struct content_state *state, size_t limit);
 void content_transform(struct content_state *state, struct slice piece, struct buffer *out);

@@ -60,7 +60,7 @@ static bool all_settled(const struct delivery *delivery)
 static bool may_be_kept(const struct session *session)
 {
     return !session->unusable && !session->says_goodbye && !session->quit_sent && clock_monotonic() - session->opened < params.connection_reuse_time_limit &&
-           (params.connection_reuse_count_limit == 0 || session->uses < params.connection_reuse_count_limit);
+           (params.connection_reuse_count_limit == 0 || session->uses <= params.connection_reuse_count_limit);
 }
 
 static void keep_or_close(struct search *search, struct session *session)
@@ -174,7 +174,7 @@ static void try_hosts(struct search *search, const struct destination *destinati
         struct failure failure;
         bool connected = false;
         struct session *session = session_open(&params, &hosts[i], search->delivery, detect_loops, &connected, &failure);
-        if (connected && ++sessions == params.mx_session_limit)
+        if (session != NULL && ++sessions == params.mx_session_limit) /* those that got past the handshake */
             count = i + 1;
         bool final = i + 1 == count && search->last_destination;
         if (session != NULL) {
@@ -200,6 +200,10 @@ static bool hand_over(struct search *search)
         log_warning("best_mx_transport=%s would ask itself", params.best_mx_transport);
         return false;
     }
+    for (size_t i = 0; i < search->delivery->recipient_count; i++)
+        if (!search->delivery->settled[i])
+            log_info(SLICE_FORMAT ": passing <" SLICE_FORMAT "> to transport=" SLICE_FORMAT, SLICE_ARGS(search->delivery->request->envelope.queue_id),
+                     SLICE_ARGS(search->delivery->recipients[i].address), SLICE_ARGS(transport));
     agent_hand_over(search->delivery, target);
     return true;
 }

@@ -43,17 +43,22 @@ static int connect_to(const struct client_params *params, const struct host *hos
     if (fd >= 0 || !bound || errno != EADDRNOTAVAIL)
         return fd;
     const char *text = host->address.u.any.sa_family == AF_INET6 ? params->bind_address6 : params->bind_address;
-    log_warning("bind %s: %s", text, strerror(errno));
+    log_warning("smtp_connect_addr: bind %s: %s", text, strerror(errno));
+    if (!params->bind_address_enforce)
+        return net_connect(&host->address, NULL, deadline);
     errno = EADDRNOTAVAIL;
-    return params->bind_address_enforce ? -1 : net_connect(&host->address, NULL, deadline);
+    return -1;
 }
 
-static void connect_failure(const struct host *host, const char *address, int error, struct arena *arena, struct failure *failure)
+static void connect_failure(const struct host *host, const char *address, int error, bool enforced, struct arena *arena, struct failure *failure)
 {
     failure->temporary = true;
     failure->handshake = true;
     failure->status = "4.4.1";
-    if (host->address.u.any.sa_family == AF_UNIX)
+    if (error == EADDRNOTAVAIL && enforced) {
+        failure->status = "4.4.0";
+        failure->reason = SLICE("server configuration error");
+    } else if (host->address.u.any.sa_family == AF_UNIX)
         failure->reason = arena_format(arena, "connect to " SLICE_FORMAT "[%s]: %s", SLICE_ARGS(host->name), address, strerror(error));
     else
         failure->reason = arena_format(arena, "connect to " SLICE_FORMAT "[%s]:%u: %s", SLICE_ARGS(host->name), address,
@@ -277,7 +282,7 @@ struct session *session_open(const struct client_params *params, const struct ho
     int fd = connect_to(params, host);
     *connected = fd >= 0;
     if (fd < 0) {
-        connect_failure(host, buffer_string(&address), errno, delivery->arena, failure);
+        connect_failure(host, buffer_string(&address), errno, params->bind_address_enforce, delivery->arena, failure);
         buffer_release(&address);
         return NULL;
     }

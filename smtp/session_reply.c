@@ -36,6 +36,7 @@ static void filter_line(struct session *session, struct buffer *line)
     if (found == TABLE_TRY_AGAIN)
         log_warning("reply filter lookup error for \"%s\"", buffer_string(line));
     if (found == TABLE_FOUND) {
+        log_info("%s: replacing server reply \"%s\" with \"%s\"", session->relay, buffer_string(line), buffer_string(&value));
         buffer_clear(line);
         buffer_append_slice(line, buffer_slice(&value));
     }

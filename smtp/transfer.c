@@ -218,26 +218,26 @@ static bool commands_one_by_one(struct exchange *x, int *data_code)
     return read_data_reply(x, data_code);
 }
 
-/* forward_origin - XFORWARD where it is configured and offered.  *go_on is false when the server refused it. */
-static bool forward_origin(struct exchange *x, bool *go_on)
+/* forward_origin - XFORWARD where it is configured and offered.  A server that refuses it gets the message all the same.  False: the connection is
+   lost. */
+static bool forward_origin(struct exchange *x)
 {
     static const struct { const char *phase, *command; } words[FORWARD_COMMAND_COUNT] = {
         [FORWARD_NAME_ADDRESS] = {"sending XFORWARD name/address", "XFORWARD name/address command"},
-        [FORWARD_PROTOCOL_HELO] = {"sending XFORWARD protocol/helo_name", "XFORWARD protocol/helo_name command"}};
+        [FORWARD_PROTOCOL_HELO] = {"sending XFORWARD helo/protocol", "XFORWARD helo/protocol command"}};
     struct session *session = x->t->session;
     struct buffer command = BUFFER_INIT;
     struct reply reply;
     bool good = true;
 
-    for (int i = 0; good && *go_on && i < FORWARD_COMMAND_COUNT; i++) {
+    for (int i = 0; good && i < FORWARD_COMMAND_COUNT; i++) {
         buffer_clear(&command);
         if (!forward_build((enum forward_command)i, session->forward_attributes, &x->t->delivery->request->envelope, &command))
             continue;
         say(x, buffer_slice(&command), true);
         good = session_reply(session, x->t->params->xforward_timeout, &reply) || lost(x, words[i].phase);
-        *go_on = good && reply.code / 100 == 2;
-        if (good && !*go_on)
-            refuse_message(x, &reply, words[i].command);
+        if (good && reply.code / 100 != 2)
+            log_warning("host %s said: " SLICE_FORMAT " (in reply to %s)", session->relay, SLICE_ARGS(reply.text), words[i].command);
     }
     buffer_release(&command);
     return good;
@@ -397,7 +397,6 @@ bool transfer_run(const struct transfer *transfer, struct failure *failure)
     struct delivery *delivery = transfer->delivery;
     struct exchange x = {.t = transfer, .arena = delivery->arena, .failure = failure};
     int data_code = 0;
-    bool go_on = true;
 
     memset(failure, 0, sizeof(*failure));
     x.asked = arena_alloc(x.arena, delivery->recipient_count * sizeof(*x.asked));
@@ -409,10 +408,8 @@ bool transfer_run(const struct transfer *transfer, struct failure *failure)
     x.probe_rcpt = x.probe && strcasecmp(transfer->params->address_verify_target, "data") != 0;
     if (x.asked_count == 0 || !check_limits(&x) || !map_addresses(&x))
         return true;
-    if (transfer->params->send_xforward_command && !forward_origin(&x, &go_on))
+    if (transfer->params->send_xforward_command && !forward_origin(&x))
         return false;
-    if (!go_on)
-        return finish_empty(&x, 0);
     bool pipelining = (transfer->session->features & EHLO_PIPELINING) != 0;
     if (!(pipelining ? commands_at_once(&x, &data_code) : commands_one_by_one(&x, &data_code)))
         return false;

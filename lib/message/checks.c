@@ -93,7 +93,7 @@ enum check_action check_action_parse(const struct check_place *place, struct sli
 
     *text = slice_trim(slice_from(result, length));
     if (!row) {
-        log_warning("unknown command in %s map: " SLICE_FORMAT, place->parameter, SLICE_ARGS(result));
+        log_warning("%s command in %s map: " SLICE_FORMAT, place->output ? "unsupported" : "unknown", place->parameter, SLICE_ARGS(result));
         return CHECK_ACTION_NONE;
     }
     return is_good_argument(place, row, *text) ? (enum check_action)(row - rows) : CHECK_ACTION_NONE;

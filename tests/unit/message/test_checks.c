@@ -29,8 +29,8 @@ START_TEST(actions)
         {true, false, "REDIRECT me", CHECK_ACTION_NONE, "me", "bad REDIRECT target \"me\" in m map -- need user@domain"},
         {true, false, "BCC me", CHECK_ACTION_NONE, "me", "bad BCC address \"me\" in m map -- need user@domain"},
         {true, false, "FROBNICATE it", CHECK_ACTION_NONE, "it", "unknown command in m map: FROBNICATE it"},
-        {true, true, "REJECT it", CHECK_ACTION_NONE, "it", "unknown command in m map: REJECT it"},
-        {true, true, "HOLD", CHECK_ACTION_NONE, "", "unknown command in m map: HOLD"},
+        {true, true, "REJECT it", CHECK_ACTION_NONE, "it", "unsupported command in m map: REJECT it"},
+        {true, true, "HOLD", CHECK_ACTION_NONE, "", "unsupported command in m map: HOLD"},
         {true, false, "", CHECK_ACTION_NONE, "", "unknown command in m map: "},
     };
 

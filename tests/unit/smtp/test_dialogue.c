@@ -131,7 +131,8 @@ START_TEST(forwarding)
     static const struct row rows[] = {
         {"smtp_send_xforward_command = yes\n", FORWARD "250 ok\r\n250 ok\r\n550 5.1.0 no\r\n250 reset\r\n",
          FORWARD_SAID "XFORWARD HELO=a+20b SOURCE=LOCAL\r\nMAIL FROM:<a@here.test>\r\nRSET\r\n", "0=5.1.0 1=5.1.0"},
-        {"smtp_send_xforward_command = yes\n", FORWARD "450 4.7.0 not now\r\n250 reset\r\n", FORWARD_SAID "RSET\r\n", "0=4.7.0 1=4.7.0"},
+        {"smtp_send_xforward_command = yes\n", FORWARD "450 4.7.0 not now\r\n500 what\r\n550 5.1.0 no\r\n250 reset\r\n",
+         FORWARD_SAID "XFORWARD HELO=a+20b SOURCE=LOCAL\r\nMAIL FROM:<a@here.test>\r\nRSET\r\n", "0=5.1.0 1=5.1.0"},
         {"smtp_send_xforward_command = yes\n", FORWARD, FORWARD_SAID, "lost connection with mx.test[192.0.2.1] while sending XFORWARD name/address"},
     };
     run_row(&rows[_i], false, CONTENT, 0);
