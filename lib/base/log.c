@@ -12,7 +12,7 @@ enum { LINE_MAX_BYTES = 2000, TAG_MAX = 100, PREFIX_MAX = 400, PENDING_MAX = 64 
 
 int log_verbose;
 
-static char tag[TAG_MAX] = "unknown";
+static char tag[TAG_MAX] = "unknown", own_tag[TAG_MAX] = "unknown";
 static const char *program = "unknown"; /* last path element of tag */
 static char host[256];
 static enum log_sink sink = LOG_TO_STDERR;
@@ -58,6 +58,7 @@ void log_open(const char *name, enum log_sink where, int fd)
     snprintf(tag, sizeof(tag), "%s", name);
     const char *slash = strrchr(tag, '/');
     program = slash ? slash + 1 : tag;
+    snprintf(own_tag, sizeof(own_tag), "%s", tag);
     sink = where;
     sink_fd = fd;
     if (gethostname(host, sizeof(host) - 1) < 0 || !host[0])
@@ -118,6 +119,16 @@ static void write_all(int fd, const char *data, size_t len)
             return;
         }
     }
+}
+
+void log_speak_for(const char *other)
+{
+    const char *slash = strrchr(own_tag, '/');
+    int kept = slash ? (int)(slash + 1 - own_tag) : 0;
+    if (other)
+        snprintf(tag, sizeof(tag), "%.*s%s", kept, own_tag, other);
+    else
+        memcpy(tag, own_tag, sizeof(tag));
 }
 
 /* send_line - one datagram; waits a moment for a full syslog socket. */

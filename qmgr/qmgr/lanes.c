@@ -99,6 +99,10 @@ void lanes_ready(void *context, struct destination *d)
 {
     struct qmgr *q = context;
     struct lanes *lanes = lanes_of(d->transport);
+    if (retry_is(d->transport)) {
+        retry_ready(q);
+        return;
+    }
     /* One at a time: each looks for more work and wakes the next before it delivers. */
     if (lanes->waking || q->stopping)
         return;

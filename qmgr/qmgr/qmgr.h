@@ -165,6 +165,12 @@ void pull_pause(struct qmgr *q, bool pause);
 /* pull_soon - an entry was put into the index that is due at that time. */
 void pull_soon(struct qmgr *q, int64_t next_attempt);
 
+/* ---- retry.c ------------------------------------------------------------------------------------------------------ */
+
+/* retry_is - it is the transport that qmgr serves itself.  retry_ready - there is something for it. */
+bool retry_is(const struct transport *transport);
+void retry_ready(struct qmgr *q);
+
 /* ---- requeue.c ---------------------------------------------------------------------------------------------------- */
 
 /* requeue_message - that was just read and has no jobs; it is gone afterwards, or parked until later.  requeue_start - an entry of the index, in a fiber of its own.

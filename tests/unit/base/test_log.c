@@ -252,5 +252,17 @@ START_TEST(status_codes_parse)
 }
 END_TEST
 
-TEST_MAIN("base/log", file_lines_have_the_shape, buffered_lines_wait, lines_are_sanitised, syslog_gets_a_datagram_a_line,
+START_TEST(lines_in_the_name_of_another)
+{
+    open_file_sink();
+    log_speak_for("error");
+    log_info("one");
+    log_speak_for(NULL);
+    log_info("two");
+    const char *text = read_file(), *error = strstr(text, " postfix/error["), *own = strstr(text, " postfix/smtpd[");
+    ck_assert(error && strstr(error, "]: one\n") && own > error && strstr(own, "]: two\n"));
+}
+END_TEST
+
+TEST_MAIN("base/log", lines_in_the_name_of_another, file_lines_have_the_shape, buffered_lines_wait, lines_are_sanitised, syslog_gets_a_datagram_a_line,
           fatal_and_panic_end_the_process, watchers_see_the_text, dates_have_the_shape, status_codes_parse)

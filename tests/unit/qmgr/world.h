@@ -48,22 +48,22 @@ static void answer_delivery(struct lane *lane, const struct delivery_request *r,
         const struct recipient *to = &r->envelope.recipients[i];
         struct delivery_result *out = &reply.results[i];
         bool later = slice_starts(to->address, SLICE("later")), no = slice_starts(to->address, SLICE("no"));
-        bool retry = slice_equal(r->transport, SLICE("retry")), error = slice_equal(r->transport, SLICE("error"));
+        bool error = slice_equal(r->transport, SLICE("error"));
         bool dead = slice_ends(to->address, SLICE("dead.test"));
         *out = (struct delivery_result){.index = to->index, .outcome = OUTCOME_SENT, .status = SLICE("2.0.0"), .reason = SLICE("ok"),
                                         .action = SLICE("relayed"), .relay = SLICE("fake")};
-        if (later || retry || dead) {
+        if (later || dead) {
             out->outcome = OUTCOME_DEFERRED;
             out->status = SLICE("4.2.1");
             out->action = SLICE("delayed");
-            out->reason = retry ? r->next_hop : SLICE("come back later");
+            out->reason = SLICE("come back later");
         } else if (no || error) {
             out->outcome = OUTCOME_BOUNCED;
             out->status = SLICE("5.1.1");
             out->action = SLICE("failed");
             out->reason = SLICE("no such user");
         }
-        if (dead && !retry) {
+        if (dead) {
             reply.site_failure = true;
             reply.site_status = SLICE("4.4.1");
             reply.site_reason = SLICE("connect to dead.test: refused");
@@ -153,7 +153,7 @@ static UNUSED void make_world(const char *more)
 
 static UNUSED void start(void)
 {
-    static const char *const services[] = {"smtp", "local", "error", "retry", "bounce", "defer", "trace"};
+    static const char *const services[] = {"smtp", "local", "error", "bounce", "defer", "trace"};
     for (size_t i = 0; i < COUNT_OF(services); i++)
         start_service(services[i]);
     log_set_watcher(watch_log, NULL);
