@@ -165,6 +165,8 @@ static void change_listed(struct control *c, const struct queue_control *request
             reply->ids_count = before;
             reply->error = SLICE("cannot write to the queue index");
         }
+        for (; c->verb == QUEUE_CONTROL_REQUEUE && before < reply->ids_count; before++)
+            requeue_start(c->q, reply->ids[before].queue_id); /* what is in memory is left alone by that */
         fiber_yield();
     }
     reply->count = (int64_t)reply->ids_count;
