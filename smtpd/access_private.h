@@ -157,6 +157,8 @@ CHECK(unknown_recipient_domain);
 CHECK(unlisted_sender);
 CHECK(unlisted_recipient);
 CHECK(login_mismatch);
+CHECK(sasl_authenticated);
+CHECK(sasl_access);
 CHECK(auth_destination);
 CHECK(unauth_destination);
 CHECK(mx_backup);

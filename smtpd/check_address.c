@@ -2,6 +2,7 @@
 #include "access_private.h"
 
 #include "address/mail_address.h"
+#include "auth.h"
 #include "base/log.h"
 #include "base/verdict.h"
 
@@ -57,24 +58,68 @@ static enum access_result refuse_for_now(struct access *a, struct slice shown)
     return access_reject(a, 451, "4.3.0", TROUBLE_SOFTWARE, "<" SLICE_FORMAT ">: Temporary lookup failure", SLICE_ARGS(shown));
 }
 
-/* not yet: SASL; without it nobody is logged in, so an address that belongs to somebody is nobody's here */
-enum access_result check_login_mismatch(struct access *a, const struct restriction *item UNUSED)
+/* ---- logins ---- */
+
+/* is_among - the owners of an address, separated by commas or blanks. */
+static bool is_among(struct slice owners, const char *user)
+{
+    struct slice owner;
+
+    while (slice_next_token(&owners, ", \t\r\n", &owner))
+        if (slice_equal_case(owner, slice_of(user)))
+            return true;
+    return false;
+}
+
+/* Who may be checked: LOGIN_ bits are the detail of the restriction's row. */
+enum { LOGIN_AUTHENTICATED = 1, LOGIN_UNAUTHENTICATED = 2, LOGIN_KNOWN_ONLY = 4 };
+
+static enum access_result refuse_owner(struct access *a, enum table_result found, struct slice owners, int detail)
+{
+    const struct session *s = a->s;
+    struct slice shown = s->mail->sender_shown;
+
+    if (!s->login)
+        return found == TABLE_FOUND ? access_reject(a, 553, "5.7.1", TROUBLE_POLICY, "<" SLICE_FORMAT ">: Sender address rejected: not logged in",
+                                                    SLICE_ARGS(shown)) : ACCESS_DUNNO;
+    if (found == TABLE_FOUND ? is_among(owners, s->login->user) : (detail & LOGIN_KNOWN_ONLY) != 0)
+        return ACCESS_DUNNO;
+    return access_reject(a, 553, "5.7.1", TROUBLE_POLICY, "<" SLICE_FORMAT ">: Sender address rejected: not owned by user %s", SLICE_ARGS(shown),
+                         s->login->user);
+}
+
+enum access_result check_login_mismatch(struct access *a, const struct restriction *item)
 {
     struct table_list *owners = a->s->server->access->sender_login;
-    const struct transaction *t = a->s->mail;
     struct buffer value = BUFFER_INIT;
+    enum access_result result;
 
-    if (!a->s->server->params.smtpd_sasl_auth_enable || table_list_is_empty(owners))
+    if (!a->s->server->params.smtpd_sasl_auth_enable) {
+        log_warning("restriction `%s' ignored: no SASL support", item->word);
+        return ACCESS_DUNNO;
+    }
+    if (!(item->row->detail & (a->s->login ? LOGIN_AUTHENTICATED : LOGIN_UNAUTHENTICATED)))
         return ACCESS_DUNNO;
     enum table_result found = address_lookup(owners, route_keys(a->s->server->route), access_sender_route(a)->recipient, ADDRESS_KEY_ALL,
                                              &value, NULL, NULL);
-    buffer_release(&value);
     if (found == TABLE_TRY_AGAIN)
-        return table_list_is_misconfigured(owners) ? access_misconfigured(a) : refuse_for_now(a, t->sender_shown);
-    if (found == TABLE_FOUND)
-        return access_reject(a, 553, "5.7.1", TROUBLE_POLICY, "<" SLICE_FORMAT ">: Sender address rejected: not logged in",
-                             SLICE_ARGS(t->sender_shown));
-    return ACCESS_DUNNO;
+        result = table_list_is_misconfigured(owners) ? access_misconfigured(a) : refuse_for_now(a, a->s->mail->sender_shown);
+    else
+        result = refuse_owner(a, found, buffer_slice(&value), item->row->detail);
+    buffer_release(&value);
+    return result;
+}
+
+enum access_result check_sasl_authenticated(struct access *a, const struct restriction *item)
+{
+    return auth_is_user(a->s) ? access_permit(a, slice_of(item->word), a->subject, a->shown, NULL) : ACCESS_DUNNO;
+}
+
+enum access_result check_sasl_access(struct access *a, const struct restriction *item)
+{
+    const struct login *login = a->s->login;
+
+    return login ? access_look_up_exact(a, item, slice_of(login->user), SUBJECT_SASL, slice_of(login->user)) : ACCESS_DUNNO;
 }
 
 /* ---- relaying ---- */

@@ -1,5 +1,6 @@
 /* command_helo.c - HELO and EHLO */
 #include "access.h"
+#include "auth.h"
 #include "base/log.h"
 #include "commands.h"
 #include "history.h"
@@ -69,8 +70,21 @@ static void offer_size(const struct session *s, struct buffer *text)
     offer(s, text, EHLO_SIZE, true, line);
 }
 
+/* offer_auth - also with "=", as some clients of the last century want it. */
+static void offer_auth(struct session *s, struct buffer *text)
+{
+    struct buffer names = BUFFER_INIT_MAX(400);
+
+    auth_offer(s, &names);
+    if (names.len)
+        buffer_printf(text, "\nAUTH %s", buffer_string(&names));
+    if (names.len && s->server->params.broken_sasl_auth_clients)
+        buffer_printf(text, "\nAUTH=%s", buffer_string(&names));
+    buffer_release(&names);
+}
+
 /* offer_all - in the order of compat.md d.2. */
-static void offer_all(const struct session *s, struct buffer *text)
+static void offer_all(struct session *s, struct buffer *text)
 {
     const struct smtpd_params *p = &s->server->params;
 
@@ -79,7 +93,7 @@ static void offer_all(const struct session *s, struct buffer *text)
     offer(s, text, EHLO_VRFY, !p->disable_vrfy_command, "VRFY");
     offer(s, text, EHLO_ETRN, true, "ETRN");
     offer(s, text, EHLO_STARTTLS, starttls_is_offered(s), "STARTTLS");
-    /* not yet: AUTH */
+    offer_auth(s, text);
     offer(s, text, EHLO_VERP, s->may_verp, "XVERP");
     offer(s, text, EHLO_XCLIENT, s->may_xclient, "XCLIENT NAME ADDR PROTO HELO REVERSE_NAME PORT LOGIN DESTADDR DESTPORT");
     offer(s, text, EHLO_XFORWARD, s->may_xforward, "XFORWARD NAME ADDR PROTO HELO SOURCE PORT IDENT");

@@ -1,4 +1,4 @@
-/* command_other.c - RSET, NOOP, VRFY, ETRN, QUIT; AUTH says that it is not there yet */
+/* command_other.c - RSET, NOOP, VRFY, ETRN, QUIT */
 #include "access.h"
 #include "address/mail_address.h"
 #include "base/log.h"
@@ -26,14 +26,6 @@ enum outcome command_quit(struct session *s, struct slice arguments UNUSED)
     answer(s, REPLY_BYE);
     s->closing = true;
     return COMMAND_DONE;
-}
-
-/* not yet: SASL (params.c says so at start-up) */
-enum outcome command_auth(struct session *s, struct slice arguments UNUSED)
-{
-    if (s->server->params.smtpd_helo_required && !s->helo)
-        return answer_failed(s, REPLY_HELO_FIRST);
-    return answer_failed(s, REPLY_AUTH_NOT_ENABLED);
 }
 
 /* ---- VRFY ---- */

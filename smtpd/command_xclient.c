@@ -1,6 +1,7 @@
 /* command_xclient.c - XCLIENT and XFORWARD: what a trusted client tells about its own client (compat.md d.11) */
 #include "access.h"
 #include "address/mail_address.h"
+#include "auth.h"
 #include "base/log.h"
 #include "commands.h"
 #include "history.h"
@@ -192,9 +193,10 @@ static bool client_helo(struct session *s, const struct attribute *a)
     return true;
 }
 
-static bool client_login(struct session *s UNUSED, const struct attribute *a UNUSED)
+static bool client_login(struct session *s, const struct attribute *a)
 {
-    return true; /* not yet: SASL; nothing is granted to a login that is not looked at */
+    auth_set_login(s, a->unavailable ? NULL : a->value, "XCLIENT");
+    return true;
 }
 
 static bool server_address(struct session *s, const struct attribute *a)

@@ -166,7 +166,10 @@ bool session_talks_early(struct session *s, const char *after)
     if (s->server->stand_alone || s->early_talker || !has_more(s) || !stream_await(s->stream, 1))
         return false;
     s->early_talker = true;
-    text_escape(&text, stream_peek(s->stream), 100);
+    if (strcmp(after, "AUTH") == 0)
+        buffer_append_string(&text, "(hidden)"); /* it may be a password */
+    else
+        text_escape(&text, stream_peek(s->stream), 100);
     log_info("improper command pipelining after %s from %s: %s", after, s->client.text, buffer_string(&text));
     buffer_release(&text);
     if (!s->server->params.smtpd_forbid_unauth_pipelining)

@@ -38,6 +38,7 @@ void limits_disconnect(struct session *s);
 bool limits_message(struct session *s);
 bool limits_recipient(struct session *s);
 bool limits_tls(struct session *s);
+bool limits_auth(struct session *s);
 
 /* ---- starttls.c ---- */
 /* starttls_open - levels, keys and certificates: before the sandbox closes.  starttls_close - give them back. */

@@ -40,10 +40,20 @@ static void note(struct history *history, struct slice mark, struct slice line)
     history->lines++;
 }
 
+/* without_proof - "AUTH PLAIN AGFsaWNl...": what follows the mechanism is a password. */
+static struct slice without_proof(struct slice line)
+{
+    struct slice rest = line, word;
+
+    if (!slice_next_token(&rest, " \t", &word) || !slice_equal_case(word, SLICE("AUTH")) || !slice_next_token(&rest, " \t", &word))
+        return line;
+    return slice_first(line, line.len - rest.len);
+}
+
 void history_in(struct session *s, struct slice line)
 {
     if (s->history)
-        note(s->history, SLICE(" In:  "), line);
+        note(s->history, SLICE(" In:  "), without_proof(line));
 }
 
 void history_out(struct session *s, struct slice line)

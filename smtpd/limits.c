@@ -94,3 +94,11 @@ bool limits_recipient(struct session *s)
 
     return limit > 0 && ask(s, ANVIL_RECIPIENT, &reply) && is_over(s, reply.rate, limit, "Recipient address rate");
 }
+
+bool limits_auth(struct session *s)
+{
+    int64_t limit = s->server->params.smtpd_client_auth_rate_limit;
+    struct anvil_reply reply;
+
+    return limit > 0 && ask(s, ANVIL_AUTH, &reply) && is_over(s, reply.rate, limit, "AUTH command rate");
+}

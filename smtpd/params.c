@@ -11,11 +11,9 @@ static bool is_set(const char *value)
     return value[0] != '\0';
 }
 
-/* say_not_yet - SASL, milters and content proxies are a later step.  What depends on them fails safe: see the places named here. */
+/* say_not_yet - milters and content proxies are a later step.  What depends on them fails safe: see the places named here. */
 static void say_not_yet(const struct smtpd_params *p)
 {
-    if (p->smtpd_sasl_auth_enable)
-        log_warning("smtpd_sasl_auth_enable = yes: SASL is not yet supported: AUTH is not offered"); /* command_other.c */
     if (is_set(p->smtpd_milters))
         log_warning("smtpd_milters = %s: milters are not yet supported: milter_default_action = %s applies", p->smtpd_milters,
                     p->milter_default_action); /* command_mail.c */

@@ -46,8 +46,11 @@
     X(STRING, reject_tempfail_action) \
     /* TLS: more in tls/params.h */ \
     X(BOOL, smtpd_tls_auth_only) X(BOOL, smtpd_tls_received_header) X(STRING, relay_clientcerts) X(INT, smtpd_client_new_tls_session_rate_limit) \
-    /* not yet, but what they forbid stays forbidden */ \
-    X(BOOL, smtpd_sasl_auth_enable)
+    /* SASL */ \
+    X(BOOL, smtpd_sasl_auth_enable) X(STRING, smtpd_sasl_type) X(STRING, smtpd_sasl_path) X(STRING, smtpd_sasl_service) \
+    X(STRING, smtpd_sasl_local_domain) X(STRING, smtpd_sasl_security_options) X(STRING, smtpd_sasl_tls_security_options) \
+    X(STRING, smtpd_sasl_mechanism_filter) X(STRING, smtpd_sasl_exceptions_networks) X(INT, smtpd_sasl_response_limit) \
+    X(BOOL, smtpd_sasl_authenticated_header) X(BOOL, broken_sasl_auth_clients) X(INT, smtpd_client_auth_rate_limit)
 
 struct smtpd_params {
     CONFIG_MEMBERS(SMTPD_PARAMETERS)

@@ -1,14 +1,28 @@
 /* received.c - the Received header (RFC 5321 4.4, compat.md e.1) */
 #include "reception.h"
 
+#include "auth.h"
 #include "commands.h"
 
-/* with_protocol - "SMTP", "ESMTP", "UTF8SMTP", with S after TLS (RFC 3848).  not yet: A after AUTH */
+/* with_protocol - "SMTP", "ESMTP", "UTF8SMTP", with S after TLS (RFC 3848)., A after AUTH */
 static void with_protocol(const struct session *s, struct buffer *out)
 {
     buffer_append_string(out, s->mail->parameters.smtputf8 ? "UTF8SMTP" : session_protocol(s));
     if (s->tls && s->esmtp)
         buffer_append_byte(out, 'S');
+    if (s->login && s->esmtp)
+        buffer_append_byte(out, 'A');
+}
+
+/* shown_user - the name cannot end the line or the comment. */
+static const char *shown_user(const struct session *s)
+{
+    char *text = arena_strdup(s->mail->arena, s->login->user);
+
+    for (char *at = text; *at; at++)
+        if ((unsigned char)*at < ' ' || *at == 127 || *at == '(' || *at == ')' || *at == '\\')
+            *at = '?';
+    return text;
 }
 
 /* from_client - who sent it, how the line was protected. */
@@ -18,6 +32,8 @@ static void from_client(const struct session *s, struct buffer *out)
 
     buffer_printf(out, "Received: from %s (%s [%s])", s->helo ? s->helo : s->client.name, s->client.name, s->client.literal);
     starttls_received(s, out);
+    if (s->login && p->smtpd_sasl_authenticated_header)
+        buffer_printf(out, "\r\n\t(Authenticated sender: %s)", shown_user(s));
     buffer_printf(out, "\r\n\tby %s (%s) with ", p->myhostname, p->mail_name);
     with_protocol(s, out);
     buffer_printf(out, " id %s", s->mail->queue_id);

@@ -6,6 +6,7 @@
 
 #include "access.h"
 #include "anvil_client.h"
+#include "auth.h"
 #include "base/log.h"
 #include "client.h"
 #include "commands.h"
@@ -117,7 +118,7 @@ struct server *server_new(struct service_context *context)
     server->trouble_reported = reported_trouble(p->notify_classes);
     server->submit_options = override_options(p->receive_override_options);
     server->counts_clients = p->smtpd_client_connection_count_limit > 0 || p->smtpd_client_connection_rate_limit > 0 ||
-                             p->smtpd_client_message_rate_limit > 0 || p->smtpd_client_recipient_rate_limit > 0 ||
+                             p->smtpd_client_message_rate_limit > 0 || p->smtpd_client_auth_rate_limit > 0 || p->smtpd_client_recipient_rate_limit > 0 ||
                              p->smtpd_client_new_tls_session_rate_limit > 0;
     server->own_count = config_own_addresses(context->config, &server->own_addresses, NULL);
     server->proxy_count = config_proxy_addresses(context->config, &server->proxy_addresses);
@@ -125,6 +126,7 @@ struct server *server_new(struct service_context *context)
     open_lists(server);
     open_tables(server);
     starttls_open(server);
+    server->auth = auth_open(server);
     server->access = access_rules_new(server);
     server->queue_fd = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     char path[128];
@@ -143,6 +145,7 @@ void server_free(struct server *server)
                                    server->rbl_reply_maps};
 
     access_rules_free(server->access);
+    auth_close(server->auth);
     starttls_close(server);
     for (size_t i = 0; i < COUNT_OF(lists); i++)
         match_list_free(lists[i]);

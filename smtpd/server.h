@@ -13,6 +13,7 @@
 
 struct access_rules;
 struct anvil_client;
+struct auth;
 
 /* smtpd_forbid_bare_newline */
 enum bare_newline { BARE_NEWLINE_ALLOWED, BARE_NEWLINE_NORMALIZED, BARE_NEWLINE_NOTED, BARE_NEWLINE_REJECTED };
@@ -29,6 +30,7 @@ struct server {
     struct submit_pool *cleanup;
     struct access_rules *access;
     struct anvil_client *anvil;
+    struct auth *auth;              /* NULL: smtpd_sasl_auth_enable = no */
     struct map *client_names;       /* see client_name.c */
     struct net_address *own_addresses, *proxy_addresses;
     size_t own_count, proxy_count;

@@ -3,6 +3,7 @@
 
 #include "access.h"
 #include "answer.h"
+#include "auth.h"
 #include "base/log.h"
 #include "commands.h"
 #include "history.h"
@@ -120,7 +121,10 @@ static bool rewrites_locally(struct session *s)
         } else if (slice_starts_case(word, SLICE("permit_tls_"))) {
             if (access_by_certificate(s, slice_equal_case(word, SLICE("permit_tls_all_clientcerts"))))
                 return true;
-        } else if (!slice_starts_case(word, SLICE("permit_sasl_")) ) { /* not yet: nobody has these */
+        } else if (slice_equal_case(word, SLICE("permit_sasl_authenticated"))) {
+            if (auth_is_user(s))
+                return true;
+        } else {
             log_warning("parameter local_header_rewrite_clients: unknown restriction \"" SLICE_FORMAT "\"", SLICE_ARGS(word));
         }
     }

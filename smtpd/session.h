@@ -36,6 +36,7 @@ struct forwarded {
 };
 
 struct history;
+struct login;
 
 struct session {
     struct server *server;
@@ -44,6 +45,7 @@ struct session {
     struct arena *arena;               /* the session's */
     struct arena *scratch;             /* one command's */
     struct client client;
+    struct login *login;               /* NULL: not authenticated; the session's arena (auth.h) */
     struct tls_facts *tls;             /* NULL: in the clear; the session's arena */
     char *helo;                        /* NULL before HELO; heap */
     bool esmtp;                        /* EHLO was the last greeting */

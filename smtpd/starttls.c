@@ -66,6 +66,7 @@ bool starttls_is_offered(const struct session *s)
 static void forget_before(struct session *s)
 {
     session_reset_mail(s);
+    s->login = NULL;
     free(s->helo);
     s->helo = NULL;
     s->esmtp = false;

@@ -1,6 +1,7 @@
 /* transaction.c - one message on its way in */
 #include "transaction.h"
 
+#include "auth.h"
 #include "base/log.h"
 #include "intake.h"
 #include "reception.h"
@@ -62,7 +63,10 @@ static void log_client(struct session *s)
     const struct forwarded *f = s->forwarded;
 
     buffer_printf(&line, "%s: client=%s", s->mail->queue_id, s->client.text);
-    /* not yet: sasl_method, sasl_username, sasl_sender */
+    if (s->login)
+        buffer_printf(&line, ", sasl_method=%s, sasl_username=%s", s->login->method, s->login->user);
+    if (auth_sender(s).len)
+        buffer_printf(&line, ", sasl_sender=" SLICE_FORMAT, SLICE_ARGS(auth_sender(s)));
     if (f && f->ident)
         buffer_printf(&line, ", orig_queue_id=%s", f->ident);
     if (f && f->address && strcmp(f->address, "unknown") != 0)
@@ -112,6 +116,15 @@ static void set_origin(struct session *s, struct envelope *e)
                                              SLICE_ARGS(e->log_client_address));
 }
 
+static void set_login(const struct session *s, struct envelope *e)
+{
+    if (s->login) {
+        e->sasl_method = slice_of(s->login->method);
+        e->sasl_username = slice_of(s->login->user);
+    }
+    e->sasl_sender = auth_sender(s);
+}
+
 /* all_recipients - the accepted ones and the copies that access control wants. */
 static void set_recipients(struct transaction *t, struct envelope *e)
 {
@@ -142,6 +155,7 @@ void transaction_envelope(struct session *s, struct envelope *e)
     e->protocol_name = text(session_protocol(s));
     e->server_address = text(s->client.server_address);
     e->server_port = text(s->client.server_port);
+    set_login(s, e);
     set_origin(s, e);
     e->content_filter = t->filter.len ? t->filter : text(p->content_filter);
     e->redirect = t->redirect;

@@ -1,0 +1,154 @@
+/* server.c (sasl) - back ends by type, and what is the same for all of them */
+#include "sasl/server.h"
+
+#include "base/log.h"
+#include "sasl/base64.h"
+#include "sasl/driver.h"
+
+/* ---- words ---- */
+
+static const struct { const char *name, *meaning; } layers[] = {
+#define LAYER(id, name, meaning) [SASL_LAYER_##id] = {name, meaning},
+    SASL_LAYERS(LAYER)
+#undef LAYER
+};
+
+const char *sasl_layer_name(enum sasl_layer layer)
+{
+    return layers[layer].name;
+}
+
+const char *sasl_layer_meaning(enum sasl_layer layer)
+{
+    return layers[layer].meaning;
+}
+
+/* ---- a type that is known and not there ---- */
+
+static void *open_missing(struct sasl_server *server)
+{
+    log_warning("smtpd_sasl_type = cyrus is not yet supported: AUTH is not offered; use smtpd_sasl_type = dovecot or file"); /* not yet: libsasl2 */
+    return server;
+}
+
+static const struct sasl_mechanism *no_mechanisms(struct sasl_server *server UNUSED, size_t *count)
+{
+    *count = 0;
+    return NULL;
+}
+
+static void refuse_step(struct sasl_exchange *exchange UNUSED, bool has_response UNUSED, struct slice response UNUSED, struct sasl_answer *answer)
+{
+    *answer = (struct sasl_answer){.outcome = SASL_TEMPORARY, .layer = SASL_LAYER_BACKEND_DOWN, .reason = SLICE("Authentication is not available")};
+}
+
+static const struct sasl_driver missing = {"cyrus", open_missing, NULL, no_mechanisms, refuse_step, NULL};
+
+/* ---- servers ---- */
+
+static const struct sasl_driver *const drivers[] = {&sasl_driver_dovecot, &sasl_driver_file, &missing};
+
+struct sasl_server *sasl_server_new(const struct sasl_server_settings *settings)
+{
+    struct sasl_server *server = memory_zalloc(1, sizeof(*server));
+    struct buffer name = BUFFER_INIT;
+
+    server->settings = *settings;
+    for (size_t i = 0; i < COUNT_OF(drivers); i++)
+        if (strcasecmp(settings->type, drivers[i]->type) == 0)
+            server->driver = drivers[i];
+    if (!server->driver)
+        log_fatal("bad configuration: smtpd_sasl_type = %s: there are dovecot, file", settings->type);
+    buffer_printf(&name, "%s:%s", server->driver->type, settings->path);
+    server->name = buffer_steal(&name);
+    server->state = server->driver->open(server);
+    return server;
+}
+
+void sasl_server_free(struct sasl_server *server)
+{
+    if (!server)
+        return;
+    if (server->driver->close)
+        server->driver->close(server->state);
+    free(server->name);
+    free(server);
+}
+
+const char *sasl_server_name(const struct sasl_server *server)
+{
+    return server->name;
+}
+
+bool sasl_server_mechanisms(struct sasl_server *server, struct sasl_security security, struct buffer *names)
+{
+    size_t count, before = names->len;
+    const struct sasl_mechanism *all = server->driver->mechanisms(server, &count);
+
+    for (size_t i = 0; all && i < count; i++)
+        if (sasl_security_allows(security, all[i].properties))
+            buffer_printf(names, "%s%s", names->len > before ? " " : "", all[i].name);
+    return all != NULL;
+}
+
+/* ---- exchanges ---- */
+
+struct sasl_exchange *sasl_exchange_new(struct sasl_server *server, struct slice mechanism, const struct sasl_peer *peer)
+{
+    struct arena *arena = arena_new(1024);
+    struct sasl_exchange *exchange = arena_alloc(arena, sizeof(*exchange));
+
+    exchange->arena = arena;
+    exchange->server = server;
+    exchange->peer = *peer;
+    for (size_t i = 0; i < mechanism.len && i < SASL_MECHANISM_MAX; i++)
+        exchange->mechanism[i] = (char)toupper((unsigned char)mechanism.data[i]);
+    if (!sasl_mechanism_is_name(mechanism))
+        exchange->mechanism[0] = '\0';
+    return exchange;
+}
+
+void sasl_exchange_free(struct sasl_exchange *exchange)
+{
+    if (!exchange)
+        return;
+    if (exchange->server->driver->end)
+        exchange->server->driver->end(exchange);
+    arena_free(exchange->arena);
+}
+
+/* refuse_mechanism - is it none that this session may use?  Says why. */
+static bool refuse_mechanism(const struct sasl_exchange *x, struct sasl_answer *answer)
+{
+    size_t count;
+    const struct sasl_mechanism *all = x->server->driver->mechanisms(x->server, &count);
+
+    if (!all)
+        return false; /* the step tells */
+    *answer = (struct sasl_answer){.outcome = SASL_FAILED, .layer = SASL_LAYER_MECHANISM, .reason = SLICE("Invalid authentication mechanism")};
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(all[i].name, x->mechanism) != 0)
+            continue;
+        if (sasl_security_allows(x->peer.security, all[i].properties))
+            return false;
+        if (!x->peer.secured && sasl_security_allows(x->peer.security_encrypted, all[i].properties))
+            answer->layer = SASL_LAYER_CLEARTEXT;
+    }
+    return true;
+}
+
+void sasl_exchange_step(struct sasl_exchange *x, bool has_response, struct slice response, struct sasl_answer *answer)
+{
+    memset(answer, 0, sizeof(*answer));
+    if (x->steps == 0 && refuse_mechanism(x, answer))
+        return;
+    if (x->steps == 0 && has_response && slice_equal(response, SLICE("=")))
+        response.len = 0; /* empty, but there (RFC 4954 4) */
+    else if (has_response && !base64_decode(response, NULL)) {
+        *answer = (struct sasl_answer){.outcome = SASL_FAILED, .layer = SASL_LAYER_ENCODING,
+                                       .reason = x->steps == 0 ? SLICE("Invalid base64 data in initial response") : SLICE("Invalid base64 data in continued response")};
+        return;
+    }
+    x->server->driver->step(x, has_response, response, answer);
+    x->steps++;
+}
