@@ -108,6 +108,8 @@ BROKEN = [
 def test_bad_reload_is_refused(instance, file, text, complaint):
     """postfix reload says why and fails; a signal to master is as safe; workers that start later have the old configuration."""
     instance.start()
+    with instance.smtp() as smtp:
+        assert smtp.greeting.startswith("220")
     workers = pids_of(instance, "smtpd")
     append(instance, file, text)
     refused = instance.command("postfix", "reload")
