@@ -265,6 +265,24 @@ static void flush_site(struct control *c, struct slice site)
         pull_flush_site(q, site);
 }
 
+/* where - in which queue a message is; what is not known here yet is incoming. */
+static struct slice where(struct control *c, struct slice queue_id)
+{
+    struct index_entry entry;
+    if (message_find(c->q, queue_id))
+        return SLICE("active");
+    if (!queue_id_is_valid(queue_id) || index_get(c->q->index, queue_id, c->scratch, &entry) <= 0 || entry.queue == INDEX_INCOMING)
+        return SLICE("incoming");
+    return entry.queue == INDEX_HOLD ? SLICE("hold") : SLICE("deferred");
+}
+
+static void tell_where(struct control *c, struct slice queue_id)
+{
+    c->reply.ids = arena_alloc(c->arena, sizeof(*c->reply.ids));
+    c->reply.ids[0].queue_id = where(c, queue_id);
+    c->reply.ids_count = 1;
+}
+
 static bool may_change(const struct qmgr *q, uid_t uid)
 {
     return uid == 0 || uid == q->owner || uid == geteuid();
@@ -282,6 +300,9 @@ void control_serve(struct qmgr *q, struct lane *lane, const struct queue_control
         break;
     case QUEUE_CONTROL_FLUSH_SITE:
         flush_site(&c, request->argument);
+        break;
+    case QUEUE_CONTROL_WHERE:
+        tell_where(&c, request->argument);
         break;
     default:
         if (!may_change(q, lane_peer_uid(lane)))

@@ -107,6 +107,18 @@ def test_postcat(make):
     assert "*** ENVELOPE RECORDS" in text and "sender: s0@client.test" in text and "Subject: 0" in text
 
 
+def test_postcat_shows_mail_in_any_queue(make, sink):
+    slow = sink(delay=5)
+    here = make(main_cf=f"relayhost = [127.0.0.1]:{slow.port}\n")
+    here.inject("busy@client.test", "r@remote.test", "Subject: busy\n\nbody\n")
+    busy = here.wait_log("from=<busy@client.test>.*queue active")[0].split()[5].rstrip(":")
+    assert f"*** ENVELOPE RECORDS active/{busy} ***" in here.command("postcat", "-q", busy, check=True).stdout
+    here.command("postsuper", "-h", busy, check=True)
+    here.stop()
+    text = here.command("postcat", "-q", busy, check=True).stdout
+    assert re.search(rf"\*\*\* ENVELOPE RECORDS (deferred|hold|incoming)/{busy} \*\*\*", text) and "Subject: busy" in text
+
+
 def test_mail_waits_in_maildrop_while_the_system_is_down(make):
     here = make(main_cf="alias_maps = inline:{{ {{ box = {directory}/mail/box }} }}\nallow_mail_to_files = alias\n", started=False)
     here.command("postfix", "check", check=True)

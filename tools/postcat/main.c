@@ -3,18 +3,24 @@
 #include <getopt.h>
 #include <sys/stat.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "damaged.h"
+#include "ipc/lane.h"
 #include "print.h"
 #include "queue/maildrop_export.h"
 #include "queue/queue_id.h"
 #include "queue/segment_search.h"
+#include "queue/store.h"
+#include "run/run.h"
 #include "service/command.h"
 
 static const char usage[] = "usage: %s [-b (body text)] [-c config_dir] [-d (decimal record type)] [-e (envelope records)] [-f (file name prefix)] "
                             "[-h (header text)] [-o (record offset)] [-q (access queue)] [-r (raw order)] [-s offset] [-v] [file(s)...]";
 
+#define ANSWER_TIME (10 * MICROSECONDS)
 static struct print_options options;
+static struct config *config;
 static bool by_id, raw;
 static int64_t start_offset;
 
@@ -73,6 +79,40 @@ static void show_file(int fd, const char *name)
 
 /* ---- messages of the queue ---------------------------------------------------------------------------------------- */
 
+/* Asking the queue manager where a message is. */
+struct question {
+    char path[256];
+    const char *id;
+    char queue[16];
+};
+
+static void ask(void *arg)
+{
+    struct question *question = arg;
+    struct queue_control request = {.verb = QUEUE_CONTROL_WHERE, .argument = slice_of(question->id)};
+    struct arena *arena = arena_new(0);
+    struct lane *lane = lane_connect(question->path, clock_after(ANSWER_TIME));
+    const struct queue_control_reply *reply =
+        lane ? lane_call(lane, MESSAGE_queue_control, &request, -1, MESSAGE_queue_control_reply, arena, clock_after(ANSWER_TIME)) : NULL;
+    if (reply && reply->ids_count == 1)
+        snprintf(question->queue, sizeof(question->queue), SLICE_FORMAT, SLICE_ARGS(slice_first(reply->ids[0].queue_id, sizeof(question->queue) - 1)));
+    lane_free(lane);
+    arena_free(arena);
+}
+
+/* queue_of - the name to show; while the mail system is down only the record is asked. */
+static const char *queue_of(const char *id, const struct queue_record *record)
+{
+    static struct question question;
+    question = (struct question){.id = id};
+    snprintf(question.path, sizeof(question.path), "public/%s", config_string(config, "queue_service_name"));
+    if (store_is_locked("."))
+        run_main(ask, &question);
+    if (question.queue[0])
+        return question.queue;
+    return record->state == MESSAGE_STATE_HELD ? "hold" : "deferred";
+}
+
 static bool show_from_segments(const char *id)
 {
     struct arena *arena = arena_new(0);
@@ -84,7 +124,7 @@ static bool show_from_segments(const char *id)
     if (found > 0) {
         struct printer printer;
         char name[64];
-        snprintf(name, sizeof(name), "%s/%s", record.state == MESSAGE_STATE_HELD ? "hold" : "deferred", id);
+        snprintf(name, sizeof(name), "%s/%s", queue_of(id, &record), id);
         print_begin(&printer, &options, name);
         if (!maildrop_export(&record, fd, put, &printer))
             log_fatal("read queue file %s: %s", id, strerror(errno));
@@ -177,7 +217,7 @@ int main(int argc, char **argv)
     command_start("postcat");
     command_help(argc, argv, help);
     const char *directory = read_options(argc, argv);
-    struct config *config = command_config(directory, false);
+    config = command_config(directory, false);
     if (optind == argc)
         show_file(STDIN_FILENO, "stdin");
     else if (by_id)
