@@ -24,6 +24,8 @@ struct library {
 
 /* library_load - false after table_fail, which names the package that is missing. */
 bool library_load(struct table *table, const struct library *library);
+/* library_find - the same outside of opening a table: false with *why. */
+bool library_find(const char *type, const struct library *library, struct buffer *why);
 /* library_not_built - what open says where the header was missing when this was built. */
 bool library_not_built(struct table *table, const char *package);
 

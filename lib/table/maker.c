@@ -6,7 +6,7 @@
 #include "table/driver.h"
 #include "table/maker.h"
 
-static const struct maker_format *const formats[] = {&maker_format_hash, &maker_format_btree, &maker_format_lmdb};
+static const struct maker_format *const formats[] = {&maker_format_hash, &maker_format_btree, &maker_format_lmdb, &maker_format_cdb};
 
 void maker_fail(struct table_maker *maker, const char *format, ...)
 {

@@ -20,7 +20,7 @@ struct maker_format {
     bool (*close)(struct table_maker *maker);
 };
 
-extern const struct maker_format maker_format_hash, maker_format_btree, maker_format_lmdb;
+extern const struct maker_format maker_format_hash, maker_format_btree, maker_format_lmdb, maker_format_cdb;
 
 struct table_maker {
     const struct maker_format *format;

@@ -313,3 +313,21 @@ def test_wrong_names(make):
     listed = here.command("postconf", "-m").stdout.split()
     for kind in ("ldap", "memcache", "mysql", "pgsql", "redis", "sqlite", "proxy", "socketmap", "tcp", "unix"):
         assert kind in listed
+
+
+def test_cdb(make):
+    here = make(started=False, files={"t": "Anna one\nbert two\nanna three\n"})
+    name = f"cdb:{here.directory}/etc/t"
+    done = here.command("postmap", name)
+    assert done.returncode == 0 and f'warning: {here.directory}/etc/t.cdb: duplicate entry: "anna"' in done.stderr
+    assert here.command("postmap", "-q", "ANNA", name).stdout == "one\n"
+    assert here.command("postmap", "-s", name).stdout == "anna\tone\nbert\ttwo\n"
+    assert here.command("postmap", "-r", name).stderr == ""
+    assert here.command("postmap", "-s", name).stdout == "bert\ttwo\nanna\tthree\n"
+    assert here.command("postmap", "-N", name).returncode == 0
+    assert here.command("postmap", "-wq", "bert", name).stdout == "two\n"
+    assert here.command("postmap", "-q", "carl", name).returncode == 1
+    assert "only made anew" in here.command("postmap", "-i", name, input="carl four\n").stderr
+    assert here.command("postmap", "-q", "anna", name).stdout == "one\n"   # as it was
+    here.write("bad.cdb", "no cdb")
+    assert "bad.cdb" in here.command("postmap", "-q", "x", f"cdb:{here.directory}/etc/bad").stderr
