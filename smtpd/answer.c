@@ -2,7 +2,6 @@
 #include "answer.h"
 
 #include "address/mail_address.h"
-#include "auth.h"
 #include "base/log.h"
 #include "base/verdict.h"
 #include "template.h"
@@ -184,10 +183,6 @@ static void append_place(struct session *s, struct slice recipient, struct buffe
     buffer_printf(line, " proto=%s", session_protocol(s));
     if (s->helo)
         buffer_printf(line, " helo=<%s>", s->helo);
-    if (s->login)
-        buffer_printf(line, " sasl_method=%s sasl_username=%s", s->login->method, s->login->user);
-    if (auth_sender(s).len)
-        buffer_printf(line, " sasl_sender=" SLICE_FORMAT, SLICE_ARGS(auth_sender(s)));
 }
 
 void log_action(struct session *s, const char *verb, struct slice recipient, const char *format, ...)
