@@ -52,7 +52,7 @@ DAEMONS  = master:master smtpd:smtpd smtp:smtp cleanup:qmgr/cleanup qmgr:qmgr/qm
            error:local/error anvil:smtpd/anvil postlogd:master/postlogd spawn:local/spawn
 COMMANDS = postfix:tools/postfix postconf:tools/postconf postqueue:tools/postqueue postsuper:tools/postsuper \
            postcat:tools/postcat postmap:tools/postmap sendmail:tools/sendmail postdrop:tools/postdrop \
-           postlog:tools/postlog postkick:tools/postkick postlock:tools/postlock
+           postlog:tools/postlog postkick:tools/postkick postlock:tools/postlock postmulti:tools/postmulti
 # other names of the same program
 DAEMON_LINKS  = lmtp:smtp retry:error discard:error nqmgr:qmgr postscreen:smtpd
 COMMAND_LINKS = postern:postfix postalias:postmap qshape:postqueue
@@ -125,7 +125,7 @@ $(foreach t,$(TEST_SOURCES:tests/unit/%.c=%),$(eval $(call test_rule,$t)))
 $(BUILD)/obj/tests/fuzz/%.o: WARNINGS += -Wno-missing-prototypes
 define replay_rule
 $(BUILD)/replay/$1: $(patsubst %.c,$(BUILD)/obj/%.o,tests/fuzz/fuzz_$1.c tests/fuzz/replay.c \
-    $(shell sed -n '1,12s/.*uses: *\([^*]*\).*/\1/p' tests/fuzz/fuzz_$1.c)) $(LIBRARY)
+    $(shell tests/fuzz/uses $1)) $(LIBRARY)
 	@mkdir -p $$(@D) && echo "  LINK $$@" && $(CC) $(LDFLAGS) -o $$@ $$^ $(LIBS)
 endef
 $(foreach n,$(FUZZ_NAMES),$(eval $(call replay_rule,$n)))

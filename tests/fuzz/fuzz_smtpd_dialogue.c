@@ -1,8 +1,5 @@
 /* fuzz_smtpd_dialogue.c - a whole session: any bytes from the client, a buffer in the place of cleanup
-   uses: smtpd/access.c smtpd/access_map.c smtpd/answer.c smtpd/anvil_client.c smtpd/check_address.c smtpd/check_basic.c smtpd/check_dns.c
-   uses: smtpd/client.c smtpd/command_data.c smtpd/command_helo.c smtpd/command_mail.c smtpd/command_other.c smtpd/command_xclient.c
-   uses: smtpd/commands.c smtpd/dnsbl.c smtpd/history.c smtpd/intake.c smtpd/limits.c smtpd/params.c smtpd/proxy_header.c smtpd/received.c
-   uses: smtpd/reception.c smtpd/restrictions.c smtpd/server.c smtpd/session.c smtpd/starttls.c smtpd/template.c smtpd/text.c smtpd/transaction.c */
+   uses: smtpd/ */
 #include "smtpd/dialogue.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
