@@ -1,5 +1,5 @@
 /* fuzz_smtp_reply.c - a whole conversation with a server that answers anything: greeting, EHLO, transaction
-   uses: smtp/session.c smtp/session_reply.c smtp/transfer.c smtp/content.c smtp/outgoing.c smtp/commands.c smtp/forward.c smtp/hosts.c smtp/params.c */
+   uses: smtp/ */
 #include "smtp/script.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
