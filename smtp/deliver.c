@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "table/match.h"
 #include "outgoing.h"
+#include "starttls.h"
 #include "service/dns_reply_filter.h"
 #include "transfer.h"
 
@@ -33,6 +34,7 @@ void deliver_open(struct service_context *context)
 {
     client_params_load(context->config, strcmp(program_invocation_short_name, "lmtp") == 0, &params);
     cache_destinations = match_list_new("smtp_connection_cache_destinations", params.connection_cache_destinations, MATCH_STRING_LIST, context->config);
+    starttls_open(context->config, &params);
     params.outgoing = outgoing_open(context->config, &params);
     hosts_load_own(context->config);
     struct dns_options dns = {.servers = params.dns_servers, .dnssec = strcmp(params.dns_support_level, "dnssec") == 0};
@@ -59,7 +61,7 @@ static bool all_settled(const struct delivery *delivery)
 
 static bool may_be_kept(const struct session *session)
 {
-    return !session->unusable && !session->says_goodbye && !session->quit_sent && clock_monotonic() - session->opened < params.connection_reuse_time_limit &&
+    return session->keeps && !session->unusable && !session->says_goodbye && !session->quit_sent && clock_monotonic() - session->opened < params.connection_reuse_time_limit &&
            (params.connection_reuse_count_limit == 0 || session->uses <= params.connection_reuse_count_limit);
 }
 

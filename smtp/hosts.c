@@ -38,6 +38,7 @@ bool destination_parse(const struct client_params *params, struct slice text, st
 
     memset(destination, 0, sizeof(*destination));
     destination->port = params->default_port;
+    destination->text = text;
     destination->mx_lookup = !params->lmtp;
     if (slice_starts(text, SLICE("unix:"))) {
         destination->unix_path = arena_slice(arena, slice_from(text, 5));
@@ -92,11 +93,18 @@ static void dns_failure(struct host_failure *failure, const struct client_params
                                    SLICE_ARGS(name), type, dns_status_text(status));
 }
 
+/* note_mx - note for the hosts from first on whether DNSSEC vouches for the MX record that named them. */
+static void note_mx(struct host *hosts, size_t first, size_t count, bool secure)
+{
+    for (size_t i = first; i < count; i++)
+        hosts[i].secure_mx = secure;
+}
+
 static void add_host(struct host **hosts, size_t *count, struct slice name, const struct net_address *address, uint16_t port, unsigned preference)
 {
     *hosts = memory_resize(*hosts, (*count + 1) * sizeof(**hosts));
     struct host *host = &(*hosts)[(*count)++];
-    *host = (struct host){name, *address, preference};
+    *host = (struct host){.name = name, .address = *address, .preference = preference};
     net_address_set_port(&host->address, port);
 }
 
@@ -124,8 +132,11 @@ static enum dns_status add_addresses(const struct client_params *params, struct 
     }
     struct dns_answer answer = find_addresses(params, name, arena);
     for (size_t i = 0; i < answer.count; i++)
-        if (answer.records[i].type == DNS_A || answer.records[i].type == DNS_AAAA)
+        if (answer.records[i].type == DNS_A || answer.records[i].type == DNS_AAAA) {
             add_host(hosts, count, name, &answer.records[i].address, port, preference);
+            (*hosts)[*count - 1].secure_address = answer.authentic;
+            (*hosts)[*count - 1].canonical_name = answer.records[i].owner;
+        }
     return answer.count > 0 ? DNS_FOUND : answer.status == DNS_FOUND ? DNS_NO_DATA : answer.status;
 }
 
@@ -221,7 +232,9 @@ static void find_exchanges(const struct client_params *params, const struct dest
 
     for (size_t i = 0; i < mx->count && i < MX_HOSTS_MAX; i++) {
         warn_numeric(to->host, mx->records[i].name);
+        size_t first = *count;
         status = add_addresses(params, mx->records[i].name, to->port, mx->records[i].preference, arena, hosts, count);
+        note_mx(*hosts, first, *count, mx->authentic);
         if (status != DNS_FOUND && !temporary) {
             worst = status;
             failed = mx->records[i].name;
@@ -260,6 +273,7 @@ static void find_by_mx(const struct client_params *params, const struct destinat
         find_exchanges(params, to, &mx, arena, hosts, count, failure);
     } else if (mx.status == DNS_NO_DOMAIN || mx.status == DNS_NO_DATA || params->ignore_mx_lookup_error) {
         find_plain(params, to, arena, hosts, count, failure);
+        note_mx(*hosts, 0, *count, mx.authentic);
     } else {
         dns_failure(failure, params, to->host, "MX", mx.status, arena);
     }
@@ -283,7 +297,10 @@ size_t hosts_find(const struct client_params *params, const struct destination *
         find_by_mx(params, to, arena, &found, &count, failure);
     } else {
         find_plain(params, to, arena, &found, &count, failure);
+        note_mx(found, 0, count, true); /* the administrator named it */
     }
+    for (size_t i = 0; i < count; i++)
+        found[i].destination = to;
     hosts_arrange(params, found, count);
     *hosts = count > 0 ? arena_copy(arena, found, count * sizeof(*found)) : NULL;
     free(found);

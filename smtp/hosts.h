@@ -10,12 +10,16 @@ struct destination {
     uint16_t port;
     bool mx_lookup;         /* false: [host], an address literal, LMTP */
     struct slice unix_path; /* not empty: a local socket */
+    struct slice text;      /* as written: the key of TLS policies */
 };
 
 struct host {
     struct slice name;
     struct net_address address; /* port set */
     unsigned preference;
+    bool secure_mx, secure_address;         /* DNSSEC: how the name was found (or it was given), and its address */
+    struct slice canonical_name;            /* at the end of the CNAMEs; empty: the name itself */
+    const struct destination *destination;  /* NULL: none (tests) */
 };
 
 /* Why no host was found, or none could be used. */

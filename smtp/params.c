@@ -122,12 +122,7 @@ void client_params_load(struct config *config, bool lmtp, struct client_params *
     params->use_native = !params->use_mx || config_list_has(params->host_lookup, "native");
     params->use_dns = params->use_mx && (config_list_has(params->host_lookup, "dns") || !params->use_native);
 
-    struct slice level = slice_of(params->tls_security_level);
-    params->tls_required = level.len > 0 && !slice_equal(level, SLICE("none")) && !slice_equal(level, SLICE("may"));
-    /* not yet: TLS and SASL (a later issue); what may not go in the clear is deferred, see session.c */
-    if (level.len > 0 && !slice_equal(level, SLICE("none")))
-        log_warning("TLS for outbound mail is not yet supported: %s is treated as %s", params->tls_security_level,
-                    params->tls_required ? "an unavailable TLS engine" : "none");
+    /* not yet: SASL */
     if (params->sasl_auth_enable)
         log_warning("SASL authentication for outbound mail is not yet supported");
 }

@@ -4,6 +4,7 @@
 
 #include "conf/config.h"
 #include "table/table.h"
+#include "tls/client.h"
 
 /* With the prefix smtp_ or lmtp_, by the program's name. */
 #define CLIENT_PARAMETERS(X) \
@@ -15,7 +16,7 @@
     X(STRING, discard_ehlo_keyword_address_maps) X(STRING, pix_workarounds) X(STRING, pix_workaround_maps) X(STRING, reply_filter) \
     X(TIME, pix_workaround_threshold_time) X(TIME, pix_workaround_delay_time) X(TIME, xforward_timeout) \
     X(BOOL, send_xforward_command) X(BOOL, bind_address_enforce) X(STRING, address_verify_target) \
-    X(STRING, tls_security_level) X(BOOL, sasl_auth_enable) \
+    X(BOOL, sasl_auth_enable) X(BOOL, tls_note_starttls_offer) \
     X(INT, mx_address_limit) X(INT, mx_session_limit) X(INT, line_length_limit) X(INT, connection_reuse_count_limit) \
     X(TIME, connect_timeout) X(TIME, helo_timeout) X(TIME, mail_timeout) X(TIME, rcpt_timeout) X(TIME, data_init_timeout) \
     X(TIME, data_xfer_timeout) X(TIME, data_done_timeout) X(TIME, rset_timeout) X(TIME, quit_timeout) \
@@ -26,7 +27,8 @@
 #define COMMON_PARAMETERS(X) \
     X(STRING, myhostname) X(STRING, relayhost) X(STRING, inet_protocols) \
     X(STRING, best_mx_transport) X(STRING, dns_servers) X(BOOL, ignore_mx_lookup_error) X(BOOL, disable_dns_lookups) \
-    X(BOOL, disable_mime_output_conversion) X(BOOL, lmtp_assume_final)
+    X(BOOL, disable_mime_output_conversion) X(BOOL, lmtp_assume_final) \
+    X(STRING, smtp_tls_dane_insecure_mx_policy) X(TIME, minimal_backoff_time)
 
 struct outgoing_tables;
 
@@ -46,7 +48,10 @@ struct client_params {
     int discarded_keywords; /* EHLO_ bits */
     struct table_list *discarded_keyword_maps, *pix_maps, *reply_filters; /* NULL: none */
     struct outgoing_tables *outgoing; /* what is changed in messages: outgoing.h */
-    bool tls_required;     /* encrypt or stronger: nothing may go in the clear */
+    struct tls_params tls_params;
+    enum tls_level tls_level;          /* where no policy says otherwise */
+    struct table_list *tls_policies;   /* NULL: none */
+    struct tls_client *tls;            /* NULL: never used */
 };
 
 /* client_params_load - fill from the configuration; opens its tables, logs what is not yet supported.  lmtp: read the lmtp_ names. */

@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "forward.h"
+#include "starttls.h"
 #include "run/run.h"
 
 #define REPLY_TEXT_MAX 8192 /* what we keep of a reply */
@@ -263,24 +264,30 @@ static bool read_greeting(const struct client_params *params, struct session *se
 bool session_greet(const struct client_params *params, struct session *session, const struct delivery *delivery, bool detect_loops,
                    struct failure *failure)
 {
-    if (read_greeting(params, session, delivery, failure) && say_hello(params, session, detect_loops, delivery->arena, failure)) {
-        session->greeted = true;
-        return true;
+    struct arena *arena = delivery->arena;
+
+    if (starttls_wrap(params, session, arena, failure) && read_greeting(params, session, delivery, failure)
+        && say_hello(params, session, detect_loops, arena, failure)) {
+        bool wrapped = session->tls != NULL;
+        if (starttls_begin(params, session, arena, failure) && (wrapped || !session->tls || say_hello(params, session, detect_loops, arena, failure))) {
+            session->greeted = true;
+            return true;
+        }
     }
     failure->handshake = true;
     failure->relay = arena_strdup(delivery->arena, session->relay);
     return false;
 }
 
-struct session *session_open(const struct client_params *params, const struct host *host, const struct delivery *delivery, bool detect_loops,
-                             bool *connected, struct failure *failure)
+/* open_once - connect and talk until the session is ready; in_the_clear: a handshake failed before and the message may do without. */
+static struct session *open_once(const struct client_params *params, const struct host *host, struct tls_plan *plan, const struct delivery *delivery,
+                                 bool detect_loops, bool *connected, bool *in_the_clear, struct failure *failure)
 {
     struct buffer address = BUFFER_INIT;
 
-    memset(failure, 0, sizeof(*failure));
     net_address_text(&host->address, &address);
     int fd = connect_to(params, host);
-    *connected = fd >= 0;
+    *connected |= fd >= 0;
     if (fd < 0) {
         connect_failure(host, buffer_string(&address), errno, params->bind_address_enforce, delivery->arena, failure);
         buffer_release(&address);
@@ -288,17 +295,32 @@ struct session *session_open(const struct client_params *params, const struct ho
     }
     struct session *session = session_new(params, host, buffer_string(&address), delivery->request->next_hop, fd);
     buffer_release(&address);
-    if (!session_greet(params, session, delivery, detect_loops, failure)) {
-        session_close(params, session);
-        return NULL;
+    session->plan = plan;
+    if (session_greet(params, session, delivery, detect_loops, failure)) {
+        session->keeps = session->tls == NULL || plan->keep;
+        session->plan = NULL; /* memory of the delivery, which ends before a kept session */
+        return session;
     }
-    if (params->tls_required) {
-        /* not yet: TLS; what may not go in the clear stays */
-        *failure = (struct failure){.temporary = true, .handshake = true, .status = "4.7.5",
-                                    .reason = SLICE("TLS is required, but our TLS engine is unavailable"),
-                                    .relay = arena_strdup(delivery->arena, session->relay)};
-        session_close(params, session);
+    *in_the_clear = starttls_may_do_without(params, session, delivery);
+    session_close(params, session);
+    return NULL;
+}
+
+struct session *session_open(const struct client_params *params, const struct host *host, const struct delivery *delivery, bool detect_loops,
+                             bool *connected, struct failure *failure)
+{
+    bool in_the_clear = false;
+
+    memset(failure, 0, sizeof(*failure));
+    *connected = false;
+    struct tls_plan *plan = starttls_plan(params, host, delivery->arena, failure);
+    if (!plan)
         return NULL;
+    struct session *session = open_once(params, host, plan, delivery, detect_loops, connected, &in_the_clear, failure);
+    if (!session && in_the_clear) {
+        plan->policy.level = TLS_NONE;
+        memset(failure, 0, sizeof(*failure));
+        session = open_once(params, host, plan, delivery, detect_loops, connected, &in_the_clear, failure);
     }
     return session;
 }

@@ -31,6 +31,10 @@ struct session {
     bool unusable;            /* no further transaction */
     bool quit_sent;           /* QUIT went along with the end of data */
     struct buffer reply_text; /* the last reply */
+    struct tls_plan *plan;    /* starttls.h; NULL: no TLS (tests) */
+    struct tls_facts *tls;    /* NULL: in the clear */
+    bool tls_failed;          /* the handshake did */
+    bool keeps;               /* may be used again: not with TLS unless smtp_tls_connection_reuse = yes */
 };
 
 /* A reply (RFC 5321 4.2): text is all lines with their codes, joined with one blank; memory of the session until the next reply. */

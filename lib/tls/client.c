@@ -1,0 +1,370 @@
+/* client.c (tls) - see client.h */
+#include "tls/client.h"
+
+#include <openssl/err.h>
+#include <openssl/sha.h>
+#include <openssl/x509v3.h>
+
+#include "base/log.h"
+#include "net/address.h"
+#include "run/run.h"
+#include "tls/context.h"
+#include "tls/layer.h"
+#include "tls/sessions.h"
+#include "tls/settings.h"
+
+enum { REFRESH_INTERVAL = 5 * MICROSECONDS };
+
+struct tls_client {
+    const struct tls_params *params;
+    struct tls_credentials *credentials;
+    SSL_CTX *ctx;                  /* NULL: TLS is not available */
+    struct tls_sessions *sessions; /* NULL: none are remembered */
+    int64_t looked;
+    bool looking;
+};
+
+/* ---- contexts ---- */
+
+static SSL_CTX *build(struct tls_client *client, struct buffer *why)
+{
+    SSL_CTX *ctx = tls_context_new(client->params, false);
+
+    if (!ctx) {
+        buffer_append_string(why, "the TLS library cannot be set up");
+    } else if (!tls_credentials_load(client->credentials, ctx, why) || SSL_CTX_dane_enable(ctx) != 1) {
+        SSL_CTX_free(ctx);
+        ctx = NULL;
+    } else {
+        SSL_CTX_set_verify(ctx, SSL_VERIFY_NONE, NULL); /* looked at after the handshake */
+        SSL_CTX_set_verify_depth(ctx, (int)client->params->tls_scert_verifydepth);
+        if (client->sessions)
+            tls_sessions_enable(client->sessions, ctx);
+    }
+    tls_credentials_forget(client->credentials);
+    return ctx;
+}
+
+struct tls_client *tls_client_new(const struct tls_params *params, const struct tls_file_access *access)
+{
+    struct tls_client *client = memory_zalloc(1, sizeof(*client));
+    struct buffer why = BUFFER_INIT_MAX(1024);
+
+    client->params = params;
+    client->credentials = tls_credentials_open(params, access);
+    if (params->tls_session_cache_database[0] && params->tls_session_cache_timeout > 0)
+        client->sessions = tls_sessions_new(params->tls_session_cache_timeout / MICROSECONDS);
+    client->ctx = build(client, &why);
+    if (!client->ctx) {
+        log_warning("%s: disabling TLS support", buffer_string(&why));
+        tls_log_library_problems();
+    }
+    client->looked = clock_monotonic();
+    buffer_release(&why);
+    return client;
+}
+
+void tls_client_free(struct tls_client *client)
+{
+    if (!client)
+        return;
+    SSL_CTX_free(client->ctx);
+    tls_sessions_free(client->sessions);
+    tls_credentials_free(client->credentials);
+    free(client);
+}
+
+bool tls_client_is_ready(const struct tls_client *client)
+{
+    return client && client->ctx;
+}
+
+/* refresh - the others go on with what there is while one looks. */
+static void refresh(struct tls_client *client)
+{
+    struct buffer why = BUFFER_INIT_MAX(1024);
+
+    if (client->looking || clock_monotonic() - client->looked < REFRESH_INTERVAL)
+        return;
+    client->looking = true;
+    if (tls_credentials_refresh(client->credentials)) {
+        SSL_CTX *ctx = build(client, &why);
+        if (ctx) {
+            SSL_CTX_free(client->ctx);
+            client->ctx = ctx;
+            log_info("TLS keys and certificates were read again: their files have changed");
+        } else {
+            log_warning("%s: going on with the keys and certificates read before", buffer_string(&why));
+            tls_log_library_problems();
+        }
+    }
+    client->looked = clock_monotonic();
+    client->looking = false;
+    buffer_release(&why);
+}
+
+/* ---- what one connection asks for ---- */
+
+static struct slice first_of(struct slice a, const char *otherwise)
+{
+    return a.len ? a : slice_of(otherwise);
+}
+
+/* set_strength - versions and ciphers; the key of remembered sessions depends on them. */
+static bool set_strength(const struct tls_client *client, SSL *ssl, const struct tls_policy *policy, struct buffer *key)
+{
+    const struct tls_params *p = client->params;
+    bool mandatory = policy->level >= TLS_ENCRYPT;
+    struct buffer ciphers = BUFFER_INIT_MAX(8192);
+    struct slice grade = first_of(policy->ciphers, mandatory ? p->tls_mandatory_ciphers : p->tls_ciphers);
+    struct slice more = policy->has_exclude ? policy->exclude : slice_of(mandatory ? p->tls_mandatory_exclude_ciphers : "");
+    struct slice protocols = first_of(policy->protocols, mandatory ? p->tls_mandatory_protocols : p->tls_protocols);
+    int versions = tls_versions_parse(protocols);
+
+    bool good = versions > 0 && tls_cipher_list(p, grade, policy->has_exclude ? (struct slice){0} : slice_of(p->tls_exclude_ciphers), more, &ciphers);
+    if (good && tls_level_authenticates(policy->level))
+        buffer_append_string(&ciphers, ":!aNULL");
+    if (good) {
+        tls_set_versions(NULL, ssl, versions);
+        good = SSL_set_cipher_list(ssl, buffer_string(&ciphers)) == 1;
+    }
+    if (!good)
+        log_warning("TLS settings cannot be used: protocols \"" SLICE_FORMAT "\", ciphers \"" SLICE_FORMAT "\"", SLICE_ARGS(protocols), SLICE_ARGS(grade));
+    buffer_printf(key, "/%d/%s", versions, buffer_string(&ciphers));
+    buffer_release(&ciphers);
+    return good;
+}
+
+/* name_of - what a word of a match list stands for; NULL: nothing. */
+static const char *name_of(struct slice word, const struct tls_connect *connect, char *buffer, size_t size)
+{
+    if (slice_equal_case(word, SLICE("hostname")))
+        return connect->host;
+    if (slice_equal_case(word, SLICE("nexthop")))
+        return connect->next_hop;
+    if (slice_equal_case(word, SLICE("dot-nexthop")))
+        snprintf(buffer, size, ".%s", connect->next_hop);
+    else
+        snprintf(buffer, size, SLICE_FORMAT, SLICE_ARGS(word));
+    return buffer;
+}
+
+static struct slice match_list(const struct tls_client *client, const struct tls_policy *policy)
+{
+    const struct tls_params *p = client->params;
+
+    return first_of(policy->match, policy->level == TLS_SECURE ? p->tls_secure_cert_match : policy->level == TLS_VERIFY ? p->tls_verify_cert_match
+                                                                                            : p->tls_fingerprint_cert_match);
+}
+
+/* set_names - OpenSSL compares them with the certificate. */
+static bool set_names(const struct tls_client *client, SSL *ssl, const struct tls_connect *connect)
+{
+    struct slice rest = match_list(client, connect->policy), word;
+    unsigned flags = X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS;
+    char text[256];
+    bool any = false;
+
+    if (client->params->tls_wildcard_matches_multiple_labels)
+        flags |= X509_CHECK_FLAG_MULTI_LABEL_WILDCARDS;
+    SSL_set_hostflags(ssl, flags);
+    while (slice_next_token(&rest, " \t\r\n,:", &word)) {
+        const char *name = name_of(word, connect, text, sizeof(text));
+        any |= name && name[0] && SSL_add1_host(ssl, name) == 1;
+    }
+    if (!any)
+        log_warning("%s: no names to match the certificate of the server with", connect->peer);
+    return any;
+}
+
+bool tls_anchor_is_usable(const struct tls_anchor *a)
+{
+    static const size_t sizes[] = {1, SHA256_DIGEST_LENGTH, SHA512_DIGEST_LENGTH};
+
+    return (a->usage == 2 || a->usage == 3) && a->selector <= 1 && a->matching <= 2
+           && (a->matching == 0 ? a->data.len >= sizes[0] : a->data.len == sizes[a->matching]);
+}
+
+static bool set_anchors(SSL *ssl, const struct tls_connect *connect)
+{
+    size_t used = 0;
+
+    if (SSL_dane_enable(ssl, connect->anchor_domain) != 1)
+        return false;
+    SSL_dane_set_flags(ssl, DANE_FLAG_NO_DANE_EE_NAMECHECKS);
+    SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+    if (!connect->insecure_mx && SSL_add1_host(ssl, connect->next_hop) != 1)
+        return false;
+    for (size_t i = 0; i < connect->anchor_count; i++) {
+        const struct tls_anchor *a = &connect->anchors[i];
+        if (tls_anchor_is_usable(a) && SSL_dane_tlsa_add(ssl, a->usage, a->selector, a->matching, (const unsigned char *)a->data.data, a->data.len) == 1)
+            used++;
+    }
+    return used > 0;
+}
+
+/* key_of_anchors - for the key of remembered sessions: another set of records, another session. */
+static void key_of_anchors(const struct tls_connect *connect, struct buffer *key)
+{
+    unsigned char digest[SHA256_DIGEST_LENGTH];
+    struct buffer all = BUFFER_INIT;
+
+    for (size_t i = 0; i < connect->anchor_count; i++) {
+        buffer_printf(&all, "%u %u %u ", connect->anchors[i].usage, connect->anchors[i].selector, connect->anchors[i].matching);
+        buffer_append_slice(&all, connect->anchors[i].data);
+    }
+    SHA256((const unsigned char *)all.data, all.len, digest);
+    buffer_append(key, digest, sizeof(digest));
+    buffer_release(&all);
+}
+
+static void set_server_name(const struct tls_client *client, SSL *ssl, const struct tls_connect *connect, struct buffer *key)
+{
+    struct slice wanted = first_of(connect->policy->server_name, client->params->tls_servername);
+    struct net_address literal;
+    char text[256];
+
+    if (wanted.len == 0 || connect->anchor_count > 0)
+        return;
+    const char *name = name_of(wanted, connect, text, sizeof(text));
+    if (name && name[0] && name[0] != '.' && !net_address_parse(&literal, slice_of(name), 0)) {
+        SSL_set_tlsext_host_name(ssl, name);
+        buffer_printf(key, "/%s", name);
+    }
+}
+
+static bool is_dane(const struct tls_connect *connect)
+{
+    return connect->policy->level == TLS_DANE || connect->policy->level == TLS_DANE_ONLY;
+}
+
+/* prepare - a connection with everything that the policy wants; NULL (logged): that is not possible. */
+static SSL *prepare(const struct tls_client *client, const struct tls_connect *connect, struct buffer *key)
+{
+    const struct tls_policy *policy = connect->policy;
+    SSL *ssl = SSL_new(client->ctx);
+
+    buffer_printf(key, "%s/%s/%s/" SLICE_FORMAT, connect->peer, connect->next_hop, tls_level_name(policy->level),
+                  SLICE_ARGS(match_list(client, policy)));
+    bool good = ssl && set_strength(client, ssl, policy, key);
+    if (good && is_dane(connect)) {
+        key_of_anchors(connect, key);
+        good = set_anchors(ssl, connect);
+    } else if (good && policy->level >= TLS_VERIFY) {
+        good = set_names(client, ssl, connect);
+    }
+    if (!good) {
+        SSL_free(ssl);
+        tls_log_library_problems();
+        return NULL;
+    }
+    set_server_name(client, ssl, connect, key);
+    SSL_set_connect_state(ssl);
+    return ssl;
+}
+
+/* ---- afterwards ---- */
+
+static bool has_fingerprint(const struct tls_client *client, const struct tls_policy *policy, const struct tls_facts *facts)
+{
+    struct slice rest = match_list(client, policy), word;
+
+    while (slice_next_token(&rest, " \t\r\n,|", &word))
+        if (slice_equal_case(word, slice_of(facts->fingerprint)) || slice_equal_case(word, slice_of(facts->key_fingerprint)))
+            return true;
+    return false;
+}
+
+/* judge - is the server the one that the level demands? */
+static void judge(const struct tls_client *client, SSL *ssl, const struct tls_connect *connect, struct tls_facts *facts)
+{
+    switch (connect->policy->level) {
+    case TLS_FINGERPRINT:
+        facts->matched = facts->has_certificate && has_fingerprint(client, connect->policy, facts);
+        facts->trusted = facts->matched;
+        if (!facts->matched)
+            facts->verify_result = X509_V_ERR_DANE_NO_MATCH;
+        break;
+    case TLS_DANE:
+    case TLS_DANE_ONLY:
+        facts->matched = facts->trusted && (facts->reused || SSL_get0_dane_authority(ssl, NULL, NULL) >= 0);
+        break;
+    case TLS_VERIFY:
+    case TLS_SECURE:
+        facts->matched = facts->trusted;
+        break;
+    default:
+        break;
+    }
+}
+
+static void log_outcome(const struct tls_client *client, SSL *ssl, const struct tls_connect *connect, struct tls_facts *facts)
+{
+    int log = client->params->log;
+    bool demanded = tls_level_authenticates(connect->policy->level);
+
+    if (facts->has_certificate && !facts->trusted && (demanded || (log & TLS_LOG_UNTRUSTED)))
+        tls_log_verify_error(ssl, facts->verify_result, "server", connect->peer);
+    if (log & TLS_LOG_PEERCERT)
+        tls_facts_log_peer(facts, connect->peer);
+    bool matched = facts->matched;
+    facts->matched = matched && !(is_dane(connect) && connect->insecure_mx);
+    if (log & TLS_LOG_SUMMARY)
+        tls_facts_log(facts, "to", connect->peer);
+    facts->matched = matched;
+}
+
+static void log_lines(struct buffer *text)
+{
+    struct slice rest = buffer_slice(text), line;
+
+    while (slice_next_line(&rest, &line))
+        log_warning("TLS library problem: " SLICE_FORMAT, SLICE_ARGS(line));
+}
+
+static enum tls_connected shake(struct tls_client *client, struct stream *stream, SSL *ssl, const struct tls_connect *connect, int64_t timeout)
+{
+    struct buffer why = BUFFER_INIT_MAX(4096);
+    struct tls_layer *layer;
+
+    enum tls_outcome outcome = tls_layer_push(stream, ssl, &layer) ? tls_layer_handshake(layer, false, clock_after(timeout), &why) : TLS_LOST;
+    if (outcome != TLS_DONE) {
+        log_info("SSL_connect error to %s: %s", connect->peer,
+                 outcome == TLS_FAILED ? "-1" : outcome == TLS_TIMEOUT ? "Connection timed out" : "lost connection");
+        log_lines(&why);
+    }
+    buffer_release(&why);
+    return outcome == TLS_DONE ? TLS_CONNECTED : TLS_NO_HANDSHAKE;
+}
+
+enum tls_connected tls_client_connect(struct tls_client *client, struct stream *stream, const struct tls_connect *connect, int64_t timeout,
+                                      struct arena *arena, struct tls_facts *facts)
+{
+    struct buffer key = BUFFER_INIT;
+
+    refresh(client);
+    if (client->params->log & TLS_LOG_VERBOSE)
+        log_info("setting up TLS connection to %s", connect->peer);
+    SSL *ssl = prepare(client, connect, &key);
+    if (!ssl) {
+        buffer_release(&key);
+        return TLS_NOT_POSSIBLE;
+    }
+    if (client->sessions)
+        tls_sessions_begin(client->sessions, ssl, buffer_slice(&key));
+    buffer_release(&key);
+    enum tls_connected result = shake(client, stream, ssl, connect, timeout);
+    if (result != TLS_CONNECTED) {
+        if (client->sessions)
+            tls_sessions_end(client->sessions, ssl, false);
+        return result;
+    }
+    tls_facts_take(ssl, client->params->tls_fingerprint_digest, arena, facts);
+    judge(client, ssl, connect, facts);
+    log_outcome(client, ssl, connect, facts);
+    if (tls_level_authenticates(connect->policy->level) && !facts->matched)
+        result = TLS_NOT_VERIFIED;
+    if (client->sessions)
+        tls_sessions_end(client->sessions, ssl, result == TLS_CONNECTED);
+    return result;
+}

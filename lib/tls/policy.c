@@ -1,0 +1,171 @@
+/* policy.c (tls) - see policy.h */
+#include "tls/policy.h"
+
+#include "tls/settings.h"
+
+static const char *const level_names[] = {
+    [TLS_NONE] = "none", [TLS_MAY] = "may", [TLS_ENCRYPT] = "encrypt", [TLS_DANE] = "dane", [TLS_DANE_ONLY] = "dane-only",
+    [TLS_FINGERPRINT] = "fingerprint", [TLS_VERIFY] = "verify", [TLS_SECURE] = "secure",
+};
+
+bool tls_level_parse(struct slice name, enum tls_level *level)
+{
+    for (size_t i = 0; i < COUNT_OF(level_names); i++) {
+        if (slice_equal_case(name, slice_of(level_names[i]))) {
+            *level = (enum tls_level)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+const char *tls_level_name(enum tls_level level)
+{
+    return level_names[level];
+}
+
+/* An attribute being read. */
+struct attribute {
+    struct tls_policy *policy;
+    struct slice name, value;
+    struct arena *arena;
+    struct buffer *why;
+};
+
+static bool bad(struct attribute *a, const char *what)
+{
+    buffer_printf(a->why, "%s \"" SLICE_FORMAT "\"", what, SLICE_ARGS(a->value));
+    return false;
+}
+
+static bool take_protocols(struct attribute *a)
+{
+    if (tls_versions_parse(a->value) < 0)
+        return bad(a, "invalid protocols value");
+    a->policy->protocols = a->value;
+    return true;
+}
+
+static bool take_ciphers(struct attribute *a)
+{
+    static const char *const grades[] = {"high", "medium", "low", "export", "null"};
+
+    for (size_t i = 0; i < COUNT_OF(grades); i++) {
+        if (slice_equal_case(a->value, slice_of(grades[i]))) {
+            a->policy->ciphers = a->value;
+            return true;
+        }
+    }
+    return bad(a, "invalid ciphers value");
+}
+
+static bool take_exclude(struct attribute *a)
+{
+    a->policy->exclude = a->value;
+    a->policy->has_exclude = true;
+    return true;
+}
+
+/* take_match - may come several times. */
+static bool take_match(struct attribute *a)
+{
+    char separator = a->policy->level == TLS_FINGERPRINT ? '|' : ':';
+
+    if (!tls_level_authenticates(a->policy->level) || a->policy->level == TLS_DANE || a->policy->level == TLS_DANE_ONLY)
+        return bad(a, "the level takes no match:");
+    if (a->policy->match.len)
+        a->policy->match = arena_format(a->arena, SLICE_FORMAT "%c" SLICE_FORMAT, SLICE_ARGS(a->policy->match), separator, SLICE_ARGS(a->value));
+    else
+        a->policy->match = a->value;
+    return true;
+}
+
+static bool take_server_name(struct attribute *a)
+{
+    if (slice_find_any(a->value, " \t/:") < a->value.len)
+        return bad(a, "invalid servername value");
+    a->policy->server_name = a->value;
+    return true;
+}
+
+static bool take_connection_reuse(struct attribute *a)
+{
+    bool yes = slice_equal_case(a->value, SLICE("yes"));
+
+    if (!yes && !slice_equal_case(a->value, SLICE("no")))
+        return bad(a, "invalid connection_reuse value");
+    a->policy->connection_reuse = yes;
+    return true;
+}
+
+/* take_later - accepted, without effect: raw public keys, and what MTA-STS plug-ins tell for reports. */
+static bool take_later(struct attribute *a UNUSED)
+{
+    return true;
+}
+
+static bool take_attribute(struct attribute *a)
+{
+    static const struct {
+        struct slice name;
+        bool (*take)(struct attribute *a);
+    } rows[] = {
+        {{"protocols", 9}, take_protocols}, {{"ciphers", 7}, take_ciphers}, {{"exclude", 7}, take_exclude}, {{"match", 5}, take_match},
+        {{"servername", 10}, take_server_name}, {{"connection_reuse", 16}, take_connection_reuse}, {{"enable_rpk", 10}, take_later},
+        {{"policy_type", 11}, take_later}, {{"policy_domain", 13}, take_later}, {{"policy_string", 13}, take_later},
+        {{"mx_host_pattern", 15}, take_later}, {{"policy_ttl", 10}, take_later}, {{"policy_failure", 14}, take_later},
+    };
+
+    for (size_t i = 0; i < COUNT_OF(rows); i++)
+        if (slice_equal_case(a->name, rows[i].name))
+            return a->value.len ? rows[i].take(a) : bad(a, "attribute without a value:");
+    buffer_printf(a->why, "invalid attribute name: \"" SLICE_FORMAT "\"", SLICE_ARGS(a->name));
+    return false;
+}
+
+/* next_word - up to a comma or blank that is not inside of braces, which are taken off. */
+static bool next_word(struct slice *rest, struct slice *word)
+{
+    while (rest->len && memchr(", \t\r\n", rest->data[0], 5))
+        *rest = slice_from(*rest, 1);
+    if (rest->len == 0)
+        return false;
+    size_t close = rest->data[0] == '{' ? slice_find(*rest, '}') : rest->len;
+    if (rest->data[0] == '{' && close < rest->len) {
+        *word = slice_trim(slice_make(rest->data + 1, close - 1));
+        *rest = slice_from(*rest, close + 1);
+        return true;
+    }
+    return slice_next_token(rest, ", \t\r\n", word);
+}
+
+bool tls_policy_parse(struct slice text, struct arena *arena, struct tls_policy *policy, struct buffer *why)
+{
+    struct slice rest = arena_slice(arena, text), word;
+
+    *policy = (struct tls_policy){.connection_reuse = -1};
+    if (!next_word(&rest, &word)) {
+        buffer_append_string(why, "invalid empty policy");
+        return false;
+    }
+    if (!tls_level_parse(word, &policy->level)) {
+        buffer_printf(why, "invalid security level \"" SLICE_FORMAT "\"", SLICE_ARGS(word));
+        return false;
+    }
+    while (next_word(&rest, &word)) {
+        struct attribute a = {.policy = policy, .arena = arena, .why = why};
+        if (policy->level == TLS_NONE) {
+            buffer_printf(why, "the level none takes no attributes");
+            return false;
+        }
+        if (!slice_cut(word, '=', &a.name, &a.value)) {
+            buffer_printf(why, "malformed attribute/value pair \"" SLICE_FORMAT "\"", SLICE_ARGS(word));
+            return false;
+        }
+        a.name = slice_trim(a.name);
+        a.value = slice_trim(a.value);
+        if (!take_attribute(&a))
+            return false;
+    }
+    return true;
+}

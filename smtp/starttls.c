@@ -1,0 +1,283 @@
+/* starttls.c - see starttls.h */
+#include "starttls.h"
+
+#include "base/log.h"
+#include "service/files.h"
+
+/* ---- configuration ---- */
+
+/* default_level - smtp_tls_security_level, or the old switches when it is empty. */
+static enum tls_level default_level(const struct tls_params *p)
+{
+    enum tls_level level;
+
+    if (p->tls_security_level[0] == '\0')
+        return p->enforce_tls ? (p->tls_enforce_peername ? TLS_VERIFY : TLS_ENCRYPT) : p->use_tls ? TLS_MAY : TLS_NONE;
+    if (tls_level_parse(slice_of(p->tls_security_level), &level))
+        return level;
+    log_warning("%s_tls_security_level: invalid level \"%s\": mail is deferred where a table does not say otherwise", p->prefix, p->tls_security_level);
+    return TLS_SECURE;
+}
+
+void starttls_open(struct config *config, struct client_params *params)
+{
+    static const struct tls_file_access access = {service_announce_file, service_open_file};
+    struct tls_params *p = &params->tls_params;
+    char name[64];
+
+    tls_params_load(config, params->name, p);
+    params->tls_level = default_level(p);
+    snprintf(name, sizeof(name), "%s_tls_policy_maps", params->name);
+    params->tls_policies = p->tls_policy_maps[0] ? table_list_new(name, p->tls_policy_maps, TABLE_FOLD, config) : NULL;
+    if (params->tls_level > TLS_NONE || params->tls_policies || p->tls_wrappermode)
+        params->tls = tls_client_new(p, &access);
+}
+
+void starttls_close(struct client_params *params)
+{
+    tls_client_free(params->tls);
+    table_list_free(params->tls_policies);
+    params->tls = NULL;
+    params->tls_policies = NULL;
+}
+
+/* ---- plans ---- */
+
+static void fail(struct failure *failure, struct session *session, struct arena *arena, const char *status, const char *reason)
+{
+    *failure = (struct failure){.temporary = true, .handshake = true, .status = status, .reason = arena_slice(arena, slice_of(reason))};
+    if (session) {
+        failure->relay = arena_strdup(arena, session->relay);
+        failure->remote_mta = arena_strdup(arena, session->host);
+    }
+}
+
+static bool is_host_name(struct slice text)
+{
+    for (size_t i = 0; i < text.len; i++)
+        if (!isalnum((unsigned char)text.data[i]) && !strchr("-._", text.data[i]) && (unsigned char)text.data[i] < 128)
+            return false;
+    return text.len > 0;
+}
+
+/* find_entry - the destination as it is written, then, for a plain name, its parents as ".domain". */
+static enum table_result find_entry(const struct client_params *params, struct slice destination, struct buffer *value)
+{
+    enum table_result found = table_list_lookup(params->tls_policies, destination, true, value);
+
+    for (size_t i = 1; found == TABLE_NOT_FOUND && is_host_name(destination) && i < destination.len; i++)
+        if (destination.data[i] == '.')
+            found = table_list_lookup(params->tls_policies, slice_from(destination, i), false, value);
+    return found;
+}
+
+/* find_policy - false: the table cannot answer, or its entry is no good (logged). */
+static bool find_policy(const struct client_params *params, struct slice destination, struct arena *arena, struct tls_policy *policy)
+{
+    struct buffer value = BUFFER_INIT_MAX(16384), why = BUFFER_INIT_MAX(512);
+    bool good = true;
+
+    *policy = (struct tls_policy){.level = params->tls_level, .connection_reuse = -1};
+    enum table_result found = params->tls_policies ? find_entry(params, destination, &value) : TABLE_NOT_FOUND;
+    if (found == TABLE_TRY_AGAIN) {
+        log_warning("%s_tls_policy_maps: lookup error for \"" SLICE_FORMAT "\"", params->name, SLICE_ARGS(destination));
+        good = false;
+    } else if (found == TABLE_FOUND && !tls_policy_parse(buffer_slice(&value), arena, policy, &why)) {
+        log_warning("%s_tls_policy_maps, next-hop destination \"" SLICE_FORMAT "\": %s", params->name, SLICE_ARGS(destination), buffer_string(&why));
+        good = false;
+    }
+    buffer_release(&value);
+    buffer_release(&why);
+    return good;
+}
+
+/* take_anchors - the usable ones of an answer. */
+static size_t take_anchors(const struct dns_answer *answer, struct arena *arena, struct tls_anchor **anchors)
+{
+    size_t count = 0;
+
+    *anchors = arena_alloc(arena, (answer->count + 1) * sizeof(**anchors));
+    for (size_t i = 0; i < answer->count; i++) {
+        const struct dns_record *r = &answer->records[i];
+        struct tls_anchor anchor = {r->usage, r->selector, r->matching, r->data};
+        if (r->type == DNS_TLSA && tls_anchor_is_usable(&anchor))
+            (*anchors)[count++] = anchor;
+    }
+    return count;
+}
+
+static struct dns_answer look_up_anchors(struct slice name, unsigned port, struct arena *arena)
+{
+    return dns_query(arena_format(arena, "_%u._tcp." SLICE_FORMAT, port, SLICE_ARGS(name)), DNS_TLSA, arena);
+}
+
+/* find_anchors - under the name that the addresses were found under, else under the host's own (RFC 7672 2.2.2).  NULL, or why the host cannot be used. */
+static const char *find_anchors(const struct host *host, struct arena *arena, struct tls_plan *plan, bool *any)
+{
+    unsigned port = net_address_port(&host->address);
+    struct slice names[] = {host->canonical_name, host->name};
+    struct tls_anchor *anchors;
+
+    *any = false;
+    for (size_t i = 0; i < COUNT_OF(names) && !*any; i++) {
+        if (names[i].len == 0 || (i == 1 && slice_equal_case(names[0], names[1])))
+            continue;
+        struct dns_answer answer = look_up_anchors(names[i], port, arena);
+        if (answer.status == DNS_TRY_AGAIN || answer.status == DNS_MALFORMED)
+            return arena_printf(arena, "TLSA lookup error for " SLICE_FORMAT ":%u", SLICE_ARGS(host->name), port);
+        if (answer.status != DNS_FOUND || !answer.authentic || answer.count == 0)
+            continue;
+        *any = true;
+        plan->connect.anchor_count = take_anchors(&answer, arena, &anchors);
+        plan->connect.anchors = anchors;
+        plan->connect.anchor_domain = arena_string(arena, names[i]);
+    }
+    return NULL;
+}
+
+/* plan_without_validation - the name of the host was not validated: smtp_tls_dane_insecure_mx_policy.  False: go on with DANE. */
+static bool plan_without_validation(const struct client_params *params, struct tls_plan *plan)
+{
+    enum tls_level level;
+
+    plan->connect.insecure_mx = true;
+    if (!tls_level_parse(slice_of(params->smtp_tls_dane_insecure_mx_policy), &level) || level == TLS_DANE)
+        return false;
+    plan->policy.level = level;
+    return true;
+}
+
+/* plan_dane - what is left of DANE for this host.  NULL, or why the host cannot be used. */
+static const char *plan_dane(const struct client_params *params, const struct host *host, struct arena *arena, struct tls_plan *plan)
+{
+    bool only = plan->policy.level == TLS_DANE_ONLY, any;
+
+    if (!host->secure_mx && only)
+        return "non DNSSEC destination";
+    if (!host->secure_mx && plan_without_validation(params, plan))
+        return NULL;
+    if (!host->secure_address) {
+        plan->policy.level = TLS_MAY;
+        return only ? "non DNSSEC destination" : NULL;
+    }
+    const char *trouble = find_anchors(host, arena, plan, &any);
+    if (trouble)
+        return trouble;
+    if (plan->connect.anchor_count == 0) {
+        plan->policy.level = any ? TLS_ENCRYPT : TLS_MAY;
+        return !only ? NULL : any ? "no usable TLSA records" : "no TLSA records found";
+    }
+    return NULL;
+}
+
+/* check_plan - NULL, or what cannot be. */
+static const char *check_plan(const struct client_params *params, const struct tls_plan *plan)
+{
+    if (params->tls_params.tls_wrappermode && plan->policy.level < TLS_ENCRYPT) {
+        log_warning("%s_tls_wrappermode requires \"%s_tls_security_level = encrypt\" (or stronger)", params->name, params->name);
+        return "client TLS configuration problem";
+    }
+    if (plan->policy.level > TLS_MAY && !tls_client_is_ready(params->tls))
+        return "TLS is required, but our TLS engine is unavailable";
+    return NULL;
+}
+
+struct tls_plan *starttls_plan(const struct client_params *params, const struct host *host, struct arena *arena, struct failure *failure)
+{
+    struct tls_plan *plan = arena_alloc(arena, sizeof(*plan));
+    const struct destination *to = host->destination;
+    const char *trouble = NULL;
+
+    plan->connect.policy = &plan->policy;
+    plan->connect.host = arena_string(arena, host->name);
+    plan->connect.next_hop = arena_string(arena, to ? to->host : host->name);
+    if (!find_policy(params, to ? to->text : host->name, arena, &plan->policy))
+        trouble = "client TLS configuration problem";
+    else if (plan->policy.level == TLS_DANE || plan->policy.level == TLS_DANE_ONLY) {
+        trouble = plan_dane(params, host, arena, plan);
+        if (trouble)
+            log_warning("TLS policy lookup for %s/%s: %s", plan->connect.next_hop, plan->connect.host, trouble);
+    }
+    if (!trouble)
+        trouble = check_plan(params, plan);
+    if (trouble) {
+        fail(failure, NULL, arena, "4.7.5", trouble);
+        return NULL;
+    }
+    plan->keep = plan->policy.connection_reuse >= 0 ? plan->policy.connection_reuse : params->tls_params.tls_connection_reuse;
+    return plan;
+}
+
+/* ---- handshakes ---- */
+
+static bool shake_hands(const struct client_params *params, struct session *session, struct arena *arena, struct failure *failure)
+{
+    static const char *const reasons[] = {[TLS_NOT_VERIFIED] = "Server certificate not verified", [TLS_NO_HANDSHAKE] = "Cannot start TLS: handshake failure",
+                                          [TLS_NOT_POSSIBLE] = "client TLS configuration problem"};
+    struct tls_connect connect = session->plan->connect;
+    struct tls_facts *facts = arena_alloc(session->arena, sizeof(*facts));
+
+    connect.policy = &session->plan->policy;
+    connect.peer = session->relay;
+    enum tls_connected result = tls_client_connect(params->tls, session->stream, &connect, params->tls_params.starttls_timeout, session->arena, facts);
+    if (result == TLS_CONNECTED) {
+        session->tls = facts;
+        return true;
+    }
+    session->tls_failed = result == TLS_NO_HANDSHAKE;
+    session->unusable |= result == TLS_NO_HANDSHAKE || result == TLS_NOT_POSSIBLE;
+    fail(failure, session, arena, "4.7.5", reasons[result]);
+    return false;
+}
+
+bool starttls_wrap(const struct client_params *params, struct session *session, struct arena *arena, struct failure *failure)
+{
+    return !session->plan || !params->tls_params.tls_wrappermode || shake_hands(params, session, arena, failure);
+}
+
+/* begin_without - the server does not offer TLS, or refuses it. */
+static bool begin_without(struct session *session, struct slice reply, struct arena *arena, struct failure *failure)
+{
+    if (session->plan->policy.level <= TLS_MAY)
+        return true;
+    if (reply.len)
+        fail(failure, session, arena, "4.7.4", arena_printf(arena, "TLS is required, but host %s[%s] refused to start TLS: " SLICE_FORMAT, session->host,
+                                                           session->address, SLICE_ARGS(reply)));
+    else
+        fail(failure, session, arena, "4.7.4", arena_printf(arena, "TLS is required, but was not offered by host %s[%s]", session->host, session->address));
+    return false;
+}
+
+bool starttls_begin(const struct client_params *params, struct session *session, struct arena *arena, struct failure *failure)
+{
+    struct reply reply;
+
+    if (!session->plan || session->tls)
+        return true;
+    if (session->plan->policy.level == TLS_NONE) {
+        if (params->tls_note_starttls_offer && (session->features & EHLO_STARTTLS))
+            log_info("Host offered STARTTLS: [%s]", session->host);
+        return true;
+    }
+    if (!(session->features & EHLO_STARTTLS))
+        return begin_without(session, (struct slice){0}, arena, failure);
+    if (!tls_client_is_ready(params->tls))
+        return true; /* level may: the others were stopped before */
+    stream_write_slice(session->stream, SLICE("STARTTLS\r\n"));
+    stream_flush(session->stream);
+    if (!session_reply(session, params->tls_params.starttls_timeout, &reply)) {
+        session_lost(session, "receiving the STARTTLS response", arena, failure);
+        failure->handshake = true;
+        failure->relay = arena_strdup(arena, session->relay);
+        return false;
+    }
+    if (reply.code / 100 != 2)
+        return begin_without(session, reply.text, arena, failure);
+    return shake_hands(params, session, arena, failure);
+}
+
+bool starttls_may_do_without(const struct client_params *params, const struct session *session, const struct delivery *delivery)
+{
+    return session->tls_failed && session->plan->policy.level == TLS_MAY && !params->tls_params.tls_wrappermode
+           && clock_wall() - delivery->request->envelope.arrival_time >= params->minimal_backoff_time;
+}
