@@ -83,7 +83,7 @@ static bool is_choice(struct slice choices, struct slice word)
 static void check_choices(struct check *c, const char *file, int line, const char *name, const struct parameter *row, const char *value)
 {
     struct slice choices = slice_of(row->choices), rest = slice_of(value), element = slice_trim(rest);
-    if (choices.len == 0)
+    if (choices.len == 0 || row->state == PARAMETER_NEEDLESS)
         return;
     bool is_list = slice_starts(choices, SLICE("list "));
     if (is_list)
@@ -103,6 +103,8 @@ static void check_state(struct check *c, struct config *config, const char *file
     const char *value = config_raw(config, slice_of(name), NULL);
     bool says_nothing = value[0] == '\0' || strcmp(value, row->default_value) == 0 ||
                         (row->type == PARAMETER_BOOL && strcasecmp(value, "no") == 0);
+    if (row->state == PARAMETER_NEEDLESS && !says_nothing)
+        check_found(c, FINDING_NEEDLESS, FINDING_NOTE, file, line, name, "%s is accepted and has no effect: %s", name, row->choices);
     if (row->state == PARAMETER_NOT_YET && !says_nothing)
         check_found(c, FINDING_NOT_YET, FINDING_WARNING, file, line, name, "%s is accepted but has no effect in this version", name);
 }

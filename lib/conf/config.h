@@ -16,7 +16,7 @@ enum parameter_type {
     PARAMETER_SIZE  /* int64_t bytes */
 };
 
-enum parameter_state { PARAMETER_HONOURED, PARAMETER_NOT_YET, PARAMETER_OBSOLETE };
+enum parameter_state { PARAMETER_HONOURED, PARAMETER_NOT_YET, PARAMETER_NEEDLESS, PARAMETER_OBSOLETE };
 
 /* One row of parameters.def. */
 struct parameter {
@@ -28,7 +28,7 @@ struct parameter {
     size_t minimum_length;     /* strings: 1 makes an empty value an error */
     const char *programs;      /* "smtpd,cleanup" or "all" */
     enum parameter_state state;
-    const char *choices;       /* strings: "a|b": one of these; "list a|b": a list of these; "": anything */
+    const char *choices;       /* strings: "a|b": one of these; "list a|b": a list of these; "": anything; of needless ones: why */
 };
 
 /* parameter_find - the row with that exact name, NULL when there is none.  parameter_at - rows in order, NULL past the end. */

@@ -9,6 +9,7 @@
 #define DAYS(n) ((n)*INT64_C(86400) * MICROSECONDS)
 #define HONOURED PARAMETER_HONOURED
 #define NOT_YET PARAMETER_NOT_YET
+#define NEEDLESS PARAMETER_NEEDLESS
 #define OBSOLETE PARAMETER_OBSOLETE
 
 static const struct parameter table[] = {

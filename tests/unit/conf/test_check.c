@@ -154,6 +154,22 @@ START_TEST(not_yet_is_said)
 }
 END_TEST
 
+START_TEST(needless_is_said)
+{
+    static const char want[] = ": slow_delivery_slot_cost is accepted and has no effect: messages for one destination take turns, a large mailing holds "
+                               "nothing back\n";
+    struct buffer got = BUFFER_INIT;
+    struct config *config = config_empty_reporting(copy_text, &got);
+    ck_assert(config_parse(config, SLICE("slow_delivery_slot_cost = 7\nhash_queue_names = deferred, defer, incoming\nhash_queue_depth = 1\n"), "main.cf"));
+    config_check(config, copy_finding, &got, NULL);
+    ck_assert_uint_lt(slice_search(buffer_slice(&got), slice_make(want, sizeof(want) - 1)), got.len);
+    ck_assert_uint_lt(slice_search(buffer_slice(&got), SLICE("hash_queue_names is accepted and has no effect: the queue has no file per message")), got.len);
+    ck_assert_uint_eq(slice_search(buffer_slice(&got), SLICE("hash_queue_depth")), got.len); /* the default */
+    buffer_release(&got);
+    config_free(config);
+}
+END_TEST
+
 static void append_name(void *context, struct slice name)
 {
     buffer_append_slice(context, name);
@@ -169,4 +185,4 @@ START_TEST(references)
 }
 END_TEST
 
-TEST_MAIN("conf/check", findings, not_yet_is_said, references)
+TEST_MAIN("conf/check", findings, not_yet_is_said, needless_is_said, references)
