@@ -15,19 +15,18 @@
 
 #define TLS_SERVER_PARAMETERS(X) \
     X(BOOL, smtpd_tls_ask_ccert) X(BOOL, smtpd_tls_req_ccert) X(INT, smtpd_tls_ccert_verifydepth) X(STRING, smtpd_tls_dh1024_param_file) \
-    X(STRING, smtpd_tls_eecdh_grade) X(STRING, tls_server_sni_maps) X(STRING, tls_session_ticket_cipher) X(BOOL, tls_preempt_cipherlist)
+    X(STRING, smtpd_tls_eecdh_grade) X(BOOL, smtpd_tls_always_issue_session_ids) X(STRING, tls_server_sni_maps) X(STRING, tls_session_ticket_cipher) X(BOOL, tls_preempt_cipherlist)
 
 /* Of the client, with the prefix smtp_ or lmtp_. */
 #define TLS_CLIENT_PARAMETERS(X) \
     X(STRING, tls_policy_maps) X(BOOL, tls_enforce_peername) X(INT, tls_scert_verifydepth) X(STRING, tls_verify_cert_match) \
     X(STRING, tls_secure_cert_match) X(STRING, tls_fingerprint_cert_match) X(STRING, tls_servername) X(STRING, tls_session_cache_database) \
-    X(BOOL, tls_connection_reuse) X(STRING, tls_trust_anchor_file)
+    X(BOOL, tls_connection_reuse)
 
 #define TLS_SHARED_PARAMETERS(X) \
     X(STRING, tls_high_cipherlist) X(STRING, tls_medium_cipherlist) X(STRING, tls_null_cipherlist) X(STRING, tls_eecdh_auto_curves) \
     X(STRING, tls_eecdh_strong_curve) X(STRING, tls_eecdh_ultra_curve) X(STRING, tls_ffdhe_auto_groups) X(STRING, tls_ssl_options) \
-    X(STRING, tls_disable_workarounds) X(BOOL, tls_append_default_CA) X(BOOL, tls_wildcard_matches_multiple_labels) \
-    X(BOOL, tls_fast_shutdown_enable)
+    X(STRING, tls_disable_workarounds) X(BOOL, tls_append_default_CA) X(BOOL, tls_wildcard_matches_multiple_labels)
 
 struct tls_params {
     CONFIG_MEMBERS(TLS_PREFIXED_PARAMETERS)

@@ -141,6 +141,8 @@ static SSL_CTX *context_new(const struct tls_server *server)
     if (p->tls_preempt_cipherlist)
         SSL_CTX_set_options(ctx, SSL_OP_CIPHER_SERVER_PREFERENCE);
     SSL_CTX_set_session_id_context(ctx, server->session_context, sizeof(server->session_context));
+    if (p->smtpd_tls_always_issue_session_ids) /* nothing is stored: tickets resume */
+        SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_SERVER | SSL_SESS_CACHE_NO_INTERNAL);
     set_up_tickets(server, ctx);
     if (server->asks_clients) {
         SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_CLIENT_ONCE, accept_any);
