@@ -50,6 +50,9 @@ def test_the_system_is_down(instance):
 @pytest.mark.parametrize("arguments, text, complaint", [
     (["-t"], "Subject: nobody\n\nx\n", r"sendmail: fatal: \w+\(\d+\): No recipient addresses found in message header"),
     ([], "x\n", r"Recipient addresses must be specified on the command line or via the -t option"),
+    (["-XVab", "x"], "x\n", r"sendmail: fatal: -V requires two characters from -=\+"),
+    (["-qX"], "", r"sendmail: fatal: -qX is not implemented"),
+    (["-qS1"], "", r"sendmail: fatal: -qS is not implemented"),
     (["-n", "x"], "x\n", r"sendmail: fatal: -n option not supported"),
     (["-B", "9BIT", "x"], "x\n", r"-B option needs 8BITMIME or 7BIT"),
     (["-bp", "x"], "", r"display queue mode requires no recipient"),
@@ -108,3 +111,29 @@ def test_killed_pickup_loses_nothing(instance):
     texts = mails(instance, 60)
     assert all(any(f"number {i}.\n" in text for text in texts) for i in range(60))
     assert len(texts) <= 60 + 5 * 32  # what was in flight at a kill may come twice
+
+
+def test_options_without_a_message(instance):
+    done = instance.command("sendmail", "-q15m")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    instance.command("sendmail", "-bz")
+    instance.wait_log(r"postfix/sendmail\[\d+\]: fatal: unsupported: -bz")
+
+
+def test_small_commands(instance):
+    lock = f"{instance.directory}/mail/lock"
+    assert instance.command("postlock", lock, "sh", "-c", "exit 3").returncode == 3
+    done = instance.command("postlock", lock, "no-such-command")
+    assert done.returncode == 1 and done.stderr == "postlock: fatal: execvp no-such-command: No such file or directory\n"
+    done = instance.command("postlock", "-l", "bogus", lock, "true")
+    assert done.returncode == 75 and done.stderr == 'postlock: fatal: unknown mailbox_delivery_lock value "bogus" in "bogus"\n'
+    done = instance.command("postlock", "/no/dir/lk", "true")
+    assert done.stderr == "postlock: fatal: open file /no/dir/lk: unable to create lock file /no/dir/lk.lock: No such file or directory\n"
+    assert instance.command("postlock", lock).returncode == 75
+    done = instance.command("postkick", "public", "no-such", "X")
+    assert done.returncode == 1 and "warning: unable to look up public/no-such: No such file or directory" in done.stderr
+    instance.command("postlog", "-p", "warn", "careful", check=True)
+    instance.wait_log(r"postfix/postlog\[\d+\]: warning: careful")
+    done = instance.command("postcat", "/etc/passwd")
+    assert (done.returncode, done.stderr) == (0, "postcat: warning: /etc/passwd: input is not a valid queue file\n")
+    assert instance.command("postdrop", "-x").returncode == 1

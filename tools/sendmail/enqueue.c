@@ -81,7 +81,10 @@ static void parse_sender(struct submission_state *state)
         return;
     }
     state->sender = slice_of("");
-    if (address_list_addresses(slice_of(state->options->sender), ADDRESSES_MAX, state->arena, &found) > 0)
+    size_t count = address_list_addresses(slice_of(state->options->sender), ADDRESSES_MAX, state->arena, &found);
+    if (count > 1)
+        log_warning("-f option specified malformed sender: %s", state->options->sender);
+    if (count > 0)
         state->sender = arena_slice(state->arena, mail_address_internal(found[0], state->arena));
 }
 

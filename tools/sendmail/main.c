@@ -42,14 +42,31 @@ static const char *configuration_directory(const char *path)
     struct stat st;
     if (!path)
         return NULL;
-    if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+    if (stat(path, &st) < 0 || S_ISDIR(st.st_mode))
         return path;
     char *copy = memory_string(path);
     char *slash = strrchr(copy, '/');
-    if (!slash)
-        return copy;
-    *slash = '\0';
+    if (slash)
+        *slash = '\0';
     return copy;
+}
+
+/* named_directory - of -C DIRECTORY or -CDIRECTORY; NULL: none. */
+static const char *named_directory(int argc, char **argv)
+{
+    const char *found = NULL;
+    for (int i = 1; i < argc && argv[i][0] == '-' && strcmp(argv[i], "--") != 0; i++) {
+        size_t letters = strspn(argv[i] + 1, "GIUcimntvx") + 1;
+        char letter = argv[i][letters];
+        const char *value = letter && argv[i][letters + 1] ? argv[i] + letters + 1 : NULL;
+        if (!letter || !strchr("ABCFLNORVXbfhopr", letter)) /* an option without an argument, or -q, which has none of its own */
+            continue;
+        if (!value && i + 1 < argc)
+            value = argv[++i];
+        if (letter == 'C')
+            found = value;
+    }
+    return found;
 }
 
 static void list_queue(struct config *config, const struct options *options)
@@ -172,14 +189,16 @@ static const char help[] =
 int main(int argc, char **argv)
 {
     struct options options;
-    command_start("sendmail");
+    const char *slash = strrchr(argv[0], '/'), *name = slash ? slash + 1 : argv[0];
+    command_start(strcmp(name, "mailq") == 0 || strcmp(name, "newaliases") == 0 ? name : "sendmail");
     command_help(argc, argv, help);
     log_set_fatal_exit(TEMPORARY_FAILURE);
     signal(SIGPIPE, SIG_IGN);
+    /* The log first: what is wrong with the options is told there, too. */
+    struct config *config = command_config(configuration_directory(named_directory(argc, argv)), true);
     options_parse(&options, argc, argv);
     if (options.verbose > 1)
         log_verbose += options.verbose - 1;
-    struct config *config = command_config(configuration_directory(options.directory), true);
     switch (options.mode) {
     case MODE_ENQUEUE:
         check_user(config);
@@ -192,6 +211,12 @@ int main(int argc, char **argv)
     case MODE_NEWALIASES: make_aliases(config, &options); break;
     case MODE_SMTP: talk_smtp(config, &options); break;
     case MODE_DAEMON: start_system(config, &options); break;
+    case MODE_INTERVAL:
+        if (options.word_count > 0 || options.extract) {
+            check_user(config);
+            enqueue(config, &options);
+        }
+        break;
     case MODE_NOTHING: break;
     }
     config_free(config);

@@ -81,19 +81,22 @@ static void take_envelope_id(struct options *options, const char *value)
     } else if (*value && slice_is_ascii(slice_of(value)) && !slice_has_control(slice_of(value))) {
         options->envelope_id = value;
     } else {
-        log_warning("bad -V option value -- ignored");
+        log_warning("bad syntax in -V option value -- ignored");
     }
 }
 
 static void take_queue(struct options *options, const char *value)
 {
-    if (isdigit((unsigned char)*value))
-        return; /* queue run interval: the queue manager needs none */
+    if (isdigit((unsigned char)*value)) { /* queue run interval: the queue manager needs none */
+        if (options->mode == MODE_ENQUEUE)
+            options->mode = MODE_INTERVAL;
+        return;
+    }
     switch (*value) {
     case '\0': options->mode = MODE_FLUSH; break;
     case 'I': options->mode = MODE_FLUSH_ID; break;
     case 'R': options->mode = MODE_FLUSH_SITE; break;
-    default: unsupported('q', value);
+    default: log_fatal("-q%c is not implemented", *value);
     }
     if (*value) {
         if (!value[1])
@@ -129,6 +132,8 @@ static void take_option(struct options *options, int letter, const char *value)
     case 'X':
         if (*value != 'V' || (value[1] && strlen(value) != 3))
             unsupported('X', value);
+        if (value[1] && (!strchr("-=+", value[1]) || !strchr("-=+", value[2])))
+            log_fatal("-V requires two characters from -=+");
         options->verp = value + 1;
         break;
     case 'b': take_mode(options, value); break;

@@ -5,7 +5,8 @@
 #include "base/arena.h"
 #include "service/command.h"
 
-enum mode { MODE_ENQUEUE, MODE_DAEMON, MODE_SMTP, MODE_NEWALIASES, MODE_MAILQ, MODE_FLUSH, MODE_FLUSH_SITE, MODE_FLUSH_ID, MODE_NOTHING };
+enum mode { MODE_ENQUEUE, MODE_DAEMON, MODE_SMTP, MODE_NEWALIASES, MODE_MAILQ, MODE_FLUSH, MODE_FLUSH_SITE, MODE_FLUSH_ID, MODE_INTERVAL /* -q15m: nothing, unless there is a message */,
+            MODE_NOTHING };
 
 struct options {
     enum mode mode;
