@@ -61,7 +61,8 @@ static void show_file(int fd, const char *name)
         log_fatal("seek %s: %s", name, strerror(errno));
     printer.offset = (uint64_t)start_offset;
     while (phase != MAILDROP_COMPLETE && (result = maildrop_read(&reader, &type, &data)) == MAILDROP_RECORD) {
-        if (!maildrop_step(&phase, type, false) && !any) {
+        bool expected = maildrop_step(&phase, type, false);
+        if (!any && (!expected || (start_offset == 0 && type != MAILDROP_SIZE && type != MAILDROP_TIME))) { /* what begins otherwise is something else */
             log_warning("%s: input is not a valid queue file", name);
             break;
         }
@@ -70,9 +71,9 @@ static void show_file(int fd, const char *name)
         if (type == MAILDROP_POINTER && !follow(&reader, &printer, data, &jumps))
             log_fatal("%s: bad pointer record", name);
     }
-    if (result == MAILDROP_MALFORMED)
+    if (any && result == MAILDROP_MALFORMED)
         log_fatal("record read error");
-    if (!any && result == MAILDROP_NO_MORE)
+    if (!any && result != MAILDROP_RECORD)
         log_warning("%s: input is not a valid queue file", name);
     maildrop_reader_release(&reader);
 }

@@ -20,7 +20,6 @@ static const char *parse_options(int argc, char **argv)
 {
     const char *directory = NULL;
     int letter;
-    opterr = 0;
     while ((letter = getopt(argc, argv, "c:rv")) > 0) {
         switch (letter) {
         case 'c': directory = optarg; break;
@@ -29,7 +28,7 @@ static const char *parse_options(int argc, char **argv)
             if (getuid() == 0)
                 log_verbose++;
             break;
-        default: log_fatal("usage: postdrop [-c config_dir] [-v]");
+        default: log_set_fatal_exit(1); log_fatal("usage: postdrop [-c config_dir] [-v]");
         }
     }
     return directory;

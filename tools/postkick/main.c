@@ -38,8 +38,11 @@ int main(int argc, char **argv)
         log_fatal("unknown class: %s", class_name);
     if (strchr(service, '/'))
         log_fatal("bad service name: %s", service);
-    if (!trigger_send(class_name, service, slice_of(argv[optind + 2])))
-        log_fatal("Cannot contact class %s service %s - perhaps the mail system is down", class_name, service);
+    bool sent = trigger_send(class_name, service, slice_of(argv[optind + 2]));
+    if (!sent) {
+        log_warning("unable to look up %s/%s: %s", class_name, service, strerror(errno));
+        log_warning("Cannot contact class %s service %s - perhaps the mail system is down", class_name, service);
+    }
     config_free(config);
-    return 0;
+    return sent ? 0 : 1;
 }

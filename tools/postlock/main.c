@@ -29,16 +29,28 @@ static bool has_style(const struct lock *lock, struct slice style)
     return false;
 }
 
+static void check_styles(const struct lock *lock)
+{
+    static const char *const known[] = {"fcntl", "flock", "dotlock"};
+    struct slice rest = slice_of(lock->styles), word;
+    while (config_list_next(&rest, &word)) {
+        bool good = false;
+        for (size_t i = 0; i < COUNT_OF(known); i++)
+            good |= slice_equal_case(word, slice_of(known[i]));
+        if (!good)
+            log_fatal("unknown mailbox_delivery_lock value \"" SLICE_FORMAT "\" in \"%s\"", SLICE_ARGS(word), lock->styles);
+    }
+}
+
 static void doze(const struct lock *lock)
 {
     struct timespec pause = {.tv_sec = lock->delay / MICROSECONDS, .tv_nsec = lock->delay % MICROSECONDS * 1000};
     nanosleep(&pause, NULL);
 }
 
-static void cannot_lock(const char *path)
+static void cannot_lock(const struct lock *lock, const char *what)
 {
-    log_set_fatal_exit(CANNOT_LOCK);
-    log_fatal("lock %s: %s", path, strerror(errno));
+    log_fatal("open file %s: %s: %s", lock->path, what, strerror(errno));
 }
 
 static bool is_stale(const struct lock *lock)
@@ -65,10 +77,10 @@ static void take_dot_lock(struct lock *lock)
             doze(lock);
         errno = EEXIST;
     }
-    char path[PATH_MAX];
-    snprintf(path, sizeof(path), "%s", lock->dot_path);
+    char what[PATH_MAX + 40];
+    snprintf(what, sizeof(what), "unable to create lock file %s", lock->dot_path);
     lock->dot_path[0] = '\0';
-    cannot_lock(path);
+    cannot_lock(lock, what);
 }
 
 static bool try_file_locks(const struct lock *lock)
@@ -99,7 +111,7 @@ static void take_file_locks(struct lock *lock)
     int saved = errno;
     release(lock);
     errno = saved;
-    cannot_lock(lock->path);
+    cannot_lock(lock, lock->fd < 0 ? "cannot open file" : "unable to set exclusive lock");
 }
 
 static int run_command(char **words)
@@ -112,8 +124,8 @@ static int run_command(char **words)
         signal(SIGINT, SIG_DFL);
         signal(SIGQUIT, SIG_DFL);
         execvp(words[0], words);
-        fprintf(stderr, "postlock: %s: %s\n", words[0], strerror(errno));
-        _exit(errno == ENOENT ? 127 : 126);
+        fprintf(stderr, "postlock: fatal: execvp %s: %s\n", words[0], strerror(errno));
+        _exit(1);
     }
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
         continue;
@@ -134,7 +146,7 @@ int main(int argc, char **argv)
     int letter;
     command_start("postlock");
     command_help(argc, argv, help);
-    opterr = 0;
+    log_set_fatal_exit(CANNOT_LOCK);
     while ((letter = getopt(argc, argv, "+c:l:v")) > 0) {
         switch (letter) {
         case 'c': directory = optarg; break;
@@ -152,6 +164,7 @@ int main(int argc, char **argv)
                         .delay = config_time(config, "deliver_lock_delay"),
                         .stale_time = config_time(config, "stale_lock_time"),
                         .fd = -1};
+    check_styles(&lock);
     /* The command ends by its own signals; we stay to take the lock away. */
     signal(SIGINT, SIG_IGN);
     signal(SIGQUIT, SIG_IGN);

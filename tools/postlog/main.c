@@ -93,7 +93,9 @@ static void open_target(struct config *config, const char *tag)
         log_fatal("cannot open the log: %s", strerror(errno));
     }
     log_set_facility(config_string(config, "syslog_facility"));
-    log_open(chosen && *chosen ? chosen : config_string(config, "syslog_name"), target.sink, target.fd);
+    char own[256];
+    snprintf(own, sizeof(own), "%s/postlog", config_string(config, "syslog_name"));
+    log_open(chosen && *chosen ? chosen : own, target.sink, target.fd);
     log_add_stderr(isatty(STDERR_FILENO));
 }
 
