@@ -1,6 +1,7 @@
 /* notice.c - writing a delivery status notification */
 #include "notice.h"
 
+#include "address/mail_address.h"
 #include "base/clock.h"
 #include "base/log.h"
 
@@ -252,8 +253,10 @@ static void recipient_fields(struct writer *w, const struct bounce_recipient *r)
     if (r->recipient.orcpt.len > 0)
         line(w, "Original-Recipient: " SLICE_FORMAT, SLICE_ARGS(clean(r->recipient.orcpt, &copy)));
     else {
-        struct slice original = r->recipient.original.len ? r->recipient.original : r->recipient.address;
+        struct arena *arena = arena_new(0);
+        struct slice original = mail_address_internal(r->recipient.original.len ? r->recipient.original : r->recipient.address, arena);
         line(w, "Original-Recipient: rfc822;" SLICE_FORMAT, SLICE_ARGS(clean(original, &copy)));
+        arena_free(arena);
     }
     line(w, "Action: %s", action_of(n, &r->result, action));
     line(w, "Status: " SLICE_FORMAT, SLICE_ARGS(clean(r->result.status, &copy)));

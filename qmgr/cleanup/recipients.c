@@ -152,8 +152,10 @@ static void rewrite_recipient(struct transaction *t, const struct recipient *giv
     struct slice original = r.original.len ? r.original : r.address;
     r.address = recipients_rewrite(t, address);
     /* Notices name the completed address; where nothing was completed they make it from the original. */
-    if (r.orcpt.len == 0 && !slice_equal(original, r.address) && t->envelope.source != SOURCE_FORWARD)
-        r.orcpt = arena_format(t->arena, "rfc822;" SLICE_FORMAT, SLICE_ARGS(r.address));
+    if (r.orcpt.len == 0 && !slice_equal(original, r.address) && t->envelope.source != SOURCE_FORWARD) {
+        struct slice plain = mail_address_internal(r.address, t->arena); /* as Postfix has it: without quotes */
+        r.orcpt = arena_format(t->arena, "rfc822;" SLICE_FORMAT, SLICE_ARGS(plain));
+    }
     if (!address_map(t, CLASS_ENVELOPE_RECIPIENT, &r.address))
         return;
     r.original = original;
