@@ -11,6 +11,7 @@
 #include "run/run.h"
 #include "table/table.h"
 #include "tls/context.h"
+#include "tls/hello.h"
 #include "tls/layer.h"
 #include "tls/settings.h"
 #include "tls/tickets.h"
@@ -40,7 +41,7 @@ struct tls_server {
 struct handshake {
     bool asked;    /* the name was seen */
     bool decided;  /* and looked up */
-    char name[256]; /* lower case; "" when there is none */
+    char name[TLS_NAME_MAX]; /* lower case; "" when there is none */
 };
 
 /* ---- callbacks; they may run in a thread of the offload pool ---- */
@@ -51,59 +52,36 @@ static int accept_any(int ok UNUSED, X509_STORE_CTX *store UNUSED)
     return 1;
 }
 
-static bool is_host_name(const unsigned char *name, size_t len)
-{
-    for (size_t i = 0; i < len; i++)
-        if (!isalnum(name[i]) && !strchr("-._", name[i]))
-            return false;
-    return len > 0 && name[0] != '.';
-}
-
-/* take_name - the host name of the extension (RFC 6066 3): one list of one entry. */
-static void take_name(SSL *ssl, struct handshake *handshake)
-{
-    const unsigned char *data;
-    size_t len;
-
-    if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_server_name, &data, &len) != 1 || len < 5 || data[2] != TLSEXT_NAMETYPE_host_name)
-        return;
-    size_t size = (size_t)data[3] << 8 | data[4];
-    if (size != len - 5 || size >= sizeof(handshake->name) || !is_host_name(data + 5, size))
-        return;
-    for (size_t i = 0; i < size; i++)
-        handshake->name[i] = (char)tolower(data[5 + i]);
-}
-
 static int on_client_hello(SSL *ssl, int *alert UNUSED, void *arg UNUSED)
 {
     struct handshake *handshake = SSL_get_app_data(ssl);
+    const unsigned char *data;
+    size_t len;
 
     if (handshake->decided)
         return SSL_CLIENT_HELLO_SUCCESS;
-    if (!handshake->asked)
-        take_name(ssl, handshake);
+    if (!handshake->asked && SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_server_name, &data, &len) == 1)
+        tls_hello_name(slice_make(data, len), handshake->name);
     handshake->asked = true;
     return handshake->name[0] ? SSL_CLIENT_HELLO_RETRY : SSL_CLIENT_HELLO_SUCCESS;
 }
 
-/* on_protocols - ALPN: "smtp" is us.  Who wants to talk HTTP or the like was led here by somebody's trick. */
+/* on_protocols - ALPN. */
 static int on_protocols(SSL *ssl UNUSED, const unsigned char **out, unsigned char *out_len, const unsigned char *in, unsigned in_len,
                         void *arg UNUSED)
 {
-    static const struct slice foreign[] = {{"h2", 2}, {"http/1.1", 8}, {"http/1.0", 8}, {"imap", 4}, {"pop3", 4}, {"ftp", 3}, {"xmpp-client", 11}};
-    bool strange = false;
+    struct slice chosen;
 
-    for (unsigned at = 0; at < in_len && at + 1 + in[at] <= in_len; at += 1u + in[at]) {
-        struct slice protocol = slice_make(in + at + 1, in[at]);
-        if (slice_equal(protocol, SLICE("smtp"))) {
-            *out = in + at + 1;
-            *out_len = in[at];
-            return SSL_TLSEXT_ERR_OK;
-        }
-        for (size_t i = 0; i < COUNT_OF(foreign); i++)
-            strange |= slice_equal(protocol, foreign[i]);
+    switch (tls_hello_protocol(slice_make(in, in_len), &chosen)) {
+    case TLS_PROTOCOL_SMTP:
+        *out = (const unsigned char *)chosen.data;
+        *out_len = (unsigned char)chosen.len;
+        return SSL_TLSEXT_ERR_OK;
+    case TLS_PROTOCOL_FOREIGN:
+        return SSL_TLSEXT_ERR_ALERT_FATAL;
+    default:
+        return SSL_TLSEXT_ERR_NOACK;
     }
-    return strange ? SSL_TLSEXT_ERR_ALERT_FATAL : SSL_TLSEXT_ERR_NOACK;
 }
 
 /* ---- contexts ---- */
