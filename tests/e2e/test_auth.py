@@ -1,0 +1,277 @@
+"""AUTH of the server: a table, Dovecot's authentication protocol, what the log says of refusals."""
+import base64
+import hashlib
+import hmac
+import os
+import re
+import socket
+import threading
+
+import harness
+
+
+def b64(text):
+    return base64.b64encode(text.encode() if isinstance(text, str) else text).decode()
+
+
+def scram_entry(password, salt=b"0123456789abcdef", iterations=4096):
+    """The value for a user of a table, as `doveadm pw -s SCRAM-SHA-256` prints it."""
+    salted = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, iterations)
+    client = hmac.digest(salted, b"Client Key", "sha256")
+    return f"{{SCRAM-SHA-256}}{iterations},{b64(salt)},{b64(hashlib.sha256(client).digest())},{b64(hmac.digest(salted, b'Server Key', 'sha256'))}"
+
+
+CRYPT = "$5$saltstring$5B8vYYiY.CVt1RlTTf8KbXBH3hsxY/GNooZaBBGWEc5"  # Hello world!
+USERS = f"alice {CRYPT}\nuser {scram_entry('pencil')}\ngone !{CRYPT}\n"
+FILE = """\
+smtpd_sasl_auth_enable = yes
+smtpd_sasl_type = file
+smtpd_sasl_path = texthash:{directory}/etc/users
+smtpd_sasl_authenticated_header = yes
+mynetworks = 192.0.2.1
+mydestination = here.test
+local_transport = discard
+default_transport = discard
+"""
+
+
+def plain(user, password):
+    return "AUTH PLAIN " + b64(f"\0{user}\0{password}")
+
+
+def auth_failed(here, layer):
+    return here.wait_log(f"auth-failed: .*layer={layer}: ")[-1]
+
+
+def test_a_table_of_users(make):
+    here = make(main_cf=FILE, files={"users": USERS})
+    with here.smtp() as smtp:
+        ehlo = smtp.say("EHLO client.test")
+        assert "250-AUTH SCRAM-SHA-256 PLAIN LOGIN" in ehlo and "AUTH=" not in ehlo
+        assert smtp.mail("a@x.test", ["b@elsewhere.test"], "x") == "454 4.7.1 <b@elsewhere.test>: Relay access denied"
+        smtp.say("RSET")
+        assert smtp.say(plain("alice", "Hello world!")) == "235 2.7.0 Authentication successful"
+        assert smtp.say(plain("alice", "Hello world!")) == "503 5.5.1 Error: already authenticated"
+        assert smtp.say("EHLO again.test").startswith("250")
+        assert smtp.say("MAIL FROM:<a@x.test> AUTH=e+3Dmc2@example.com") == "250 2.1.0 Ok"
+        assert smtp.say("RCPT TO:<b@elsewhere.test>") == "250 2.1.5 Ok"
+        assert smtp.data("Subject: x\n\nx\n").startswith("250 2.0.0")
+    line = here.wait_log(r"client=localhost\[127.0.0.1\], sasl")[0]
+    assert line.endswith(", sasl_method=PLAIN, sasl_username=alice, sasl_sender=e=mc2@example.com")
+
+
+def test_login_and_scram(make):
+    here = make(main_cf=FILE, files={"users": USERS})
+    with here.smtp() as smtp:
+        assert smtp.say("AUTH LOGIN") == "334 VXNlcm5hbWU6"
+        assert smtp.say(b64("user")) == "334 UGFzc3dvcmQ6"
+        assert smtp.say(b64("pencil")) == "235 2.7.0 Authentication successful"
+    with here.smtp() as smtp:
+        bare = "n=user,r=nonce"
+        first = base64.b64decode(smtp.say("AUTH SCRAM-SHA-256 " + b64("n,," + bare))[4:]).decode()
+        fields = dict(part.split("=", 1) for part in first.split(","))
+        salted = hashlib.pbkdf2_hmac("sha256", b"pencil", base64.b64decode(fields["s"]), int(fields["i"]))
+        client = hmac.digest(salted, b"Client Key", "sha256")
+        final = f"c=biws,r={fields['r']}"
+        message = f"{bare},{first},{final}".encode()
+        signature = hmac.digest(hashlib.sha256(client).digest(), message, "sha256")
+        proof = bytes(a ^ b for a, b in zip(client, signature))
+        answer = smtp.say(b64(f"{final},p={b64(proof)}"))
+        server = hmac.digest(hmac.digest(salted, b"Server Key", "sha256"), message, "sha256")
+        assert base64.b64decode(answer[4:]).decode() == "v=" + b64(server)
+        assert smtp.say("") == "235 2.7.0 Authentication successful"
+
+
+def test_refusals_explain_themselves_to_the_administrator_only(make):
+    here = make(main_cf=FILE, files={"users": USERS})
+    same = "535 5.7.8 Error: authentication failed: authentication failure"
+    with here.smtp() as smtp:
+        smtp.say("EHLO client.test")
+        assert smtp.say(plain("alice", "Wr0ngSecret")) == same
+        assert smtp.say(plain("nobody", "Wr0ngSecret")) == same
+        assert smtp.say(plain("gone", "Hello world!")) == same
+        assert smtp.say("AUTH CRAM-MD5") == "535 5.7.8 Error: authentication failed: Invalid authentication mechanism"
+        assert smtp.say("AUTH PLAIN x!") == "535 5.7.8 Error: authentication failed: Invalid base64 data in initial response"
+        assert smtp.say("AUTH LOGIN") == "334 VXNlcm5hbWU6"
+        assert smtp.say("*") == "501 5.7.0 Authentication aborted"
+    assert "user=<alice>, mechanism=PLAIN, backend=file:texthash:" in auth_failed(here, "wrong-password")
+    assert "client=localhost[127.0.0.1], user=<nobody>" in auth_failed(here, "unknown-user")
+    assert "user=<gone>" in auth_failed(here, "disabled")
+    assert "mechanism=CRAM-MD5" in auth_failed(here, "mechanism")
+    assert "tls=no" in auth_failed(here, "encoding")
+    here.wait_log(r"warning: localhost\[127.0.0.1\]: SASL LOGIN authentication aborted")
+    here.wait_log(r"warning: localhost\[127.0.0.1\]: SASL PLAIN authentication failed: authentication failure, sasl_username=nobody")
+    for secret in ("Wr0ngSecret", b64("\0alice\0Wr0ngSecret"), "Hello world"):
+        assert secret not in here.log()
+
+
+def test_rules_of_the_session(make):
+    here = make(main_cf=FILE + "smtpd_tls_auth_only = yes\n", files={"users": USERS})
+    with here.smtp() as smtp:
+        assert "AUTH" not in smtp.say("EHLO client.test")
+        assert smtp.say(plain("alice", "Hello world!")) == "503 5.5.1 Error: authentication not enabled"
+    assert "mechanism=PLAIN" in auth_failed(here, "cleartext")
+    assert "Hello" not in here.log()
+
+
+def test_options_and_filters(make):
+    here = make(main_cf=FILE + "smtpd_sasl_security_options = noplaintext, noanonymous\nsmtpd_sasl_tls_security_options = noanonymous\n"
+                "broken_sasl_auth_clients = yes\n", files={"users": USERS})
+    with here.smtp() as smtp:
+        assert "250-AUTH SCRAM-SHA-256\n250-AUTH=SCRAM-SHA-256\n" in smtp.say("EHLO client.test")
+        assert smtp.say(plain("alice", "Hello world!")).startswith("535 5.7.8 ")
+    auth_failed(here, "cleartext")
+    here.cleanup()
+    here = make(name="there", main_cf=FILE + "smtpd_sasl_mechanism_filter = !login, static:rest\nsmtpd_sasl_exceptions_networks = 127.0.0.1\n", files={"users": USERS})
+    with here.smtp() as smtp:
+        assert "AUTH" not in smtp.say("EHLO client.test")
+        assert smtp.say("AUTH LOGIN").startswith("535 5.7.8 ")
+        assert smtp.say(plain("alice", "Hello world!")).startswith("235 ")
+
+
+def test_limits(make):
+    here = make(main_cf=FILE + "smtpd_client_auth_rate_limit = 2\nsmtpd_client_event_limit_exceptions =\nsmtpd_sasl_response_limit = 12288\n", files={"users": USERS})
+    with here.smtp() as smtp:
+        smtp.say("EHLO client.test")
+        assert smtp.say("AUTH PLAIN") == "334 "
+        assert smtp.say("A" * 13000) == "500 5.5.6 SASL response limit exceeded"
+        assert smtp.say("NOOP") == "250 2.0.0 Ok"
+        assert smtp.say(plain("alice", "x")).startswith("535 ")
+        assert smtp.say(plain("alice", "Hello world!")) == "450 4.7.1 Error: too many AUTH commands from 127.0.0.1"
+    here.wait_log(r"warning: AUTH command rate limit exceeded: 3 from localhost\[127.0.0.1\] for service")
+
+
+OWNERS = "smtpd_sender_login_maps = inline:{{ {{ alice@here.test = alice, user }} {{ carol@here.test = carol }} }}\n"
+
+
+def sender(here, restriction, login, address):
+    with here[restriction].smtp() as smtp:
+        smtp.say("EHLO client.test")
+        if login:
+            assert smtp.say(plain(login, "Hello world!")).startswith("235")
+        smtp.say(f"MAIL FROM:<{address}>")
+        return smtp.say("RCPT TO:<x@here.test>")
+
+
+def test_who_may_use_which_sender(make):
+    rows = {"reject_sender_login_mismatch": (True, True, True), "reject_authenticated_sender_login_mismatch": (True, False, True),
+            "reject_unauthenticated_sender_login_mismatch": (False, True, False), "reject_known_sender_login_mismatch": (True, True, False)}
+    not_owner = "553 5.7.1 <{}@here.test>: Sender address rejected: not owned by user alice"
+    for number, (restriction, (foreign, stranger, nobodys)) in enumerate(rows.items()):
+        here = {restriction: make(name=f"m{number}", main_cf=FILE.replace("here.test", "here.test, m{}.test".format(number)) + OWNERS +
+                                  f"smtpd_sender_restrictions = {restriction}\n", files={"users": USERS})}
+        ok = "250 2.1.5 Ok"
+        assert sender(here, restriction, "alice", "alice@here.test") == ok
+        assert sender(here, restriction, "alice", "carol@here.test") == (not_owner.format("carol") if foreign else ok)
+        assert sender(here, restriction, None, "carol@here.test") == \
+            ("553 5.7.1 <carol@here.test>: Sender address rejected: not logged in" if stranger else ok)
+        assert sender(here, restriction, "alice", "nobodys@here.test") == (not_owner.format("nobodys") if nobodys else ok)
+        here[restriction].cleanup()
+
+
+class Dovecot:
+    """The server side of Dovecot's authentication protocol, over a Unix socket or TCP."""
+
+    def __init__(self, path=None):
+        self.socket = socket.socket(socket.AF_UNIX if path else socket.AF_INET)
+        self.socket.bind(path or ("127.0.0.1", 0))
+        if path:
+            os.chmod(path, 0o666)
+        self.port = None if path else self.socket.getsockname()[1]
+        self.socket.listen(10)
+        self.connections = []
+        self.requests = []
+        self.hold = None  # answers wait for this event
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                connection, _ = self.socket.accept()
+            except OSError:
+                return
+            self.connections.append(connection)
+            threading.Thread(target=self.serve, args=(connection,), daemon=True).start()
+
+    def serve(self, connection):
+        connection.sendall(b"VERSION\t1\t1\nMECH\tPLAIN\tplaintext\nSPID\t1\nCUID\t2\nCOOKIE\tx\nDONE\n")
+        for raw in connection.makefile("rb"):
+            words = raw.decode().rstrip("\n").split("\t")
+            if words[0] == "AUTH":
+                self.requests.append(words)
+                threading.Thread(target=self.answer, args=(connection, words), daemon=True).start()
+
+    def answer(self, connection, words):
+        user, password = base64.b64decode(words[-1][5:]).decode().split("\0")[1:]
+        if self.hold and user == "slow":
+            self.hold.wait(20)
+        good = password == "secret"
+        reply = f"OK\t{words[1]}\tuser={user}\n" if good else f"FAIL\t{words[1]}\tuser={user}\tcode=user_disabled\n"
+        connection.sendall(reply.encode())
+
+    def close(self):
+        self.socket.close()
+        for connection in self.connections:
+            try:
+                connection.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+
+DOVECOT = """\
+smtpd_sasl_auth_enable = yes
+smtpd_sasl_type = dovecot
+worker_processes = 1
+"""
+
+
+def test_dovecot_over_one_connection(make):
+    dovecot = Dovecot()
+    dovecot.hold = threading.Event()
+    here = make(main_cf=DOVECOT + f"smtpd_sasl_path = inet:127.0.0.1:{dovecot.port}\n")
+    with here.smtp() as slow, here.smtp() as quick:
+        slow.send(plain("slow", "secret") + "\r\n")
+        harness.wait_until(lambda: dovecot.requests, "the first request")
+        assert "250-AUTH PLAIN\n" in quick.say("EHLO client.test")
+        assert quick.say(plain("quick", "secret")) == "235 2.7.0 Authentication successful"
+        assert quick.say("MAIL FROM:<a@b.test>").startswith("250")
+        dovecot.hold.set()
+        assert slow.reply() == "235 2.7.0 Authentication successful"
+    assert len(dovecot.connections) == 1
+    request = dovecot.requests[0]
+    assert request[2:-1] == ["PLAIN", "service=smtp", "nologin", "lip=127.0.0.1", "rip=127.0.0.1"]
+    with here.smtp() as smtp:
+        assert smtp.say(plain("bad", "x")) == "535 5.7.8 Error: authentication failed: (reason unavailable)"
+    auth_failed(here, "disabled")
+    dovecot.close()
+
+
+def test_dovecot_goes_and_comes_back(make):
+    here = make(main_cf=DOVECOT + "smtpd_sasl_path = private/auth\n")
+    path = os.path.join(here.directory, "spool/private/auth")
+    with here.smtp() as smtp:
+        assert "AUTH" not in smtp.say("EHLO client.test")
+        assert smtp.say(plain("a", "secret")) == "454 4.7.0 Temporary authentication failure: Connection lost to authentication server"
+    here.wait_log(r"warning: SASL: Connect to Dovecot auth socket 'private/auth' failed: No such file or directory")
+    auth_failed(here, "backend-down")
+    for _ in range(2):
+        dovecot = Dovecot(path)
+        harness.wait_until(lambda: attempt(here).startswith("235"), "it works again")
+        dovecot.close()
+        os.unlink(path)
+        with here.smtp() as smtp:
+            assert smtp.say(plain("a", "secret")).startswith("454 4.7.0 ")
+
+
+def attempt(here):
+    with here.smtp() as smtp:
+        return smtp.say(plain("a", "secret"))
+
+
+def test_cyrus_is_said_to_be_missing(make):
+    here = make(main_cf="smtpd_sasl_auth_enable = yes\n")
+    with here.smtp() as smtp:
+        assert "AUTH" not in smtp.say("EHLO client.test")
+        assert smtp.say(plain("a", "secret")).startswith("454 4.7.0 ")
+    here.wait_log("smtpd_sasl_type = cyrus is not yet supported")
+    assert not re.search("panic|fatal", here.log())
