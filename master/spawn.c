@@ -24,10 +24,11 @@ static bool number_used(const struct program *program, const char *command, unsi
     return false;
 }
 
-/* pick_number - one-client programs may have more workers than numbers; they make no queue ids, the last number is for all of them. */
+/* pick_number - queue ids are made by cleanup alone; programs that make none may have more workers than there are numbers (many smtpd services, many
+   cores): the last number is for all of them. */
 static unsigned pick_number(const struct service_entry *service)
 {
-    if (service->program->kind == PROGRAM_ONE_CLIENT)
+    if (service->program->kind == PROGRAM_ONE_CLIENT || strcmp(service->program->name, "cleanup") != 0)
         return WORKER_NUMBERS - 1;
     for (unsigned tries = 0; tries < WORKER_NUMBERS; tries++) {
         unsigned number = master.next_number++ % WORKER_NUMBERS;

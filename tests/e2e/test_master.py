@@ -203,3 +203,16 @@ def test_check_tells_what_starts_nothing(make):
     said = here.command("postfix", "check").stderr
     assert "service rewrite starts no process: the job of trivial-rewrite is done by cleanup, qmgr and local" in said
     assert "service verify starts no process: what verify does is not there yet" in said
+
+
+def test_more_services_than_worker_numbers(make):
+    ports = []
+    for _ in range(70):
+        port = free_port()
+        while port in ports:
+            port = free_port()
+        ports.append(port)
+    here = make(master_cf="".join(f"127.0.0.1:{port} inet n - n - - smtpd\n" for port in ports))
+    for port in ports:
+        with here.smtp(port) as smtp:
+            assert smtp.greeting == "220 here.test ESMTP Postfix"
