@@ -199,8 +199,10 @@ static bool breaks_rules(struct session *s, enum verb verb, struct slice word, s
 {
     struct buffer text = BUFFER_INIT;
 
-    bool not_smtp = verb == VERB_UNKNOWN && looks_like_header(line);
-    if (!not_smtp && (match_list_is_empty(s->server->forbidden_commands) || match_string(s->server->forbidden_commands, word) != MATCH_YES))
+    if (verb != VERB_UNKNOWN) /* what is SMTP cannot be forbidden here */
+        return false;
+    if (!looks_like_header(line) &&
+        (match_list_is_empty(s->server->forbidden_commands) || match_string(s->server->forbidden_commands, word) != MATCH_YES))
         return false;
     text_escape(&text, line, 100);
     log_warning("non-SMTP command from %s: %s", s->client.text, buffer_string(&text));

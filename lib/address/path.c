@@ -88,7 +88,7 @@ bool mail_address_parse_path(struct slice text, bool strict, bool utf8, struct a
     struct slice inside = strip_angles(token, &angles, &clean, &broken);
     if (broken)
         return false;
-    if (strict && (!angles || !clean || has_gap(inside)))
+    if (strict && (!angles || !clean || has_gap(slice_trim(inside))))
         return false;
     if (!slice_is_ascii(inside) && !(utf8 && slice_is_utf8(inside)))
         return false;

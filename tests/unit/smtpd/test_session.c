@@ -167,7 +167,7 @@ START_TEST(odd_commands)
         {"BDAT 0\n", "551 5.7.1 Null BDAT request"}, {"BDAT 3\nabcMAIL FROM:<>\n", "503 5.5.1 Error: MAIL after BDAT"},
         {"BDAT 3\nabcBDAT 2\nxx", "551 5.0.0 Discarded 2 bytes after earlier error"}, {"BDAT 3 LAST\nabcMAIL FROM:<>\n", "250 2.1.0 Ok"},
         {"BDAT 3\nabcRSET\nMAIL FROM:<>\n", "250 2.1.0 Ok"}, {"BDAT 3\nabcDATA\n", "503 5.5.1 Error: DATA after BDAT"},
-        {"MAILFROM:<a@b.test>\n", "221 2.7.0 Error: I can break rules, too. Goodbye."}, {"Subject : x\n", "221 2.7.0"}, {"FOO x:\n", "500 5.5.2"},
+        {"MAILFROM:<a@b.test>\n", "221 2.7.0 Error: I can break rules, too. Goodbye."}, {"Subject : x\n", "221 2.7.0"}, {"CONNECT x\n", "221 2.7.0"}, {"FOO x:\n", "500 5.5.2"},
     };
     char said[200];
 
