@@ -53,6 +53,10 @@ void qmgr_params_fill(struct qmgr_params *params, struct config *config)
     *params = (struct qmgr_params){.config = config};
     config_fill(config, bindings, COUNT_OF(bindings), params);
     read_master_cf(params);
+    /* What is due is tried when it is due, not at the next look at the queue.  Who asks for fewer looks than for attempts gets what he asks for. */
+    params->shortest_delay = params->minimal_backoff_time;
+    if (config_raw(config, SLICE("queue_run_delay"), NULL) && params->queue_run_delay > params->shortest_delay)
+        params->shortest_delay = params->queue_run_delay;
 }
 
 void qmgr_params_release(struct qmgr_params *params)
@@ -106,10 +110,10 @@ void qmgr_params_limits(const struct qmgr_params *params, struct slice name, str
 int64_t qmgr_params_retry_delay(const struct qmgr_params *params, int64_t age, uint32_t random)
 {
     int64_t delay = age;
-    if (delay < params->minimal_backoff_time)
-        delay = params->minimal_backoff_time;
     if (delay > params->maximal_backoff_time)
         delay = params->maximal_backoff_time;
+    if (delay < params->shortest_delay)
+        delay = params->shortest_delay;
     /* What was deferred together must not come back together. */
     return delay + (int64_t)((double)delay / JITTER_SHARE * ((double)random / UINT32_MAX));
 }

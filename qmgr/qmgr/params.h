@@ -22,6 +22,7 @@
 struct qmgr_params {
     CONFIG_MEMBERS(QMGR_PARAMETERS)
     struct config *config;
+    int64_t shortest_delay; /* between two attempts */
     struct map *lane_limits; /* service name -> number of lanes, cast to a pointer */
 };
 

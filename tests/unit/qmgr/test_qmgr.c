@@ -125,6 +125,71 @@ QMGR_TEST(transport_that_is_not_there, "default_transport = nowhere\n")
     core_end(&qmgr);
 }
 
+QMGR_TEST(transport_that_comes_back, "default_transport = late\ntransport_retry_time = 1s\nminimal_backoff_time = 300s\n")
+{
+    start();
+    send_mail("a@h.test", "one@x.test", true, (struct envelope){0});
+    wait_for("to=<one@x.test>, relay=none,", 2000);
+    start_service("late");
+    send_mail("a@h.test", "two@x.test", true, (struct envelope){0});
+    wait_for("to=<two@x.test>, relay=none,", 500);
+    ck_assert_uint_eq(times("status=deferred (mail transport unavailable)"), 2);
+    fiber_sleep(1100000);
+    send_mail("a@h.test", "three@x.test", true, (struct envelope){0});
+    wait_for("deliver late:x.test three@x.test", 500);
+    core_end(&qmgr);
+}
+
+/* With one recipient a delivery the mailbox is the destination: extensions do not matter, other mailboxes do. */
+QMGR_TEST(concurrency_per_recipient, "recipient_delimiter = +\nsmtp_destination_recipient_limit = 1\nsmtp_destination_concurrency_limit = 1\n")
+{
+    start();
+    delay_ms = 150;
+    send_mail("a@h.test", "User@x.test user+ext@x.test other@x.test", true, (struct envelope){0});
+    send_mail("a@h.test", "user@x.test", true, (struct envelope){0});
+    fiber_sleep(100000);
+    ck_assert(happened("deliver smtp:x.test other@x.test"));
+    ck_assert_uint_eq(times("deliver smtp:x.test "), 2);
+    fiber_sleep(150000);
+    ck_assert_uint_eq(times("deliver smtp:x.test "), 3);
+    wait_for(": removed", 2000);
+    ck_assert_uint_eq(times("deliver smtp:x.test "), 4);
+    core_end(&qmgr);
+}
+
+QMGR_TEST(notices_have_their_own_lifetime, "bounce_queue_lifetime = 0\n")
+{
+    start();
+    send_mail("", "later@x.test", true, (struct envelope){0});
+    wait_for("from=<>, status=expired, returned to sender", 1000);
+    wait_for(": removed", 1000);
+    ck_assert_uint_eq(times("deliver smtp:x.test later@x.test"), 1);
+    core_end(&qmgr);
+}
+
+QMGR_TEST(pause_between_deliveries_of_a_transport, "smtp_transport_rate_delay = 1s\n")
+{
+    start();
+    send_mail("a@h.test", "one@x.test", true, (struct envelope){0});
+    send_mail("a@h.test", "two@y.test", true, (struct envelope){0});
+    fiber_sleep(500000);
+    ck_assert_uint_eq(times("deliver smtp:"), 1);
+    wait_for("deliver smtp:y.test two@y.test", 1000);
+    core_end(&qmgr);
+}
+
+QMGR_TEST(pause_between_deliveries_to_a_destination, "smtp_destination_rate_delay = 1s\n")
+{
+    start();
+    send_mail("a@h.test", "one@x.test", true, (struct envelope){0});
+    send_mail("a@h.test", "two@x.test", true, (struct envelope){0});
+    send_mail("a@h.test", "three@y.test", true, (struct envelope){0});
+    fiber_sleep(500000);
+    ck_assert(happened("deliver smtp:x.test one@x.test") && happened("deliver smtp:y.test three@y.test") && !happened("two@x.test"));
+    wait_for("deliver smtp:x.test two@x.test", 1000);
+    core_end(&qmgr);
+}
+
 QMGR_TEST(deferred_transports, "defer_transports = smtp\nminimal_backoff_time = 300s\n")
 {
     start();
@@ -269,7 +334,9 @@ QMGR_TEST(verp_delivers_one_by_one, "")
 
 TEST_MAIN("qmgr/qmgr", delivered_and_removed, deferred_and_tried_again, flush_tries_at_once, failure_is_reported, owed_notice_is_sent_later,
           success_is_reported_when_asked_for, verify_only_reports_all, expired_is_returned, delay_is_reported_once,
-          dead_destination_is_suspended, transport_that_is_not_there, deferred_transports, held_mail_waits,
+          dead_destination_is_suspended, transport_that_is_not_there, transport_that_comes_back,
+          concurrency_per_recipient, notices_have_their_own_lifetime, pause_between_deliveries_of_a_transport,
+          pause_between_deliveries_to_a_destination, deferred_transports, held_mail_waits,
           held_mail_waits_for_an_index_that_can_be_written, memory_is_bounded_without_an_index, unannounced_mail_is_found,
           backlog_is_spilled_and_fetched, recipients_in_memory_are_bounded, redirect_replaces_all, filter_overrides_routing,
           verp_delivers_one_by_one)
