@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <pwd.h>
+#include <sys/stat.h>
 
 #include "base/map.h"
 #include "table/driver.h"
@@ -168,6 +169,16 @@ static bool can_ask(const struct unix_table *u)
     return fd >= 0;
 }
 
+/* is_stale - the file is not the one that was read: soon we are replaced, until then "not found" means nothing. */
+static bool is_stale(const struct table *table, const struct unix_table *u)
+{
+    struct stat info;
+    if (stat(u->path, &info) < 0)
+        return false;
+    struct file_stamp now = file_stamp_of(&info);
+    return !file_stamp_equal(&now, &table->stamp);
+}
+
 static enum table_result lookup(struct table *table, struct slice key, struct buffer *value)
 {
     struct unix_table *u = table->state;
@@ -175,6 +186,8 @@ static enum table_result lookup(struct table *table, struct slice key, struct bu
     if (can_ask(u))
         return u->users ? user(table, u, key.data, value) : group(table, u, key.data, value);
     const char *line = map_get(u->listed, key);
+    if (line == NULL && is_stale(table, u))
+        return table_fail(table, "%s: %s has changed and was not read yet", table->name, u->path);
     if (line == NULL)
         return u->complete ? TABLE_NOT_FOUND
                            : table_fail(table, "%s: nsswitch.conf names sources that cannot be asked without opening files", table->name);
