@@ -248,7 +248,8 @@ static enum outcome answer_refusal(struct session *s, const struct submit_outcom
     }
     if (code < 400 || code > 599)
         code = outcome->status == SUBMIT_STATUS_REFUSED ? 550 : 451;
-    s->trouble |= code == 452 || code == 451 ? TROUBLE_RESOURCE : TROUBLE_POLICY;
+    bool content = status_text[0] && status_text[2] == '6'; /* "4.6.0 Alias expansion error": the tables' fault, not ours */
+    s->trouble |= (code == 452 || code == 451) && !content ? TROUBLE_RESOURCE : TROUBLE_POLICY;
     answer_text(s, code, status_text, rest);
     return COMMAND_FAILED;
 }
