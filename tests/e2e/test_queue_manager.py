@@ -143,6 +143,37 @@ def test_reload_takes_new_routes(made):
     wait_until(lambda: it.inject("a@qm.test", "y@x.test").startswith("250") and second.messages, "mail at the new place")
 
 
+def test_flush_of_one_message_and_of_a_site(made):
+    sink = made(Sink, {"RCPT TO:<later": ["451 4.2.1 first"] * 3 + ["250 ok"]})
+    it = relay(made, {"x.test": sink, "sub.y.test": sink}, "fast_flush_domains = y.test\nparent_domain_matches_subdomains = fast_flush_domains\n").start()
+    for recipient in ("later1@x.test", "later2@x.test", "later3@sub.y.test"):
+        it.inject("a@qm.test", recipient)
+    it.wait_log("status=deferred", 3)
+    entries = wait_until(lambda: (lambda q: q if len([e for e in q if e["queue_name"] == "deferred"]) == 3 else None)(it.queue()), "three deferred")
+    ids = {e["recipients"][0]["address"]: e["queue_id"] for e in entries}
+    assert it.command("postqueue", "-i", ids["later2@x.test"]).returncode == 0
+    sink.wait_messages(1)
+    assert sink.messages[0][1] == ["later2@x.test"]
+    refused = it.command("postqueue", "-s", "x.test")
+    assert refused.returncode != 0 and 'Flush service is not configured for destination "x.test"' in refused.stderr
+    assert it.command("postqueue", "-s", "sub.y.test").returncode == 0
+    sink.wait_messages(2)
+    assert sink.messages[1][1] == ["later3@sub.y.test"]
+    assert [e["recipients"][0]["address"] for e in it.queue()] == ["later1@x.test"]
+
+
+def test_large_mailing_lets_a_single_message_through(made):
+    sink = made(Sink, delay=0.2)
+    it = relay(made, {"x.test": sink}, "smtp_destination_concurrency_limit = 1\nsmtpd_recipient_limit = 2000\n").start()
+    it.inject("list@qm.test", [f"member{n}@x.test" for n in range(1500)])   # thirty deliveries, six seconds
+    sink.wait_messages(1)
+    begin = time.monotonic()
+    it.inject("a@qm.test", "single@x.test")
+    wait_until(lambda: any(m[1] == ["single@x.test"] for m in list(sink.messages)), "the single message", 5)
+    assert time.monotonic() - begin < 1.5
+    assert len(sink.messages) < 12
+
+
 def test_rate_delay(made):
     sink = made(Sink)
     it = relay(made, {"x.test": sink}, "smtp_destination_rate_delay = 1s\n").start()
