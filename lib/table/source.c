@@ -31,6 +31,7 @@ bool table_source_line(struct table_source *source, struct slice *line)
         }
         if (!source->lines.orphan)
             return true;
+        source->bad++;
         struct slice text = slice_trim_left(*line);
         log_warning("%s: logical line must not start with whitespace: \"%.*s%s\"", source->file, SLICE_ARGS(slice_first(text, SHOWN)),
                     text.len > SHOWN ? "..." : "");
@@ -88,6 +89,7 @@ bool table_source_next(struct table_source *source, struct slice *key, struct sl
     while (table_source_line(source, &line)) {
         if (split(source, line, key, value))
             return true;
+        source->bad++;
     }
     return false;
 }

@@ -8,6 +8,7 @@
 struct table_source {
     const char *file; /* for messages */
     bool utf8;        /* smtputf8_enable: warn of text that is not UTF-8 */
+    size_t bad;       /* lines that were skipped with a warning */
     struct logical_lines lines;
     struct buffer line;
 };

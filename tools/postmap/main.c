@@ -170,6 +170,7 @@ int main(int argc, char **argv)
     job.arguments = argv + optind;
     job.count = argc - optind;
     check_options(&job.options, job.count);
+    run_may_block();
     run_main(work, &job); /* in a fiber: some tables talk to servers */
     return job.status;
 }

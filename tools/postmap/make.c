@@ -2,22 +2,12 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
-#include "address/mail_address.h"
+#include "base/clock.h"
 #include "base/log.h"
-#include "conf/logical_lines.h"
 #include "postmap.h"
-#include "table/source.h"
+#include "table/compile.h"
 
 #define SOURCE_MAX ((size_t)4 << 30)
-
-struct making {
-    const struct options *options;
-    struct table_maker *maker;
-    const char *file; /* name of the text, for messages */
-    struct slice type, path;
-    struct arena *arena;
-    bool utf8;
-};
 
 static void read_all(int fd, const char *name, struct buffer *text)
 {
@@ -31,129 +21,29 @@ static void read_all(int fd, const char *name, struct buffer *text)
         log_fatal("read %s: %s", name, strerror(errno));
 }
 
-/* file_value - -F: the files named in the value, joined and in base64. */
-static bool file_value(struct making *m, struct slice value, int line, struct buffer *out)
+/* ---- progress, on a terminal only ---- */
+
+#define PROGRESS_PAUSE (MICROSECONDS / 4)
+
+struct progress { const char *name; int64_t next; bool shown; };
+
+static void show(void *context, size_t done, size_t total)
 {
-    struct buffer why = BUFFER_INIT;
-    bool good = table_value_from_files(value, out, &why);
+    struct progress *progress = context;
+    int64_t now = clock_monotonic();
 
-    if (!good)
-        log_fatal("%s, line %d: %s", m->file, line, buffer_string(&why));
-    buffer_release(&why);
-    return good;
-}
-
-static void add(struct making *m, struct slice key, struct slice value, int line)
-{
-    struct buffer folded = BUFFER_INIT, content = BUFFER_INIT;
-
-    if (!m->options->fold_off) {
-        table_key_fold(key, m->utf8, &folded);
-        key = buffer_slice(&folded);
-    }
-    if (m->options->file_values && file_value(m, value, line, &content))
-        value = buffer_slice(&content);
-    enum maker_result result = table_maker_add(m->maker, key, value, m->options->replace);
-    if (result == MAKER_DUPLICATE && !m->options->silent_duplicates)
-        log_warning("%s: duplicate entry: \"" SLICE_FORMAT "\"", table_maker_name(m->maker), SLICE_ARGS(key));
-    buffer_release(&folded);
-    buffer_release(&content);
-}
-
-/* ---- postmap: key whitespace value ---- */
-
-static void add_rows(struct making *m, struct slice text)
-{
-    struct table_source source;
-    struct slice key, value;
-
-    table_source_start(&source, m->file, text, m->utf8);
-    while (table_source_next(&source, &key, &value))
-        add(m, key, value, source.lines.first);
-}
-
-/* ---- postalias: name: value ---- */
-
-/* find_colon - the one that ends the name, outside quotes. */
-static size_t find_colon(struct slice line)
-{
-    bool quoted = false;
-
-    for (size_t i = 0; i < line.len; i++) {
-        if (line.data[i] == '\\' && i + 1 < line.len)
-            i++;
-        else if (line.data[i] == '"')
-            quoted = !quoted;
-        else if (line.data[i] == ':' && !quoted)
-            return i;
-    }
-    return line.len;
-}
-
-/* without_escapes - the value in external form: a backslash outside quotes only marks the next character as it is. */
-static struct slice without_escapes(struct making *m, struct slice value)
-{
-    struct buffer out = BUFFER_INIT;
-    bool quoted = false;
-
-    for (size_t i = 0; i < value.len; i++) {
-        if (value.data[i] == '"')
-            quoted = !quoted;
-        if (value.data[i] == '\\' && i + 1 < value.len) {
-            if (quoted)
-                buffer_append_byte(&out, '\\');
-            i++;
-        }
-        buffer_append_byte(&out, value.data[i]);
-    }
-    struct slice copy = arena_slice(m->arena, buffer_slice(&out));
-    buffer_release(&out);
-    return copy;
-}
-
-static void add_alias(struct making *m, struct slice line, int number)
-{
-    size_t colon = find_colon(line);
-    struct slice name = slice_trim(slice_first(line, colon)), value = slice_trim(slice_from(line, colon + 1));
-
-    if (colon == line.len || name.len == 0 || value.len == 0) {
-        log_warning("%s, line %d: need name:value pair", m->file, number);
+    if (now < progress->next)
         return;
-    }
-    if (slice_find(name, '@') < name.len && name.data[0] != '"') {
-        log_warning("%s, line %d: name must be local and have no domain", m->file, number);
-        return;
-    }
-    /* "Quoted User" and Quoted User are the same name */
-    add(m, mail_address_internal(name, m->arena), without_escapes(m, value), number);
+    progress->next = now + PROGRESS_PAUSE;
+    progress->shown = true;
+    fprintf(stderr, "\r%s: %d%%", progress->name, (int)(100.0 * (double)done / (double)total));
+    fflush(stderr);
 }
 
-static void add_aliases(struct making *m, struct slice text)
+static void hide(const struct progress *progress)
 {
-    struct logical_lines lines;
-    struct buffer line = BUFFER_INIT;
-    char now[32];
-
-    logical_lines_start(&lines, text);
-    while (logical_lines_next(&lines, &line)) {
-        if (lines.orphan)
-            log_warning("%s, line %d: logical line must not start with whitespace: \"%.30s...\"", m->file, lines.first, buffer_string(&line));
-        else
-            add_alias(m, buffer_slice(&line), lines.first);
-        arena_reset(m->arena);
-    }
-    buffer_release(&line);
-    /* what sendmail-style alias files end with, and (as Debian's) what NIS masters look for */
-    table_maker_add(m->maker, SLICE("@"), SLICE("@"), true);
-    snprintf(now, sizeof(now), "%010lld", (long long)time(NULL));
-    table_maker_add_plain(m->maker, SLICE("YP_LAST_MODIFIED"), slice_of(now));
-    table_maker_add_plain(m->maker, SLICE("YP_MASTER_NAME"), slice_of(config_string(m->options->config, "myhostname")));
-}
-
-static void fail(const struct making *m, char *why)
-{
-    (void)m;
-    log_fatal("%s", why);
+    if (progress->shown)
+        fprintf(stderr, "\r%*s\r", (int)strlen(progress->name) + 6, "");
 }
 
 /* become_owner - root makes the database as the owner of its source, so that who owns the text can rebuild it. */
@@ -171,42 +61,66 @@ static void become_root_again(const struct options *options)
         log_fatal("cannot become root again: %s", strerror(errno));
 }
 
-void make_table(const struct options *options, struct slice type, struct slice path)
+/* open_source - the text, and in *how the mode of the database. */
+static int open_source(const struct options *options, struct slice type, const char *name, struct table_maker_options *how, struct stat *info)
 {
-    char *name = slice_string(path), *full, *why = NULL;
-    struct buffer text = BUFFER_INIT_MAX(SOURCE_MAX);
-    struct table_maker_options how = {.incremental = options->incremental, .mode = 0644,
-                                      .nul = options->without_nul ? MAKER_NUL_WITHOUT : options->with_nul ? MAKER_NUL_WITH : MAKER_NUL_DEFAULT};
-    struct making m = {.options = options, .file = options->incremental ? "stdin" : name, .type = type, .path = path,
-                       .utf8 = (options->table_flags & TABLE_UTF8) != 0};
-    struct stat info = {0};
-
-    if (asprintf(&full, SLICE_FORMAT ":%s", SLICE_ARGS(type), name) < 0)
-        log_fatal("out of memory");
-    int fd = options->incremental ? STDIN_FILENO : open(name, O_RDONLY | O_CLOEXEC);
-    if (!options->incremental && !table_can_be_made(type, &why))
-        fail(&m, why);
+    char *why = NULL;
+    if (options->incremental)
+        return STDIN_FILENO;
+    if (!table_can_be_made(type, &why))
+        log_fatal("%s", why);
+    int fd = open(name, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         log_fatal("open %s: %s", name, strerror(errno));
-    if (!options->incremental && fstat(fd, &info) == 0 && !options->default_mode)
-        how.mode = 0600 | (info.st_mode & 0044) | ((info.st_mode & 0004) ? 0004 : 0);
-    read_all(fd, m.file, &text);
+    if (fstat(fd, info) == 0 && !options->default_mode)
+        how->mode = 0600 | (info->st_mode & 0044);
+    return fd;
+}
+
+/* compile - all rows; a failure is the end, and the old database stays. */
+static void compile(const struct options *options, struct table_maker *maker, const char *file, struct slice text)
+{
+    struct progress progress = {.name = file, .next = clock_after(2 * PROGRESS_PAUSE)};
+    struct table_text how = {.file = file, .alias = options->alias, .fold_off = options->fold_off, .utf8 = (options->table_flags & TABLE_UTF8) != 0,
+                             .file_values = options->file_values, .replace = options->replace, .silent_duplicates = options->silent_duplicates,
+                             .nis_master = config_string(options->config, "myhostname"), .progress = isatty(STDERR_FILENO) ? show : NULL,
+                             .context = &progress};
+    struct buffer bad_value = BUFFER_INIT;
+    size_t bad;
+    char *why = NULL;
+    bool ok = table_compile(maker, &how, text, &bad, &bad_value);
+
+    hide(&progress);
+    if (!ok) {
+        table_maker_abort(maker);
+        log_fatal("%s", buffer_string(&bad_value));
+    }
+    if (!table_maker_commit(maker, &why))
+        log_fatal("%s", why);
+    buffer_release(&bad_value);
+}
+
+void make_table(const struct options *options, struct slice type, struct slice path)
+{
+    char *name = slice_string(path), *why = NULL;
+    struct buffer text = BUFFER_INIT_MAX(SOURCE_MAX), full = BUFFER_INIT;
+    struct table_maker_options how = {.incremental = options->incremental, .mode = 0644,
+                                      .nul = options->without_nul ? MAKER_NUL_WITHOUT : options->with_nul ? MAKER_NUL_WITH : MAKER_NUL_DEFAULT};
+    const char *file = options->incremental ? "stdin" : name;
+    struct stat info = {0};
+
+    buffer_printf(&full, SLICE_FORMAT ":%s", SLICE_ARGS(type), name);
+    int fd = open_source(options, type, name, &how, &info);
+    read_all(fd, file, &text);
     become_owner(options, &info);
-    m.maker = table_maker_open(slice_of(full), &how, options->config, &why);
-    if (m.maker == NULL)
-        fail(&m, why);
-    m.arena = arena_new(0);
-    if (options->alias)
-        add_aliases(&m, buffer_slice(&text));
-    else
-        add_rows(&m, buffer_slice(&text));
-    if (!table_maker_commit(m.maker, &why))
-        fail(&m, why);
+    struct table_maker *maker = table_maker_open(buffer_slice(&full), &how, options->config, &why);
+    if (maker == NULL)
+        log_fatal("%s", why);
+    compile(options, maker, file, buffer_slice(&text));
     become_root_again(options);
     if (!options->incremental)
         close(fd);
-    arena_free(m.arena);
     buffer_release(&text);
-    free(full);
+    buffer_release(&full);
     free(name);
 }

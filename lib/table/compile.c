@@ -1,0 +1,166 @@
+/* compile.c - rows of a text into a table */
+#include "address/mail_address.h"
+#include "base/log.h"
+#include "table/compile.h"
+#include "table/source.h"
+
+/* Progress is told after that many bytes of text. */
+enum { PROGRESS_STEP = 1 << 18 };
+
+struct compiling {
+    struct table_maker *maker;
+    const struct table_text *how;
+    struct table_source source;
+    struct slice text;
+    size_t told;
+    struct arena *arena;
+    struct buffer *why;
+};
+
+static bool add(struct compiling *c, struct slice key, struct slice value)
+{
+    const struct table_text *how = c->how;
+    struct buffer folded = BUFFER_INIT, content = BUFFER_INIT, why = BUFFER_INIT;
+    bool ok = true;
+
+    if (!how->fold_off) {
+        table_key_fold(key, how->utf8, &folded);
+        key = buffer_slice(&folded);
+    }
+    if (how->file_values) {
+        ok = table_value_from_files(value, &content, &why);
+        value = buffer_slice(&content);
+    }
+    if (!ok)
+        buffer_printf(c->why, "%s, line %d: %s", how->file, c->source.lines.first, buffer_string(&why));
+    else if (table_maker_add(c->maker, key, value, how->replace) == MAKER_DUPLICATE && !how->silent_duplicates)
+        log_warning("%s: duplicate entry: \"" SLICE_FORMAT "\"", table_maker_name(c->maker), SLICE_ARGS(key));
+    buffer_release(&folded);
+    buffer_release(&content);
+    buffer_release(&why);
+    return ok;
+}
+
+static void tell(struct compiling *c)
+{
+    size_t done = c->text.len - c->source.lines.rest.len;
+    if (c->how->progress && done - c->told >= PROGRESS_STEP) {
+        c->told = done;
+        c->how->progress(c->how->context, done, c->text.len);
+    }
+}
+
+/* ---- key whitespace value ----------------------------------------------------------------------------------------- */
+
+static bool add_rows(struct compiling *c)
+{
+    struct slice key, value;
+    while (table_source_next(&c->source, &key, &value)) {
+        if (!add(c, key, value))
+            return false;
+        tell(c);
+    }
+    return true;
+}
+
+/* ---- name: value -------------------------------------------------------------------------------------------------- */
+
+/* find_colon - the one that ends the name, outside quotes. */
+static size_t find_colon(struct slice line)
+{
+    bool quoted = false;
+    for (size_t i = 0; i < line.len; i++) {
+        if (line.data[i] == '\\' && i + 1 < line.len)
+            i++;
+        else if (line.data[i] == '"')
+            quoted = !quoted;
+        else if (line.data[i] == ':' && !quoted)
+            return i;
+    }
+    return line.len;
+}
+
+/* without_escapes - the value in external form: a backslash outside quotes only marks the next character as it is. */
+static struct slice without_escapes(struct arena *arena, struct slice value)
+{
+    struct buffer out = BUFFER_INIT;
+    bool quoted = false;
+    for (size_t i = 0; i < value.len; i++) {
+        if (value.data[i] == '"')
+            quoted = !quoted;
+        if (value.data[i] == '\\' && i + 1 < value.len) {
+            if (quoted)
+                buffer_append_byte(&out, '\\');
+            i++;
+        }
+        buffer_append_byte(&out, value.data[i]);
+    }
+    struct slice copy = arena_slice(arena, buffer_slice(&out));
+    buffer_release(&out);
+    return copy;
+}
+
+static bool add_alias(struct compiling *c, struct slice line)
+{
+    size_t colon = find_colon(line);
+    struct slice name = slice_trim(slice_first(line, colon)), value = slice_trim(slice_from(line, colon + 1));
+    int number = c->source.lines.first;
+
+    if (colon == line.len || name.len == 0 || value.len == 0) {
+        log_warning("%s, line %d: need name:value pair", c->how->file, number);
+        c->source.bad++;
+        return true;
+    }
+    if (slice_find(name, '@') < name.len && name.data[0] != '"') {
+        log_warning("%s, line %d: name must be local and have no domain", c->how->file, number);
+        c->source.bad++;
+        return true;
+    }
+    /* "Quoted User" and Quoted User are the same name */
+    return add(c, mail_address_internal(name, c->arena), without_escapes(c->arena, value));
+}
+
+/* add_last_rows - what sendmail-style alias files end with, and (as Debian's) what NIS masters look for. */
+static void add_last_rows(struct compiling *c)
+{
+    char now[32];
+    table_maker_add(c->maker, SLICE("@"), SLICE("@"), true);
+    if (!c->how->nis_master)
+        return;
+    snprintf(now, sizeof(now), "%010lld", (long long)time(NULL));
+    table_maker_add_plain(c->maker, SLICE("YP_LAST_MODIFIED"), slice_of(now));
+    table_maker_add_plain(c->maker, SLICE("YP_MASTER_NAME"), slice_of(c->how->nis_master));
+}
+
+static bool add_aliases(struct compiling *c)
+{
+    struct logical_lines *lines = &c->source.lines;
+    struct buffer line = BUFFER_INIT;
+    bool ok = true;
+    while (ok && logical_lines_next(lines, &line)) {
+        if (lines->orphan) {
+            log_warning("%s, line %d: logical line must not start with whitespace: \"%.30s...\"", c->how->file, lines->first, buffer_string(&line));
+            c->source.bad++;
+        } else {
+            ok = add_alias(c, buffer_slice(&line));
+        }
+        arena_reset(c->arena);
+        tell(c);
+    }
+    buffer_release(&line);
+    if (ok)
+        add_last_rows(c);
+    return ok;
+}
+
+bool table_compile(struct table_maker *maker, const struct table_text *how, struct slice text, size_t *bad, struct buffer *why)
+{
+    struct compiling c = {.maker = maker, .how = how, .text = text, .why = why};
+    table_source_start(&c.source, how->file, text, how->utf8);
+    c.arena = arena_new(0);
+    bool ok = how->alias ? add_aliases(&c) : add_rows(&c);
+    *bad = c.source.bad;
+    table_source_end(&c.source);
+    arena_free(c.arena);
+    return ok;
+}
