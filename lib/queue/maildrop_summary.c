@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include "base/clock.h"
 #include "queue/maildrop.h"
 #include "queue/queue_id.h"
 
@@ -62,4 +63,13 @@ bool maildrop_summary_read(int directory, const char *name, struct arena *arena,
     bool ok = ready && read_records(fd, arena, summary);
     close(fd);
     return ok;
+}
+
+void maildrop_summary_entry(const struct maildrop_summary *summary, struct arena *arena, struct index_entry *entry)
+{
+    *entry = (struct index_entry){.queue_id = summary->queue_id, .arrival_time = summary->time * MICROSECONDS, .message_size = summary->size,
+                                  .sender = summary->sender, .recipient_count = summary->recipient_count};
+    entry->recipients = arena_alloc(arena, (summary->recipient_count + 1) * sizeof(*entry->recipients));
+    for (size_t i = 0; i < summary->recipient_count; i++)
+        entry->recipients[i] = (struct index_recipient){.address = summary->recipients[i], .index = (uint32_t)i};
 }

@@ -2,7 +2,7 @@
 #ifndef POSTERN_QUEUE_MAILDROP_SUMMARY_H
 #define POSTERN_QUEUE_MAILDROP_SUMMARY_H
 
-#include "base/arena.h"
+#include "queue/index.h"
 
 struct maildrop_summary {
     struct slice queue_id, sender;
@@ -15,5 +15,7 @@ struct maildrop_summary {
 /* maildrop_summary_read - of one file of an open directory, in the arena; false: not (yet) a message, or malformed.  Blocks; fit for
    run_offload. */
 bool maildrop_summary_read(int directory, const char *name, struct arena *arena, struct maildrop_summary *summary) MUST_CHECK;
+/* maildrop_summary_entry - the same as an index entry (without a place), for selections and listings. */
+void maildrop_summary_entry(const struct maildrop_summary *summary, struct arena *arena, struct index_entry *entry);
 
 #endif

@@ -5,6 +5,7 @@
 
 #include "arrive.h"
 #include "base/log.h"
+#include "query.h"
 
 static const int64_t first_byte_time = 10 * MICROSECONDS, hello_time = 10 * MICROSECONDS, lane_idle_time = 3600 * MICROSECONDS;
 
@@ -60,6 +61,9 @@ static bool serve_message(struct qmgr *q, struct lane *lane, int type, void *val
         return true;
     case MESSAGE_queue_control:
         control_serve(q, lane, value, arena);
+        return !lane_is_broken(lane);
+    case MESSAGE_queue_query:
+        query_serve(q, lane, value);
         return !lane_is_broken(lane);
     default:
         return false;

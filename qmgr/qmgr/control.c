@@ -3,6 +3,7 @@
 
 #include "arrive.h"
 #include "base/log.h"
+#include "query.h"
 #include "table/match.h"
 
 enum { BATCH = 50 /* messages between two looks at the rest of the world */ };
@@ -33,6 +34,7 @@ static int queues_of(const struct queue_control *request)
     switch (request->verb) {
     case QUEUE_CONTROL_HOLD: return QUEUE_ALL & ~QUEUE_HOLD;
     case QUEUE_CONTROL_RELEASE: return QUEUE_HOLD;
+    case QUEUE_CONTROL_FLUSH: return QUEUE_DEFERRED;
     default: return QUEUE_ALL;
     }
 }
@@ -251,6 +253,109 @@ static void change_all(struct control *c)
     pull_pause(c->q, false);
 }
 
+/* ---- those of a selection ------------------------------------------------------------------------------------------ */
+
+/* Their ids, until there is a moment to change them: in bounded memory, but for messages that are in memory themselves. */
+struct chosen {
+    struct control *control;
+    struct arena *arena;
+    struct slice *ids;
+    size_t count, capacity;
+};
+
+static void choose_item(void *context, const struct queue_item *item)
+{
+    struct chosen *chosen = context;
+    if (chosen->count == chosen->capacity) {
+        chosen->capacity = chosen->capacity ? 2 * chosen->capacity : BATCH;
+        chosen->ids = memory_resize(chosen->ids, chosen->capacity * sizeof(*chosen->ids));
+    }
+    chosen->ids[chosen->count++] = arena_slice(chosen->arena, item->entry.queue_id);
+}
+
+/* change_batch - in a transaction; false: nothing of it was done. */
+static bool change_batch(struct control *c, const struct slice *ids, size_t count)
+{
+    int64_t changed = 0;
+    index_write_begin(c->q->index);
+    for (size_t i = 0; i < count; i++) {
+        changed += change_one(c, ids[i]);
+        arena_reset(c->scratch);
+    }
+    if (!index_write_end_one(c->q->index)) {
+        c->reply.error = SLICE("cannot write to the queue index");
+        return false;
+    }
+    c->reply.count += changed;
+    return true;
+}
+
+static bool change_chosen(void *context)
+{
+    struct chosen *chosen = context;
+    struct control *c = chosen->control;
+    bool ok = true;
+    for (size_t i = 0; ok && i < chosen->count; i += BATCH) {
+        size_t count = chosen->count - i < BATCH ? chosen->count - i : BATCH;
+        if (c->verb == QUEUE_CONTROL_FLUSH) {
+            for (size_t k = 0; k < count; k++)
+                c->reply.count += pull_id_with_room(c->q, chosen->ids[i + k]);
+        } else {
+            ok = change_batch(c, chosen->ids + i, count);
+        }
+        fiber_yield();
+    }
+    chosen->count = 0;
+    arena_reset(chosen->arena);
+    return ok;
+}
+
+/* queue_names - of the verb and of the selection: what is in both. */
+static struct slice queue_names(const struct control *c)
+{
+    struct buffer names = BUFFER_INIT_MAX(100);
+    if (c->queues & QUEUE_ACTIVE)
+        buffer_append_string(&names, "active ");
+    if (c->queues & QUEUE_INCOMING)
+        buffer_append_string(&names, "incoming ");
+    if (c->queues & QUEUE_DEFERRED)
+        buffer_append_string(&names, "deferred ");
+    if (c->queues & QUEUE_HOLD)
+        buffer_append_string(&names, "hold ");
+    struct slice result = arena_slice(c->arena, buffer_slice(&names));
+    buffer_release(&names);
+    return result;
+}
+
+static void change_selected(struct control *c, const struct queue_selection *request)
+{
+    struct chosen chosen = {.control = c, .arena = arena_new(0)};
+    const struct query_visitor visitor = {choose_item, change_chosen, &chosen};
+    struct queue_selection wanted = *request;
+    char *why = NULL;
+    wanted.queues = queue_names(c);
+    if (wanted.queues.len == 0)
+        return;
+    struct selection *selection = selection_new(&wanted, &why);
+    bool flush = c->verb == QUEUE_CONTROL_FLUSH;
+    if (selection) {
+        store_scan(c->q->store);
+        if (!flush)
+            pull_pause(c->q, true);
+        query_each(c->q, selection, &visitor);
+        if (!flush)
+            pull_pause(c->q, false);
+    } else {
+        c->reply.error = arena_slice(c->arena, slice_of(why));
+    }
+    if (c->reply.count > 0)
+        pull_soon(c->q, clock_wall());
+    selection_free(selection);
+    arena_free(chosen.arena);
+    free(chosen.ids);
+    free(why);
+}
+
 /* ---- flush -------------------------------------------------------------------------------------------------------- */
 
 static void flush_site(struct control *c, struct slice site)
@@ -293,7 +398,10 @@ void control_serve(struct qmgr *q, struct lane *lane, const struct queue_control
     struct control c = {.q = q, .verb = request->verb, .queues = queues_of(request), .arena = arena, .scratch = arena_new(0)};
     switch (request->verb) {
     case QUEUE_CONTROL_FLUSH:
-        pull_flush(q);
+        if (request->selected)
+            change_selected(&c, &request->selection);
+        else
+            pull_flush(q);
         break;
     case QUEUE_CONTROL_FLUSH_ID:
         c.reply.count = pull_id(q, request->argument) > 0;
@@ -307,6 +415,8 @@ void control_serve(struct qmgr *q, struct lane *lane, const struct queue_control
     default:
         if (!may_change(q, lane_peer_uid(lane)))
             c.reply.error = SLICE("not authorized");
+        else if (request->selected)
+            change_selected(&c, &request->selection);
         else if (request->all)
             change_all(&c);
         else

@@ -240,6 +240,23 @@ int pull_id(struct qmgr *q, struct slice queue_id)
     return found;
 }
 
+bool pull_id_with_room(struct qmgr *q, struct slice queue_id)
+{
+    struct index_entry entry;
+    struct message *m = message_find(q, queue_id);
+    if (m) {
+        m->flushed = true;
+        return true;
+    }
+    wait_for_room(q);
+    struct arena *arena = arena_new(0);
+    bool found = index_get(q->index, queue_id, arena, &entry) > 0 && entry.queue == INDEX_DEFERRED;
+    if (found)
+        load(q, &entry, true, true);
+    arena_free(arena);
+    return found;
+}
+
 /* ---- one site (ETRN, postqueue -s) -------------------------------------------------------------------------------- */
 
 static bool has_recipient_in(const struct index_entry *entry, struct slice site)

@@ -156,6 +156,8 @@ void pull_start(struct qmgr *q);
 void pull_flush(struct qmgr *q);
 void pull_flush_site(struct qmgr *q, struct slice site);
 int pull_id(struct qmgr *q, struct slice queue_id);
+/* pull_id_with_room - one of many: it waits until there is room for it.  False: not deferred any more.  Waits. */
+bool pull_id_with_room(struct qmgr *q, struct slice queue_id);
 void pull_drained(void *context, struct destination *destination); /* scheduler hook */
 /* pull_has_room - a new message can stay in memory whatever its destination; pull_is_full - not even when its destination has little to do. */
 bool pull_has_room(const struct qmgr *q);

@@ -14,8 +14,8 @@
 #include "service/sandbox.h"
 
 struct walk {
-    const struct queue_handler *handler;
-    struct slice empty_sender;
+    void (*visit)(void *context, const struct queue_item *item);
+    void *context;
     struct arena *arena;
     struct map *seen; /* ids: the cleaner may have left two copies of a message */
     struct index *index; /* NULL: not to be had */
@@ -24,14 +24,11 @@ struct walk {
 static void list_maildrop_file(struct walk *walk, int directory, const char *name)
 {
     struct maildrop_summary summary;
+    struct queue_item item = {.queue = "maildrop", .has_sasl_user = true};
     if (!maildrop_summary_read(directory, name, walk->arena, &summary))
         return;
-    struct queue_message message = {.queue_name = SLICE("maildrop"), .queue_id = summary.queue_id, .time = summary.time, .size = summary.size,
-                                    .sender = summary.sender.len ? summary.sender : walk->empty_sender};
-    walk->handler->message(walk->handler->context, &message);
-    for (size_t i = 0; i < summary.recipient_count; i++)
-        walk->handler->recipient(walk->handler->context, (struct slice){NULL, 0}, summary.recipients[i], (struct slice){NULL, 0});
-    walk->handler->message_end(walk->handler->context);
+    maildrop_summary_entry(&summary, walk->arena, &item.entry);
+    walk->visit(walk->context, &item);
 }
 
 static const char *queue_name(const struct queue_record *record, const struct index_entry *entry)
@@ -41,43 +38,46 @@ static const char *queue_name(const struct queue_record *record, const struct in
     return entry && entry->queue == INDEX_DEFERRED ? "deferred" : "incoming";
 }
 
-static struct slice reason_of(const struct index_entry *entry, uint32_t recipient)
+/* add_recipient - one that waits, with what the index knows (it is in the same order: *at goes through it). */
+static void add_recipient(const struct recipient *r, uint32_t number, const struct index_entry *known, size_t *at, struct index_entry *entry)
 {
-    for (size_t i = 0; entry && i < entry->recipient_count; i++) {
-        if (entry->recipients[i].index == recipient)
-            return entry->recipients[i].reason;
-    }
-    return (struct slice){NULL, 0};
-}
-
-static void list_recipients(struct walk *walk, const struct queue_record *record, const struct index_entry *entry)
-{
-    const struct envelope *e = &record->envelope;
-    for (int with_reason = 1; with_reason >= 0; with_reason--) {
-        for (uint32_t i = 0; i < e->recipients_count; i++) {
-            struct slice reason = reason_of(entry, i);
-            if (record->recipient_states[i] == RECIPIENT_STATE_PENDING && (reason.len > 0) == with_reason)
-                walk->handler->recipient(walk->handler->context, e->recipients[i].original, e->recipients[i].address, reason);
-        }
+    struct index_recipient *added = &entry->recipients[entry->recipient_count++];
+    *added = (struct index_recipient){.address = r->address, .original = r->original, .index = number};
+    while (known && *at < known->recipient_count && known->recipients[*at].index < number)
+        ++*at;
+    if (known && *at < known->recipient_count && known->recipients[*at].index == number) {
+        added->reason = known->recipients[*at].reason;
+        added->status = known->recipients[*at].status;
     }
 }
 
 static void list_record(struct walk *walk, const struct queue_record *record)
 {
     const struct envelope *e = &record->envelope;
-    struct index_entry found, *entry = &found;
+    struct index_entry found, *known = &found;
     bool waits = record->state == MESSAGE_STATE_LIVE || record->state == MESSAGE_STATE_HELD;
+    size_t at = 0;
     if (!waits || map_get(walk->seen, e->queue_id))
         return;
     map_set(walk->seen, e->queue_id, walk);
     if (!walk->index || index_get(walk->index, e->queue_id, walk->arena, &found) <= 0)
-        entry = NULL;
-    struct queue_message message = {.queue_name = slice_of(queue_name(record, entry)), .queue_id = e->queue_id,
-                                    .time = e->arrival_time / MICROSECONDS, .size = e->message_size, .forced_expire = record->expired,
-                                    .sender = e->sender.len ? e->sender : walk->empty_sender};
-    walk->handler->message(walk->handler->context, &message);
-    list_recipients(walk, record, entry);
-    walk->handler->message_end(walk->handler->context);
+        known = NULL;
+    struct queue_item item = {.queue = queue_name(record, known), .has_sasl_user = true, .sasl_user = e->sasl_username};
+    if (known)
+        item.entry = *known;
+    item.entry.queue_id = e->queue_id;
+    item.entry.place = record->place;
+    item.entry.arrival_time = e->arrival_time;
+    item.entry.message_size = e->message_size;
+    item.entry.forced_expire = record->expired;
+    item.entry.sender = e->sender;
+    item.entry.recipient_count = 0;
+    item.entry.recipients = arena_alloc(walk->arena, (e->recipients_count + 1) * sizeof(*item.entry.recipients));
+    for (uint32_t i = 0; i < e->recipients_count; i++) {
+        if (record->recipient_states[i] == RECIPIENT_STATE_PENDING)
+            add_recipient(&e->recipients[i], i, known, &at, &item.entry);
+    }
+    walk->visit(walk->context, &item);
 }
 
 static void list_segment(struct walk *walk, int directory, const char *name)
@@ -138,24 +138,38 @@ static void ignore_corrupt(void *context UNUSED, const struct queue_place *place
 {
 }
 
-static void list_all(void *arg)
+void direct_each(struct config *config, void (*visit)(void *context, const struct queue_item *item), void *context)
 {
     static const struct store_events events = {.found = ignore_found, .corrupt = ignore_corrupt};
-    struct walk *walk = arg;
+    struct walk walk = {.visit = visit, .context = context, .arena = arena_new(0), .seen = map_new(NULL)};
     char *why = NULL;
+    become_owner(config);
     struct store *store = store_is_locked(".") ? NULL : store_open(".", &events, NULL, &why);
-    walk->index = store ? store_index(store) : NULL;
-    each_file(walk, "maildrop", list_maildrop_file);
-    each_file(walk, "segment", list_segment);
+    walk.index = store ? store_index(store) : NULL;
+    each_file(&walk, "maildrop", list_maildrop_file);
+    each_file(&walk, "segment", list_segment);
     store_close(store);
     free(why);
-}
-
-void direct_list(struct config *config, const struct queue_handler *handler, const char *empty_sender)
-{
-    struct walk walk = {.handler = handler, .empty_sender = slice_of(empty_sender), .arena = arena_new(0), .seen = map_new(NULL)};
-    become_owner(config);
-    run_main(list_all, &walk);
     map_free(walk.seen);
     arena_free(walk.arena);
+}
+
+void direct_tell(const struct queue_item *item, const struct queue_handler *handler, const char *empty_sender)
+{
+    const struct index_entry *e = &item->entry;
+    const struct queue_message message = {.queue_name = slice_of(item->queue), .queue_id = e->queue_id, .time = e->arrival_time / MICROSECONDS,
+                                          .size = e->message_size, .forced_expire = e->forced_expire,
+                                          .sender = e->sender.len ? e->sender : slice_of(empty_sender), .attempts = e->attempts,
+                                          .last_attempt = e->last_attempt / MICROSECONDS, .next_attempt = e->next_attempt / MICROSECONDS,
+                                          .destination = e->destination};
+    handler->message(handler->context, &message);
+    for (int with_reason = 1; with_reason >= 0; with_reason--) {
+        for (size_t i = 0; i < e->recipient_count; i++) {
+            const struct index_recipient *r = &e->recipients[i];
+            const struct queue_recipient recipient = {r->original, r->address, r->reason, r->status};
+            if ((r->reason.len > 0) == with_reason)
+                handler->recipient(handler->context, &recipient);
+        }
+    }
+    handler->message_end(handler->context);
 }

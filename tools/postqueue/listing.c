@@ -16,6 +16,7 @@ void listing_init(struct listing *l, FILE *out, bool long_ids)
 void listing_release(struct listing *l)
 {
     buffer_release(&l->reason);
+    buffer_release(&l->rest);
 }
 
 /* ---- for people --------------------------------------------------------------------------------------------------- */
@@ -71,11 +72,11 @@ static void put_reason(struct listing *l, struct slice reason)
     fprintf(l->out, "%*s(" SLICE_FORMAT ")\n", width, "", SLICE_ARGS(reason));
 }
 
-static void text_recipient(void *context, struct slice original UNUSED, struct slice address, struct slice reason)
+static void text_recipient(void *context, const struct queue_recipient *recipient)
 {
     struct listing *l = context;
     struct buffer copy = BUFFER_INIT;
-    struct slice why = clean(reason, &copy);
+    struct slice why = clean(recipient->reason, &copy);
     if (why.len && !(l->has_reason && slice_equal(why, buffer_slice(&l->reason)))) {
         put_reason(l, why);
         buffer_clear(&l->reason);
@@ -84,7 +85,7 @@ static void text_recipient(void *context, struct slice original UNUSED, struct s
         put_reason(l, SLICE("reason unavailable"));
     }
     l->has_reason = why.len > 0;
-    struct slice to = clean(address, &copy);
+    struct slice to = clean(recipient->address, &copy);
     fprintf(l->out, columns(l), "", "", "", SLICE_ARGS(to));
     buffer_release(&copy);
 }
@@ -141,6 +142,26 @@ static void put_member(FILE *out, const char *before, struct slice value)
     put_string(out, value);
 }
 
+/* keep_rest - what an extended listing says of a message besides. */
+static void keep_rest(struct listing *l, const struct queue_message *m)
+{
+    struct slice transport, next_hop = {NULL, 0};
+    char *text = NULL;
+    size_t len = 0;
+    FILE *out = open_memstream(&text, &len);
+    buffer_clear(&l->rest);
+    if (!out)
+        return;
+    slice_cut(m->destination, ':', &transport, &next_hop);
+    fprintf(out, ", \"attempts\": %lld, \"last_attempt\": %lld, \"next_attempt\": %lld", (long long)m->attempts, (long long)m->last_attempt,
+            (long long)m->next_attempt);
+    put_member(out, ", \"transport\": ", transport);
+    put_member(out, ", \"nexthop\": ", next_hop);
+    fclose(out);
+    buffer_append(&l->rest, text, len);
+    free(text);
+}
+
 static void json_message(void *context, const struct queue_message *m)
 {
     struct listing *l = context;
@@ -151,23 +172,34 @@ static void json_message(void *context, const struct queue_message *m)
     put_member(l->out, ", \"sender\": ", m->sender);
     fputs(", \"recipients\": [", l->out);
     l->recipients = 0;
+    if (l->extended)
+        keep_rest(l, m);
 }
 
-static void json_recipient(void *context, struct slice original UNUSED, struct slice address, struct slice reason)
+static void json_recipient(void *context, const struct queue_recipient *r)
 {
     struct listing *l = context;
-    put_member(l->out, l->recipients++ ? ", {\"address\": " : "{\"address\": ", address);
-    if (reason.len)
-        put_member(l->out, ", \"delay_reason\": ", reason);
+    fputs(l->recipients++ ? ", {" : "{", l->out);
+    if (l->extended) {
+        put_member(l->out, "\"orig_address\": ", r->original);
+        fputs(", ", l->out);
+    }
+    put_member(l->out, "\"address\": ", r->address);
+    if (r->reason.len)
+        put_member(l->out, ", \"delay_reason\": ", r->reason);
+    if (l->extended && r->status.len)
+        put_member(l->out, ", \"status\": ", r->status);
     putc('}', l->out);
 }
 
 static void json_message_end(void *context)
 {
-    fputs("]}\n", ((struct listing *)context)->out);
+    const struct listing *l = context;
+    fprintf(l->out, "]%s}\n", buffer_string(&l->rest));
 }
 
-struct queue_handler listing_json(struct listing *l)
+struct queue_handler listing_json(struct listing *l, bool extended)
 {
+    l->extended = extended;
     return (struct queue_handler){.message = json_message, .recipient = json_recipient, .message_end = json_message_end, .context = l};
 }

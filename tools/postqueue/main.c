@@ -1,90 +1,27 @@
 /* main.c - postqueue: list and flush the queue; also qshape (compat.md j.4, j.8) */
 #include <getopt.h>
 #include <signal.h>
-#include <sys/socket.h>
 
 #include "base/log.h"
-#include "direct.h"
 #include "ipc/lane.h"
 #include "listing.h"
-#include "net/address.h"
 #include "qshape.h"
 #include "queue/queue_id.h"
+#include "queue/selection.h"
+#include "report.h"
 #include "run/run.h"
 #include "service/command.h"
-#include "service/sandbox.h"
+#include "source.h"
 
-enum { EXIT_UNAVAILABLE = 69, PIECE = 64 * 1024 };
+enum { EXIT_UNAVAILABLE = 69 };
+/* Modes that have no letter. */
+enum { MODE_JSON = 256, MODE_IDS, MODE_COUNT, MODE_GROUP, MODE_SUMMARY, OPTION_DRY_RUN };
 #define POSTQUEUE_USAGE "usage: postqueue -f | postqueue -i queueid | postqueue -j | postqueue -p | postqueue -s site"
 #define QSHAPE_USAGE "usage: qshape [-s] [-p] [-m min_subdomains] [-b bucket_count] [-t bucket_time] [-l] [-w terminal_width] [-c config_dir] [queue_name ...]"
 
 static struct config *config;
-
-/* ---- the listing from the showq service --------------------------------------------------------------------------- */
-
-/* showq_connect - a descriptor, or -1 with errno. */
-static int showq_connect(void)
-{
-    struct net_address address;
-    char path[256];
-    snprintf(path, sizeof(path), "public/%s", config_string(config, "showq_service_name"));
-    if (!net_address_unix(&address, slice_of(path))) {
-        errno = ENAMETOOLONG;
-        return -1;
-    }
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd >= 0 && connect(fd, &address.u.any, address.len) < 0) {
-        int saved = errno;
-        close(fd);
-        errno = saved;
-        return -1;
-    }
-    return fd;
-}
-
-static void read_listing(int fd, const struct queue_handler *handler)
-{
-    struct queue_parser *parser = queue_parser_new(handler);
-    char *piece = memory_alloc(PIECE);
-    bool ok = true;
-    while (ok && !queue_parser_is_complete(parser)) {
-        ssize_t n = read(fd, piece, PIECE);
-        if (n < 0 && errno == EINTR)
-            continue;
-        ok = n > 0 && queue_parser_push(parser, slice_make(piece, (size_t)n));
-    }
-    if (!queue_parser_is_complete(parser)) {
-        fflush(stdout);
-        log_fatal("malformed showq server response");
-    }
-    free(piece);
-    queue_parser_free(parser);
-}
-
-/* may_read_disk - root, or the one user as whom everything runs, without privilege separation. */
-static bool may_read_disk(void)
-{
-    struct sandbox_owner owner;
-    return geteuid() == 0 || (sandbox_owner_find(config, &owner) && owner.uid == geteuid() && owner.uid == getuid());
-}
-
-/* list_queue - from the service, or from the disk for root while the system is down. */
-static void list_queue(const struct queue_handler *handler)
-{
-    int fd = showq_connect();
-    if (fd >= 0) {
-        read_listing(fd, handler);
-        close(fd);
-        return;
-    }
-    char why[512];
-    snprintf(why, sizeof(why), "Connect to the %s %s service: %s", config_string(config, "mail_name"),
-             config_string(config, "showq_service_name"), strerror(errno));
-    if (!may_read_disk())
-        log_fatal("Queue report unavailable - mail system is down (%s)", why);
-    log_warning("Mail system is down -- accessing queue directly (%s)", why);
-    direct_list(config, handler, config_string(config, "empty_address_recipient"));
-}
+static struct queue_query query; /* selection and what else the command line asks for */
+static bool dry_run;
 
 static void check_written(void)
 {
@@ -92,19 +29,66 @@ static void check_written(void)
         log_fatal("output write error: %s", strerror(errno));
 }
 
-static void show_queue(bool json)
+static void check_viewer(void)
 {
-    struct listing listing;
     uid_t uid = getuid();
     if (!command_user_allowed(config, "authorized_mailq_users", uid))
         log_fatal("User %s(%ld) is not allowed to view the mail queue", command_user_name(uid), (long)uid);
+}
+
+/* show_queue - mode 'p', 'j', or JSON with more. */
+static void show_queue(int mode)
+{
+    struct listing listing;
     listing_init(&listing, stdout, config_bool(config, "enable_long_queue_ids"));
-    struct queue_handler handler = json ? listing_json(&listing) : listing_text(&listing);
-    list_queue(&handler);
-    if (!json)
+    struct queue_handler handler = mode == 'p' ? listing_text(&listing) : listing_json(&listing, mode == MODE_JSON);
+    if (mode == MODE_JSON || selection_is_given(&query.selection)) {
+        const struct source_handler source = {.listing = &handler};
+        struct queue_answer total;
+        query.form = QUEUE_QUERY_LISTING;
+        source_query(config, &query, &source, &total);
+    } else {
+        source_listing(config, &handler);
+    }
+    if (mode == 'p')
         listing_text_end(&listing);
     listing_release(&listing);
-    check_written();
+}
+
+static void put_ids(void *context UNUSED, struct slice lines)
+{
+    fwrite(lines.data, 1, lines.len, stdout);
+}
+
+static void show_ids(void)
+{
+    const struct source_handler source = {.ids = put_ids};
+    struct queue_answer total;
+    query.form = QUEUE_QUERY_IDS;
+    source_query(config, &query, &source, &total);
+}
+
+static void add_group(void *context, const struct queue_group *group)
+{
+    report_add(context, group);
+}
+
+static void show_counts(int mode)
+{
+    struct report *report = report_new();
+    const struct source_handler source = {.group = add_group, .context = report};
+    struct queue_answer total;
+    query.form = QUEUE_QUERY_COUNTS;
+    if (mode == MODE_SUMMARY)
+        query.group_by = QUEUE_GROUP_QUEUE | QUEUE_GROUP_DOMAIN | QUEUE_GROUP_SENDER | QUEUE_GROUP_NEXT_HOP | QUEUE_GROUP_REASON;
+    source_query(config, &query, &source, &total);
+    if (mode == MODE_SUMMARY)
+        report_summary(report, &total, clock_wall(), stdout);
+    else if (mode == MODE_GROUP)
+        report_groups(report, stdout);
+    else
+        printf("%lld\n", (long long)total.messages);
+    report_free(report);
 }
 
 /* ---- requests to qmgr --------------------------------------------------------------------------------------------- */
@@ -135,7 +119,8 @@ static void ask(void *arg)
 
 static void send_request(int64_t verb, const char *argument)
 {
-    struct request request = {.control = {.verb = verb, .argument = slice_of(argument)}};
+    struct request request = {.control = {.verb = verb, .argument = slice_of(argument), .selection = query.selection}};
+    request.control.selected = verb == QUEUE_CONTROL_FLUSH && selection_is_given(&query.selection);
     uid_t uid = getuid();
     if (!command_user_allowed(config, "authorized_flush_users", uid))
         log_fatal("User %s(%ld) is not allowed to flush the mail queue", command_user_name(uid), (long)uid);
@@ -168,11 +153,56 @@ static void start(const char *directory)
     command_queue_directory(config);
 }
 
+/* flush_selected - the deferred ones of the selection. */
+static void flush_selected(void)
+{
+    if (dry_run && query.selection.queues.len == 0)
+        query.selection.queues = SLICE("deferred");
+    if (dry_run)
+        show_ids();
+    else
+        send_request(QUEUE_CONTROL_FLUSH, "");
+}
+
+static void do_mode(int mode, const char *argument)
+{
+    switch (mode) {
+    case 'f': flush_selected(); return;
+    case 'i': flush_id(argument); return;
+    case 's': flush_site(argument); return;
+    case MODE_IDS: check_viewer(); show_ids(); return;
+    case MODE_COUNT:
+    case MODE_GROUP:
+    case MODE_SUMMARY: check_viewer(); show_counts(mode); return;
+    default: check_viewer(); show_queue(mode); return;
+    }
+}
+
+static void set_mode(int *mode, int wanted)
+{
+    if (*mode)
+        log_fatal(POSTQUEUE_USAGE);
+    *mode = wanted;
+}
+
+static void set_group(const char *name)
+{
+    query.group_by = selection_group_kind(name);
+    if (!query.group_by)
+        log_fatal("unknown group: %s (domain, sender, sender-domain, reason, nexthop, queue)", name);
+}
+
 static int postqueue(int argc, char **argv)
 {
+    static const struct option names[] = {
+        SELECTION_OPTIONS, {"json", no_argument, NULL, MODE_JSON}, {"ids", no_argument, NULL, MODE_IDS}, {"count", no_argument, NULL, MODE_COUNT},
+        {"group-by", required_argument, NULL, MODE_GROUP}, {"summary", no_argument, NULL, MODE_SUMMARY},
+        {"dry-run", no_argument, NULL, OPTION_DRY_RUN}, {0}};
     const char *directory = NULL, *argument = NULL;
     int mode = 0, letter;
-    while ((letter = getopt(argc, argv, "c:fi:jps:v")) > 0) {
+    while ((letter = getopt_long(argc, argv, "c:fi:jps:v", names, NULL)) > 0) {
+        if (selection_option(&query.selection, letter, optarg))
+            continue;
         switch (letter) {
         case 'c':
             directory = optarg;
@@ -181,32 +211,27 @@ static int postqueue(int argc, char **argv)
             if (getuid() == 0)
                 log_verbose++;
             break;
+        case OPTION_DRY_RUN:
+            dry_run = true;
+            break;
         case '?':
             log_fatal(POSTQUEUE_USAGE);
+        case MODE_GROUP:
+            set_group(optarg);
+            /* fall through */
         default:
-            if (mode)
-                log_fatal(POSTQUEUE_USAGE);
-            mode = letter;
+            set_mode(&mode, letter);
             argument = optarg;
         }
     }
-    if (argc > optind || !mode)
+    bool selected = selection_is_given(&query.selection);
+    if (!mode && selected)
+        mode = 'p';
+    if (argc > optind || !mode || (dry_run && mode != 'f') || (selected && (mode == 'i' || mode == 's')))
         log_fatal(POSTQUEUE_USAGE);
     start(directory);
-    switch (mode) {
-    case 'p':
-    case 'j':
-        show_queue(mode == 'j');
-        break;
-    case 'f':
-        send_request(QUEUE_CONTROL_FLUSH, "");
-        break;
-    case 'i':
-        flush_id(argument);
-        break;
-    default:
-        flush_site(argument);
-    }
+    do_mode(mode, argument);
+    check_written();
     return 0;
 }
 
@@ -218,10 +243,15 @@ static unsigned number(const char *text, unsigned most)
     return (unsigned)value;
 }
 
+static void shape_group(void *context, const struct queue_group *group)
+{
+    qshape_add(context, group);
+}
+
 static int qshape(int argc, char **argv)
 {
-    static const char *const standard[] = {"incoming", "active", NULL};
-    struct qshape_options options = {.minimum_subdomains = 5, .buckets = 10, .first_bucket = 5, .width = 80, .queues = standard};
+    struct buffer queues = BUFFER_INIT;
+    struct qshape_options options = {.minimum_subdomains = 5, .buckets = 10, .first_bucket = 5, .width = 80};
     const char *directory = NULL;
     int letter;
     while ((letter = getopt(argc, argv, "spm:b:t:lw:N:n:c:")) > 0) {
@@ -240,22 +270,28 @@ static int qshape(int argc, char **argv)
         default: log_fatal(QSHAPE_USAGE);
         }
     }
-    if (optind < argc)
-        options.queues = (const char *const *)argv + optind;
+    for (int i = optind; i < argc; i++)
+        buffer_printf(&queues, "%s ", argv[i]);
+    if (optind == argc)
+        buffer_append_string(&queues, "incoming active");
     start(directory);
-    if (!command_user_allowed(config, "authorized_mailq_users", getuid()))
-        log_fatal("User %s(%ld) is not allowed to view the mail queue", command_user_name(getuid()), (long)getuid());
-    struct qshape *shape = qshape_new(&options, clock_wall() / MICROSECONDS);
-    struct queue_handler handler = qshape_handler(shape);
-    list_queue(&handler);
+    check_viewer();
+    struct qshape *shape = qshape_new(&options);
+    query = qshape_query(&options);
+    query.selection.queues = slice_of(buffer_string(&queues));
+    const struct source_handler source = {.group = shape_group, .context = shape};
+    struct queue_answer total;
+    source_query(config, &query, &source, &total);
     qshape_print(shape, stdout);
     qshape_free(shape);
+    buffer_release(&queues);
     check_written();
     return 0;
 }
 
 static const char postqueue_help[] =
     "Usage: postqueue [-v] [-c config_dir] -f | -i queue_id | -j | -p | -s site\n"
+    "       postqueue [-v] [-c config_dir] [-f | -j | -p | --json | --ids | --count | --group-by what | --summary] selection ...\n"
     "  -c config_dir  the directory of main.cf\n"
     "  -f  try to deliver all deferred mail now\n"
     "  -i queue_id  try to deliver this message now\n"
@@ -263,6 +299,13 @@ static const char postqueue_help[] =
     "  -p  list the queue\n"
     "  -s site  try to deliver mail for this site now\n"
     "  -v  more messages\n"
+    "  --json     as -j, with original addresses, status codes, attempts, transport and next hop\n"
+    "  --ids      queue ids, a line each\n"
+    "  --count    how many messages\n"
+    "  --group-by what  counts by domain, sender, sender-domain, reason, nexthop or queue\n"
+    "  --summary  the queues, and the most frequent domains, senders, next hops and reasons\n"
+    "  --dry-run  -f: print ids, change nothing\n"
+    SELECTION_HELP
     "See postqueue(1).\n";
 
 static const char qshape_help[] =

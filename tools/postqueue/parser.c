@@ -9,11 +9,13 @@ struct field {
     bool there;
 };
 
-enum { QUEUE_NAME, QUEUE_ID, TIME, SIZE, FORCED_EXPIRE, SENDER, ORIGINAL, RECIPIENT, REASON, FIELDS };
+enum { QUEUE_NAME, QUEUE_ID, TIME, SIZE, FORCED_EXPIRE, SENDER, ATTEMPTS, LAST_ATTEMPT, NEXT_ATTEMPT, DESTINATION, ORIGINAL, RECIPIENT, REASON, STATUS,
+       FIELDS };
 
 static const struct slice field_names[FIELDS] = {
     SLICE("queue_name"), SLICE("queue_id"), SLICE("time"), SLICE("size"), SLICE("forced_expire"), SLICE("sender"),
-    SLICE("orig_recipient"), SLICE("recipient"), SLICE("reason")};
+    SLICE("attempts"), SLICE("last_attempt"), SLICE("next_attempt"), SLICE("destination"),
+    SLICE("orig_recipient"), SLICE("recipient"), SLICE("reason"), SLICE("status")};
 
 struct queue_parser {
     struct queue_handler handler;
@@ -69,11 +71,13 @@ static void forget(struct queue_parser *p, int from, int to)
 /* begin_message - once everything about the message itself is there: before its first recipient, or at its end. */
 static bool begin_message(struct queue_parser *p)
 {
-    struct queue_message message = {.queue_name = field(p, QUEUE_NAME), .queue_id = field(p, QUEUE_ID), .sender = field(p, SENDER)};
+    struct queue_message message = {.queue_name = field(p, QUEUE_NAME), .queue_id = field(p, QUEUE_ID), .sender = field(p, SENDER),
+                                    .destination = field(p, DESTINATION)};
     int64_t expire;
     if (p->announced)
         return true;
-    if (!number(p, TIME, &message.time) || !number(p, SIZE, &message.size) || !number(p, FORCED_EXPIRE, &expire))
+    if (!number(p, TIME, &message.time) || !number(p, SIZE, &message.size) || !number(p, FORCED_EXPIRE, &expire) ||
+        !number(p, ATTEMPTS, &message.attempts) || !number(p, LAST_ATTEMPT, &message.last_attempt) || !number(p, NEXT_ATTEMPT, &message.next_attempt))
         return false;
     message.forced_expire = expire != 0;
     p->announced = true;
@@ -88,7 +92,8 @@ static bool end_recipient(struct queue_parser *p)
         return true;
     if (!begin_message(p))
         return false;
-    p->handler.recipient(p->handler.context, field(p, ORIGINAL), field(p, RECIPIENT), field(p, REASON));
+    const struct queue_recipient recipient = {field(p, ORIGINAL), field(p, RECIPIENT), field(p, REASON), field(p, STATUS)};
+    p->handler.recipient(p->handler.context, &recipient);
     forget(p, ORIGINAL, FIELDS);
     return true;
 }

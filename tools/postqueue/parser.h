@@ -11,11 +11,18 @@ struct queue_message {
     struct slice queue_name, queue_id, sender;
     int64_t time, size;
     bool forced_expire;
+    /* What only our own service tells: */
+    int64_t attempts, last_attempt, next_attempt; /* seconds since 1970, 0: not known */
+    struct slice destination;                     /* transport:next_hop of the first recipient */
+};
+
+struct queue_recipient {
+    struct slice original, address, reason, status;
 };
 
 struct queue_handler {
     void (*message)(void *context, const struct queue_message *message);
-    void (*recipient)(void *context, struct slice original, struct slice address, struct slice reason);
+    void (*recipient)(void *context, const struct queue_recipient *recipient);
     void (*message_end)(void *context);
     void *context;
 };

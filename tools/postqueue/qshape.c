@@ -1,7 +1,7 @@
 /* qshape.c - counts by domain and age */
 #include "qshape.h"
 
-#include "address/mail_address.h"
+#include "queue/census.h"
 
 enum { NAME_SHORTENED = 17 };
 
@@ -13,11 +13,8 @@ struct row {
 
 struct qshape {
     struct qshape_options options;
-    int64_t now;
     struct map *rows; /* domain -> struct row */
     struct row all;
-    bool counted;     /* this message is in one of the queues asked for */
-    unsigned bucket;  /* of this message */
 };
 
 static void free_row(void *value)
@@ -27,11 +24,10 @@ static void free_row(void *value)
     free(row);
 }
 
-struct qshape *qshape_new(const struct qshape_options *options, int64_t now)
+struct qshape *qshape_new(const struct qshape_options *options)
 {
     struct qshape *s = memory_zalloc(1, sizeof(*s));
     s->options = *options;
-    s->now = now;
     s->rows = map_new(free_row);
     s->all.name = (char *)"TOTAL";
     return s;
@@ -45,19 +41,10 @@ void qshape_free(struct qshape *s)
     free(s);
 }
 
-/* bound - greatest age in minutes of a bucket that is not the last. */
 static uint64_t bound(const struct qshape_options *options, unsigned bucket)
 {
-    return options->linear ? (uint64_t)options->first_bucket * (bucket + 1) : (uint64_t)options->first_bucket << bucket;
-}
-
-static unsigned bucket_of(const struct qshape *s, int64_t time)
-{
-    int64_t age = s->now > time ? (s->now - time) / 60 : 0;
-    unsigned bucket = 0;
-    while (bucket + 1 < s->options.buckets && (uint64_t)age >= bound(&s->options, bucket))
-        bucket++;
-    return bucket;
+    const struct queue_query query = qshape_query(options);
+    return census_age_bound(&query, bucket);
 }
 
 static struct row *row_of(struct qshape *s, struct slice name)
@@ -71,75 +58,40 @@ static struct row *row_of(struct qshape *s, struct slice name)
     return row;
 }
 
-static void count_in(struct row *row, unsigned bucket)
+static void add_to(struct row *row, const struct queue_group *group)
 {
-    row->total++;
-    row->counts[bucket]++;
+    for (size_t i = 0; i < group->ages_count && i < QSHAPE_BUCKETS_MAX; i++) {
+        row->counts[i] += (uint64_t)group->ages[i].value;
+        row->total += (uint64_t)group->ages[i].value;
+    }
 }
 
-/* count_parents - ".example.com" for "a.example.com"; never a top-level domain. */
-static void count_parents(struct qshape *s, struct slice domain, bool is_new)
+/* add_to_parents - ".example.com" for "a.example.com"; never a top-level domain. */
+static void add_to_parents(struct qshape *s, const struct queue_group *group)
 {
-    for (struct slice rest = domain;;) {
+    for (struct slice rest = group->name;;) {
         size_t dot = slice_find(rest, '.');
         rest = slice_from(rest, dot + 1);
         if (slice_find(rest, '.') >= rest.len)
             return;
         struct row *row = row_of(s, slice_make(rest.data - 1, rest.len + 1));
-        row->subdomains += is_new;
-        count_in(row, s->bucket);
+        row->subdomains++;
+        add_to(row, group);
     }
 }
 
-static void count(struct qshape *s, struct slice address)
+void qshape_add(struct qshape *s, const struct queue_group *group)
 {
-    struct buffer lower = BUFFER_INIT_MAX(1024);
-    struct slice domain = mail_address_domain(address);
-    buffer_append_lower(&lower, domain.len ? domain : SLICE("MAILER-DAEMON"));
-    if (domain.len == 0) {
-        buffer_clear(&lower);
-        buffer_append_slice(&lower, SLICE("MAILER-DAEMON"));
-    }
-    bool is_new = map_get(s->rows, buffer_slice(&lower)) == NULL;
-    count_in(row_of(s, buffer_slice(&lower)), s->bucket);
-    count_in(&s->all, s->bucket);
-    if (s->options.parents && domain.len)
-        count_parents(s, buffer_slice(&lower), is_new);
-    buffer_release(&lower);
+    add_to(row_of(s, group->name), group);
+    add_to(&s->all, group);
+    if (s->options.parents && !slice_equal(group->name, SLICE("MAILER-DAEMON")))
+        add_to_parents(s, group);
 }
 
-static bool wants_queue(const struct qshape *s, struct slice queue)
+struct queue_query qshape_query(const struct qshape_options *options)
 {
-    for (const char *const *name = s->options.queues; *name; name++) {
-        if (slice_equal(queue, slice_of(*name)))
-            return true;
-    }
-    return false;
-}
-
-static void on_message(void *context, const struct queue_message *m)
-{
-    struct qshape *s = context;
-    s->counted = wants_queue(s, m->queue_name);
-    s->bucket = bucket_of(s, m->time);
-    if (s->counted && s->options.by_sender)
-        count(s, m->sender);
-}
-
-static void on_recipient(void *context, struct slice original UNUSED, struct slice address, struct slice reason UNUSED)
-{
-    struct qshape *s = context;
-    if (s->counted && !s->options.by_sender)
-        count(s, address);
-}
-
-static void on_message_end(void *context UNUSED)
-{
-}
-
-struct queue_handler qshape_handler(struct qshape *s)
-{
-    return (struct queue_handler){.message = on_message, .recipient = on_recipient, .message_end = on_message_end, .context = s};
+    return (struct queue_query){.form = QUEUE_QUERY_COUNTS, .group_by = options->by_sender ? QUEUE_GROUP_SENDER_DOMAIN : QUEUE_GROUP_DOMAIN,
+                                .age_columns = options->buckets, .first_age = options->first_bucket, .linear = options->linear};
 }
 
 /* ---- the table ---------------------------------------------------------------------------------------------------- */

@@ -5,7 +5,7 @@
 #include <stdio.h>
 
 #include "base/map.h"
-#include "parser.h"
+#include "ipc/message.h"
 
 enum { QSHAPE_BUCKETS_MAX = 60 };
 
@@ -15,14 +15,16 @@ struct qshape_options {
     unsigned buckets;            /* 10 */
     unsigned first_bucket;       /* minutes: 5 */
     unsigned width;              /* 80 */
-    const char *const *queues;   /* NULL terminated: those that count */
 };
 
 struct qshape;
 
-struct qshape *qshape_new(const struct qshape_options *options, int64_t now) MUST_CHECK; /* now: seconds since 1970 */
+struct qshape *qshape_new(const struct qshape_options *options) MUST_CHECK;
 void qshape_free(struct qshape *qshape);
-struct queue_handler qshape_handler(struct qshape *qshape);
+/* qshape_add - the counts of a domain (lower case, or MAILER-DAEMON), with as many ages as there are buckets. */
+void qshape_add(struct qshape *qshape, const struct queue_group *group);
+/* qshape_query - what to ask for. */
+struct queue_query qshape_query(const struct qshape_options *options);
 /* qshape_print - the table, greatest counts first. */
 void qshape_print(struct qshape *qshape, FILE *out);
 

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "postsuper.h"
 #include "queue/maildrop_export.h"
+#include "queue/maildrop_summary.h"
 #include "queue/queue_id.h"
 #include "queue/segment_file.h"
 
@@ -55,11 +56,41 @@ void maildrop_purge(void)
     each_file(purge_one, NULL);
 }
 
+struct deletion {
+    struct selection *selection; /* NULL: all */
+    struct outcome *outcome;
+};
+
+static bool file_fits(struct selection *selection, int directory, const char *name)
+{
+    struct arena *arena = arena_new(0);
+    struct maildrop_summary summary;
+    struct queue_item item = {.queue = "maildrop", .has_sasl_user = true};
+    bool fits = maildrop_summary_read(directory, name, arena, &summary);
+    if (fits) {
+        maildrop_summary_entry(&summary, arena, &item.entry);
+        fits = selection_fits(selection, &item, NULL, NULL);
+    }
+    arena_free(arena);
+    return fits;
+}
+
 static void delete_one(int directory, const char *name, void *context)
 {
-    struct outcome *outcome = context;
-    if (queue_id_is_valid(slice_of(name)) && is_complete(directory, name) && unlinkat(directory, name, 0) == 0)
-        outcome->count++;
+    struct deletion *deletion = context;
+    if (queue_id_is_valid(slice_of(name)) && is_complete(directory, name) &&
+        (!deletion->selection || file_fits(deletion->selection, directory, name)) && unlinkat(directory, name, 0) == 0)
+        deletion->outcome->count++;
+}
+
+static void delete_all(const struct action *action, struct outcome *outcome)
+{
+    struct deletion deletion = {.outcome = outcome};
+    char *why = NULL;
+    if (action->selection && !(deletion.selection = selection_new(action->selection, &why)))
+        log_fatal("%s", why);
+    each_file(delete_one, &deletion);
+    selection_free(deletion.selection);
 }
 
 void maildrop_do(const struct action *action, struct outcome *outcome)
@@ -67,7 +98,7 @@ void maildrop_do(const struct action *action, struct outcome *outcome)
     if (action->verb != QUEUE_CONTROL_DELETE)
         return;
     if (action->all)
-        each_file(delete_one, outcome);
+        delete_all(action, outcome);
     int fd = open_maildrop();
     for (size_t i = 0; fd >= 0 && i < action->count; i++) {
         char name[QUEUE_ID_MAX];

@@ -12,7 +12,8 @@
 static const char usage[] = "usage: postsuper [-c config_dir] [-d queue_id (delete)] [-e queue_id (expire)] [-f queue_id (expire and/or un-hold)] "
                             "[-h queue_id (hold)] [-H queue_id (un-hold)] [-p (purge temporary files)] [-r queue_id (requeue)] "
                             "[-s (structure fix)] [-S (redundant structure fix)][-v (verbose)] "
-                            "[--sender address] [--recipient address] [--domain name] [--older-than time] [--newer-than time] [--dry-run] [queue...]";
+                            "[--sender address] [--recipient address] [--domain name] [--reason regex] [--sasl-user name] [--older-than time] [--newer-than time] "
+                            "[--size [+|-]size] [--queue name] [--limit number] [--dry-run [--count | --group-by what]] [queue...]";
 
 /* ---- what can be done --------------------------------------------------------------------------------------------- */
 
@@ -32,7 +33,9 @@ static const struct verb {
 
 static struct action actions[COUNT_OF(verbs)];
 static bool purge, fix_structure;
-static struct selection selection = {.older_than = -1, .newer_than = -1};
+static struct queue_selection selection;
+static bool dry_run;
+static const char *form = "--ids", *group; /* of --dry-run: what is shown */
 static struct config *config;
 
 void action_add(struct action *action, struct slice id)
@@ -125,29 +128,42 @@ static void do_all(void *arg)
 {
     struct work *work = arg;
     for (size_t i = 0; i < COUNT_OF(actions); i++) {
-        if (actions[i].verb && (is_wanted(&actions[i]) || !selection_is_empty(&selection)))
+        if (actions[i].verb && is_wanted(&actions[i]))
             do_action(work, &actions[i]);
+        else if (actions[i].verb) /* no id was good */
+            log_info("%s: 0 messages", verb_of(&actions[i])->total);
     }
     lane_free(work->lane);
     offline_close(work->offline);
 }
 
-/* select_messages - what ALL stands for is only what the selection fits. */
-static void select_messages(const struct work *work)
+/* queues_for - those of the arguments and of --queue, or the verb's. */
+static int queues_for(const struct work *work, size_t verb)
 {
-    for (size_t i = 0; i < COUNT_OF(actions); i++) {
-        if (!actions[i].all)
-            continue;
-        actions[i].all = false;
-        selection_ids(&selection, config, work->queues ? work->queues : verbs[i].queues, &actions[i]);
-    }
+    return work->queues ? work->queues : verbs[verb].queues;
 }
 
-static void show_selected(void)
+/* show_selected - what would be changed; of one action, because the answer is postqueue's. */
+static void show_selected(const struct work *work)
 {
     for (size_t i = 0; i < COUNT_OF(actions); i++) {
         for (size_t k = 0; k < actions[i].count; k++)
             printf(SLICE_FORMAT "\n", SLICE_ARGS(actions[i].ids[k]));
+    }
+    for (size_t i = 0; i < COUNT_OF(actions); i++) {
+        if (actions[i].all)
+            selection_show(config, &selection, queues_for(work, i), form, group);
+    }
+}
+
+/* select_messages - ALL stands for those of the selection only. */
+static void select_messages(void)
+{
+    for (size_t i = 0; i < COUNT_OF(actions); i++) {
+        if (actions[i].all)
+            actions[i].selection = &selection;
+        else if (actions[i].verb)
+            log_fatal("a selection needs ALL, not queue ids");
     }
 }
 
@@ -165,36 +181,25 @@ static int queue_named(const char *name)
     log_fatal("invalid directory name: %s", name);
 }
 
-/* seconds - "30", "5m", "2h", "3d", "1w". */
-static int64_t seconds(const char *text)
-{
-    static const struct { char unit; int64_t seconds; } units[] = {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}, {'w', 604800}};
-    struct slice number = slice_of(text);
-    int64_t factor = 1, value;
-    for (size_t i = 0; i < COUNT_OF(units) && number.len > 0; i++) {
-        if (text[strlen(text) - 1] == units[i].unit) {
-            factor = units[i].seconds;
-            number.len--;
-            break;
-        }
-    }
-    if (!slice_to_i64(number, &value) || value < 0 || value > INT64_MAX / 1000000 / factor)
-        log_fatal("bad time value or unit: %s", text);
-    return value * factor;
-}
+enum { OPTION_DRY_RUN = 256, OPTION_COUNT, OPTION_GROUP };
 
-enum { OPTION_SENDER = 256, OPTION_RECIPIENT, OPTION_DOMAIN, OPTION_OLDER, OPTION_NEWER, OPTION_DRY_RUN };
-
-static bool read_selection(int option)
+static bool read_long_option(int option)
 {
     switch (option) {
-    case OPTION_SENDER: selection.sender = optarg; return true;
-    case OPTION_RECIPIENT: selection.recipient = optarg; return true;
-    case OPTION_DOMAIN: selection.domain = optarg; return true;
-    case OPTION_OLDER: selection.older_than = seconds(optarg); return true;
-    case OPTION_NEWER: selection.newer_than = seconds(optarg); return true;
-    case OPTION_DRY_RUN: selection.dry_run = true; return true;
-    default: return false;
+    case OPTION_DRY_RUN:
+        dry_run = true;
+        return true;
+    case OPTION_COUNT:
+        form = "--count";
+        return true;
+    case OPTION_GROUP:
+        if (!selection_group_kind(optarg))
+            log_fatal("unknown group: %s (domain, sender, sender-domain, reason, nexthop, queue)", optarg);
+        form = "--group-by";
+        group = optarg;
+        return true;
+    default:
+        return selection_option(&selection, option, optarg);
     }
 }
 
@@ -212,10 +217,8 @@ static bool read_action(int letter)
 
 static const char *read_options(int argc, char **argv)
 {
-    static const struct option names[] = {
-        {"sender", required_argument, NULL, OPTION_SENDER}, {"recipient", required_argument, NULL, OPTION_RECIPIENT},
-        {"domain", required_argument, NULL, OPTION_DOMAIN}, {"older-than", required_argument, NULL, OPTION_OLDER},
-        {"newer-than", required_argument, NULL, OPTION_NEWER}, {"dry-run", no_argument, NULL, OPTION_DRY_RUN}, {0}};
+    static const struct option names[] = {SELECTION_OPTIONS, {"dry-run", no_argument, NULL, OPTION_DRY_RUN}, {"count", no_argument, NULL, OPTION_COUNT},
+                                          {"group-by", required_argument, NULL, OPTION_GROUP}, {0}};
     const char *directory = NULL;
     int letter;
     while ((letter = getopt_long(argc, argv, "c:d:e:f:h:H:pr:sSv", names, NULL)) > 0) {
@@ -230,7 +233,7 @@ static const char *read_options(int argc, char **argv)
         case 'S': fix_structure = true; break; /* there is nothing that could be wrong with the structure */
         case 'v': log_verbose++; break;
         default:
-            if (!read_action(letter) && !read_selection(letter))
+            if (!read_action(letter) && !read_long_option(letter))
                 log_fatal(usage);
         }
     }
@@ -272,13 +275,23 @@ static const char help[] =
     "  -S     accepted, nothing to do\n"
     "  -v     more messages\n"
     "An id is a queue id, - (read ids from standard input) or ALL, which may be restricted:\n"
-    "  --sender address\n"
-    "  --recipient address\n"
-    "  --domain name\n"
-    "  --older-than time\n"
-    "  --newer-than time\n"
+    SELECTION_HELP
     "  --dry-run  print ids, change nothing\n"
+    "  --count    --dry-run: print how many it would be\n"
+    "  --group-by what  --dry-run: counts by domain, sender, sender-domain, reason, nexthop or queue\n"
     "See postsuper(1).\n";
+
+/* take_queues - --queue names queues as arguments do; what remains are conditions. */
+static void take_queues(struct work *work)
+{
+    struct slice rest = selection.queues, name;
+    while (slice_next_token(&rest, " ,", &name)) {
+        char *text = slice_string(name);
+        work->queues |= queue_named(text);
+        free(text);
+    }
+    selection.queues = (struct slice){NULL, 0};
+}
 
 int main(int argc, char **argv)
 {
@@ -292,14 +305,19 @@ int main(int argc, char **argv)
     for (int i = optind; i < argc; i++)
         work.queues |= queue_named(argv[i]);
     command_queue_directory(config);
+    if ((dry_run || strcmp(form, "--ids") != 0 || selection_is_given(&selection)) && !any_action())
+        log_fatal(usage);
+    if (!dry_run && strcmp(form, "--ids") != 0)
+        log_fatal("--count and --group-by need --dry-run");
     if (!any_action() && !fix_structure)
         purge = true;
-    if (purge)
+    if (purge && !dry_run)
         maildrop_purge();
-    if (!selection_is_empty(&selection))
-        select_messages(&work);
-    if (selection.dry_run)
-        show_selected();
+    take_queues(&work);
+    if (selection_is_given(&selection))
+        select_messages();
+    if (dry_run)
+        show_selected(&work);
     else if (any_action())
         run_main(do_all, &work);
     config_free(config);

@@ -159,6 +159,79 @@ static bool change_id(struct offline *offline, int verb, int queues, struct slic
     return index_get(offline->index, id, offline->arena, &entry) > 0 && (queues & queue_of(entry.queue)) && change_entry(offline, verb, &entry);
 }
 
+/* ---- those of a selection ------------------------------------------------------------------------------------------ */
+
+/* describe_found - as the index would have it. */
+static bool describe_found(struct offline *offline, const struct found *found, struct arena *arena, struct queue_item *item)
+{
+    struct queue_record record;
+    if (!store_read(offline->store, &found->place, arena, &record))
+        return false;
+    const struct envelope *e = &record.envelope;
+    struct index_entry *entry = &item->entry;
+    *item = (struct queue_item){.queue = found->held ? "hold" : "incoming", .has_sasl_user = true, .sasl_user = e->sasl_username};
+    *entry = (struct index_entry){.queue_id = e->queue_id, .place = found->place, .arrival_time = e->arrival_time, .message_size = e->message_size,
+                                  .sender = e->sender};
+    entry->recipients = arena_alloc(arena, (e->recipients_count + 1) * sizeof(*entry->recipients));
+    for (uint32_t i = 0; i < e->recipients_count; i++) {
+        if (record.recipient_states[i] == RECIPIENT_STATE_PENDING)
+            entry->recipients[entry->recipient_count++] =
+                (struct index_recipient){.address = e->recipients[i].address, .original = e->recipients[i].original, .index = i};
+    }
+    return true;
+}
+
+static struct slice sasl_user_of(void *context, const struct index_entry *entry)
+{
+    struct offline *offline = context;
+    struct queue_record record;
+    return store_read(offline->store, &entry->place, offline->arena, &record) ? record.envelope.sasl_username : SLICE("");
+}
+
+static void change_found_selected(struct offline *offline, int verb, int queues, struct selection *selection, struct outcome *outcome)
+{
+    size_t position = 0;
+    struct slice id;
+    void *value;
+    struct arena *arena = arena_new(0);
+    while (map_next(offline->found, &position, &id, &value)) {
+        struct queue_item item;
+        if (describe_found(offline, value, arena, &item) && selection_fits(selection, &item, NULL, NULL))
+            outcome->count += change_id(offline, verb, queues, id);
+        arena_reset(arena);
+    }
+    arena_free(arena);
+}
+
+static void change_queue_selected(struct offline *offline, int verb, const char *name, enum index_queue queue, struct selection *selection,
+                                  struct outcome *outcome)
+{
+    struct queue_item item = {.queue = name};
+    struct index_scan *scan = index_scan_start(offline->index, INDEX_BY_ID, queue, SLICE(""));
+    while (index_scan_next(scan, offline->arena, &item.entry) > 0) {
+        if (selection_fits(selection, &item, sasl_user_of, offline))
+            outcome->count += change_entry(offline, verb, &item.entry);
+        arena_reset(offline->arena);
+    }
+    index_scan_free(scan);
+}
+
+static void change_selected(struct offline *offline, const struct action *action, int queues, struct outcome *outcome)
+{
+    char *why = NULL;
+    struct selection *selection = selection_new(action->selection, &why);
+    if (!selection)
+        log_fatal("%s", why);
+    change_found_selected(offline, action->verb, queues, selection, outcome);
+    if (queues & QUEUE_DEFERRED)
+        change_queue_selected(offline, action->verb, "deferred", INDEX_DEFERRED, selection, outcome);
+    if (queues & QUEUE_INCOMING)
+        change_queue_selected(offline, action->verb, "incoming", INDEX_INCOMING, selection, outcome);
+    if ((queues & QUEUE_HOLD) && action->verb != QUEUE_CONTROL_HOLD)
+        change_queue_selected(offline, action->verb, "hold", INDEX_HOLD, selection, outcome);
+    selection_free(selection);
+}
+
 /* ---- all ---------------------------------------------------------------------------------------------------------- */
 
 static void change_all_found(struct offline *offline, int verb, int queues, struct outcome *outcome)
@@ -199,7 +272,9 @@ static void change_all(struct offline *offline, int verb, int queues, struct out
 
 void offline_do(struct offline *offline, const struct action *action, int queues, struct outcome *outcome)
 {
-    if (action->all)
+    if (action->all && action->selection)
+        change_selected(offline, action, queues, outcome);
+    else if (action->all)
         change_all(offline, action->verb, queues, outcome);
     for (size_t i = 0; i < action->count; i++) {
         if (change_id(offline, action->verb, queues, action->ids[i])) {

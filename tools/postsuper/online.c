@@ -75,6 +75,10 @@ bool online_do(struct lane *lane, const struct action *action, int queues, struc
     struct buffer names = BUFFER_INIT;
     name_queues(queues, &names);
     struct queue_control request = {.verb = action->verb, .all = action->all, .queues = buffer_slice(&names)};
+    if (action->selection) {
+        request.selected = true;
+        request.selection = *action->selection;
+    }
     bool ok = action->all ? ask(lane, action, &request, outcome) : ask_by_id(lane, action, &request, outcome);
     buffer_release(&names);
     return ok;

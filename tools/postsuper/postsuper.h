@@ -3,12 +3,13 @@
 #define POSTERN_TOOLS_POSTSUPER_H
 
 #include "conf/config.h"
-#include "ipc/message.h"
+#include "queue/selection.h"
 
 /* One thing to do with some messages. */
 struct action {
     int verb;           /* QUEUE_CONTROL_ */
     bool all;
+    const struct queue_selection *selection; /* with all: only these; NULL: really all */
     struct slice *ids;
     size_t count, capacity;
 };
@@ -41,14 +42,7 @@ void maildrop_purge(void);
 struct queue_record;
 bool maildrop_put_back(const struct queue_record *record, int content_fd);
 
-/* Selection of messages by what they are. */
-struct selection {
-    const char *sender, *recipient, *domain;
-    int64_t older_than, newer_than; /* seconds; -1: not given */
-    bool dry_run;
-};
-bool selection_is_empty(const struct selection *selection);
-/* selection_ids - add the ids of the messages in those queues that fit (asks postqueue).  Fatal when there is no listing. */
-void selection_ids(const struct selection *selection, struct config *config, int queues, struct action *action);
+/* selection_show - --dry-run: becomes postqueue with this selection and form ("--ids", "--count", "--group-by" with group).  Does not return. */
+void selection_show(struct config *config, const struct queue_selection *want, int queues, const char *form, const char *group) NO_RETURN;
 
 #endif
