@@ -21,23 +21,9 @@ struct file_rule {
 
 static const struct file_rule rules[] = {
     {"queue_directory", ".", OWNER_ROOT, false, 0755, true},
-    {"queue_directory", "pid", OWNER_ROOT, false, 0755, true},
-    {"queue_directory", "active", OWNER_MAIL, false, 0700, true},
-    {"queue_directory", "bounce", OWNER_MAIL, false, 0700, true},
-    {"queue_directory", "content", OWNER_MAIL, false, 0700, true},
-    {"queue_directory", "corrupt", OWNER_MAIL, false, 0700, true},
-    {"queue_directory", "defer", OWNER_MAIL, false, 0700, true},
-    {"queue_directory", "deferred", OWNER_MAIL, false, 0700, true},
-    {"queue_directory", "flush", OWNER_MAIL, false, 0700, true},
-    {"queue_directory", "hold", OWNER_MAIL, false, 0700, true},
-    {"queue_directory", "incoming", OWNER_MAIL, false, 0700, true},
-    {"queue_directory", "index", OWNER_MAIL, false, 0700, true},
-    {"queue_directory", "private", OWNER_MAIL, false, 0700, true},
-    {"queue_directory", "saved", OWNER_MAIL, false, 0700, true},
-    {"queue_directory", "segment", OWNER_MAIL, false, 0700, true},
-    {"queue_directory", "trace", OWNER_MAIL, false, 0700, true},
-    {"queue_directory", "maildrop", OWNER_MAIL, true, 0730, true},
-    {"queue_directory", "public", OWNER_MAIL, true, 0710, true},
+#define QUEUE_DIRECTORY(path, owner, set_gid_group, mode) {"queue_directory", path, OWNER_##owner, set_gid_group, mode, true},
+#include "service/queue_directories.def"
+#undef QUEUE_DIRECTORY
     {"data_directory", ".", OWNER_MAIL, false, 0700, true},
     {"config_directory", ".", OWNER_ROOT, false, 0755, false},
     {"config_directory", "main.cf", OWNER_ROOT, false, 0644, false},
@@ -239,6 +225,12 @@ static bool check_configuration(struct control *control)
     if (!found_it)
         found(control, FINDING_MISSING_FILE, FINDING_ERROR, NULL, 0, NULL, "no %s/master.cf file found", config_directory(control->config));
     return found_it;
+}
+
+bool files_create_missing(struct control *control)
+{
+    struct identities who;
+    return find_identities(control, &who) && create_missing(control, &who);
 }
 
 bool files_check(struct control *control)

@@ -14,9 +14,11 @@ static const char help[] =
     "  -c config_dir  the directory of main.cf and master.cf\n"
     "  -D             accepted, without effect\n"
     "  -v             more messages\n"
+    "  --json    check: print the findings as one JSON object\n"
+    "  --dns     check: ask the name server about this machine and its domains\n"
+    "  --tables  check: rows of tables that are never used, too\n"
     "Commands:\n"
-    "  check [--json] [--dns] [--tables]\n"
-    "  start start-fg stop abort drain reload flush status statistics logrotate\n"
+    "  check start start-fg stop abort drain reload flush status statistics logrotate\n"
     "  set-permissions upgrade-configuration post-install quick-start quick-stop\n"
     "See postfix(1).\n";
 
@@ -215,6 +217,11 @@ static int do_set_permissions(struct control *control)
     return 0;
 }
 
+static int do_create_missing(struct control *control)
+{
+    return files_create_missing(control) ? 0 : 1;
+}
+
 static int do_upgrade_configuration(struct control *control)
 {
     upgrade_configuration(control);
@@ -240,7 +247,7 @@ static const struct {
     {"check", do_check},         {"start", do_start},   {"start-fg", do_start_foreground}, {"stop", do_stop},
     {"abort", do_abort},         {"flush", do_flush},   {"reload", do_reload},             {"status", do_status},
     {"drain", do_drain},         {"quick-stop", do_stop}, {"quick-start", do_start},       {"logrotate", rotate_log},
-    {"set-permissions", do_set_permissions}, {"upgrade-configuration", do_upgrade_configuration}, {"post-install", do_post_install},
+    {"create-missing", do_create_missing}, {"set-permissions", do_set_permissions}, {"upgrade-configuration", do_upgrade_configuration}, {"post-install", do_post_install},
     {"statistics", print_statistics},
     {"tls", do_not_yet},         {"non-bdb", do_not_yet},
 };
