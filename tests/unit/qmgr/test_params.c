@@ -13,9 +13,19 @@ static void watch_log(enum log_severity severity UNUSED, const char *text, void 
     snprintf(said, sizeof(said), "%s", text);
 }
 
+static struct config *config;
+
+static void forget(void)
+{
+    qmgr_params_release(&params);
+    config_free(config);
+    config = NULL;
+}
+
 static void fill(const char *text)
 {
-    struct config *config = config_empty();
+    forget();
+    config = config_empty();
     ck_assert(config_parse(config, slice_of(text), "main.cf"));
     log_set_watcher(watch_log, NULL);
     qmgr_params_fill(&params, config);
@@ -37,6 +47,7 @@ START_TEST(attempts_follow_the_age)
     ck_assert_int_eq(delay(-5), 10);
     ck_assert_int_eq(delay(30), 30);
     ck_assert_int_eq(delay(100), 60);
+    forget();
 }
 END_TEST
 
@@ -52,6 +63,7 @@ START_TEST(queue_run_delay_is_a_lower_bound_when_set)
     ck_assert_int_eq(delay(0), 3600);
     fill("minimal_backoff_time = 10s\nmaximal_backoff_time = 20s\nqueue_run_delay = 1s\n");
     ck_assert_int_eq(delay(0), 10);
+    forget();
 }
 END_TEST
 
@@ -60,6 +72,7 @@ START_TEST(lifetimes)
     fill("maximal_queue_lifetime = 2d\nbounce_queue_lifetime = 0\n");
     ck_assert_int_eq(qmgr_params_lifetime(&params, SLICE("a@b.test")), 2 * 86400 * MICROSECONDS);
     ck_assert_int_eq(qmgr_params_lifetime(&params, SLICE("")), 0);
+    forget();
 }
 END_TEST
 
@@ -89,6 +102,7 @@ START_TEST(limits_of_transports)
               slow.transport_rate_delay == 4 * MICROSECONDS && slow.failed_cohort_limit == 10 && slow.recipient_limit == 0 && slow.deferred &&
               slow.retry_time == 5 * MICROSECONDS);
     ck_assert(slow.positive.form == FEEDBACK_BY_CONCURRENCY && slow.negative.form == FEEDBACK_FIXED && slow.negative.amount == 0.25);
+    forget();
 }
 END_TEST
 
@@ -97,6 +111,7 @@ START_TEST(malformed_feedback_is_told)
     fill("bad_destination_concurrency_positive_feedback = lots\n");
     ck_assert(limits("bad").positive.amount == 1);
     ck_assert_str_eq(said, "warning: bad_destination_concurrency_positive_feedback: malformed value \"lots\": using 1");
+    forget();
 }
 END_TEST
 
