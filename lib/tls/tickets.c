@@ -66,7 +66,7 @@ static bool use(const struct ticket_key *key, const unsigned char *iv, EVP_CIPHE
 }
 
 /* on_ticket - OpenSSL wants to make (encrypt) or open a ticket: 1 done, 2 done but the ticket is old, 0 no ticket, -1 trouble. */
-static int on_ticket(SSL *ssl UNUSED, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac, int encrypt)
+static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac, int encrypt)
 {
     uint64_t epoch = present_epoch();
     const struct ticket_key *key = key_of(epoch);
@@ -84,7 +84,7 @@ static int on_ticket(SSL *ssl UNUSED, unsigned char *name, unsigned char *iv, EV
     for (int age = 0; age < 2; age++) {
         key = key_of(epoch - (uint64_t)age);
         if (key && CRYPTO_memcmp(name, key->name, NAME_SIZE) == 0)
-            return use(key, iv, cipher, mac, 0) ? age + 1 : -1;
+            return !use(key, iv, cipher, mac, 0) ? -1 : age == 0 && SSL_version(ssl) < TLS1_3_VERSION ? 1 : 2; /* TLS 1.3: each ticket is used once */
     }
     return 0;
 }
