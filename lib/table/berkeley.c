@@ -10,9 +10,6 @@
 #include "table/driver.h"
 #include "table/maker.h"
 
-/* A source that is newer than its database is worth a warning when it was not written just now. */
-enum { SOURCE_GRACE = 100 };
-
 struct berkeley {
     DB *db;
     DBC *walk;
@@ -67,13 +64,6 @@ static size_t cache_size(struct config *config, const char *parameter, size_t ot
 
 /* ---- reading ------------------------------------------------------------------------------------------------------- */
 
-static void warn_when_old(const char *argument, const char *path, const struct stat *info)
-{
-    struct stat source;
-    if (stat(argument, &source) == 0 && source.st_mtime > info->st_mtime && source.st_mtime < time(NULL) - SOURCE_GRACE)
-        log_warning("database %s is older than source file %s", path, argument);
-}
-
 static void berkeley_close(void *state)
 {
     struct berkeley *b = state;
@@ -103,7 +93,6 @@ static bool open_locked(struct table *table, const char *path, DBTYPE type, bool
     b->fd = table->fd;
     b->type = type;
     b->writable = writable;
-    warn_when_old(table->argument, path, &info);
     table->stamp = b->stamp;
     table->state = b;
     return true;

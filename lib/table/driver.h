@@ -59,6 +59,10 @@ struct table {
     int fd;             /* kept open so that its age can be seen in a sandbox */
     struct file_stamp stamp;
     int64_t next_check; /* clock_monotonic */
+    /* The text that an index is made from (source_open): */
+    int source_fd; /* -1: none is watched */
+    struct file_stamp source_stamp; /* when the table was opened */
+    bool source_warned;
 };
 
 extern const struct table_driver table_failing; /* every lookup fails, after a warning with table->why */
@@ -75,6 +79,15 @@ void tables_set_outdated(void);
 
 /* table_read_file - read a whole regular file (at most max bytes) and watch it.  False after table_fail("open PATH: reason"). */
 bool table_read_file(struct table *table, const char *path, struct buffer *text);
+/* table_read_descriptor - the rest of a file; false with errno. */
+bool table_read_descriptor(int fd, struct buffer *text);
+
+/* source_open - before an indexed table is opened: watch the text that it is made from and, with database_auto_update = yes, make the index
+   when the text is newer.  source_close.  source_wants_reopening - the text is newer than the index, and the table should be opened anew
+   for it; otherwise an old index is worth a warning in the log (once). */
+void source_open(struct table *table);
+void source_close(struct table *table);
+bool source_wants_reopening(struct table *table);
 /* value_from_files - TABLE_FILE_VALUES: the base64 form of the named files' contents.  False with *why. */
 bool value_from_files(struct slice names, struct buffer *out, struct buffer *why);
 bool value_decode(struct slice base64, struct buffer *out);

@@ -37,6 +37,12 @@ static const struct maker_format *find_format(struct slice type)
     return NULL;
 }
 
+const char *table_maker_suffix(const char *type)
+{
+    const struct maker_format *format = find_format(slice_of(type));
+    return format ? format->suffix : NULL;
+}
+
 static bool is_known_type(struct slice type)
 {
     for (size_t i = 0; table_type_at(i); i++) {

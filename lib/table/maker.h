@@ -34,6 +34,8 @@ struct table_maker {
     struct buffer why;
 };
 
+/* table_maker_suffix - ".db" of a type whose files are made by postmap, else NULL. */
+const char *table_maker_suffix(const char *type);
 /* maker_fail - keep the first reason why it will not work. */
 void maker_fail(struct table_maker *maker, const char *format, ...) PRINTF_LIKE(2, 3);
 /* maker_nul - are key and value stored with a NUL after them? */

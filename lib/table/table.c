@@ -116,12 +116,17 @@ struct table *table_open(struct slice type_and_name, int flags, struct config *c
     table->argument = "";
     table->flags = flags;
     table->config = config;
-    table->fd = -1;
+    table->fd = table->source_fd = -1;
     table->next_check = clock_after(CHECK_INTERVAL);
-    if (!choose_driver(table, type_and_name) || !table->driver->open(table))
+    bool known = choose_driver(table, type_and_name);
+    if (known)
+        source_open(table);
+    if (!known || !table->driver->open(table))
         become_failing(table);
     else if (table->driver->kind & DRIVER_BLOCKS)
         helper_register(table);
+    else
+        (void)source_wants_reopening(table); /* says so in the log when the index is old */
     return table;
 }
 
@@ -135,6 +140,7 @@ void table_free(struct table *table)
         table->driver->close(table->state);
     if (table->fd >= 0)
         close(table->fd);
+    source_close(table);
     free(table->path);
     free(table->name);
     buffer_release(&table->why);
@@ -201,7 +207,7 @@ static bool looks_changed(const struct table *table, bool *visible)
 static bool reopen(struct table *table)
 {
     struct table fresh = {.driver = table->driver, .name = table->name, .argument = table->argument, .flags = table->flags & ~TABLE_FATAL,
-                          .config = table->config, .is_pattern = table->is_pattern, .fd = -1};
+                          .config = table->config, .is_pattern = table->is_pattern, .fd = -1, .source_fd = -1};
     bool ok = table->driver->open(&fresh);
     if (ok) {
         void *old_state = table->state;
@@ -228,6 +234,7 @@ bool table_refresh(struct table *table)
 {
     bool visible;
     table->next_check = clock_after(CHECK_INTERVAL);
+    outdated |= source_wants_reopening(table);
     if (!table->path || table->busy || !looks_changed(table, &visible))
         return false;
     if (helper_serves(table)) {

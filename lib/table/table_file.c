@@ -35,6 +35,11 @@ static bool read_all(int fd, size_t max, struct buffer *text)
     }
 }
 
+bool table_read_descriptor(int fd, struct buffer *text)
+{
+    return read_all(fd, TEXT_MAX, text);
+}
+
 bool table_read_file(struct table *table, const char *path, struct buffer *text)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);

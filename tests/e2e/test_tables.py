@@ -1,6 +1,10 @@
 """Tables behind servers: what clients and postmap's users see of their failures."""
+import os
 import socket
 import threading
+import time
+
+import harness
 
 
 class SocketMap:
@@ -63,3 +67,57 @@ def test_map_server_that_is_not_there(make):
         done = here.command("postmap", "-q", "x", f"tcp:{where}")
         assert done.stderr.splitlines() == [f"postmap: warning: connect to TCP map {where}: Connection refused"] * 10 + [
             f"postmap: fatal: table tcp:{where}: query error: Connection refused"]
+
+
+def write_aged(here, path, text, age=5):
+    """A file of the configuration directory whose last change is some seconds ago."""
+    here.write(path, text)
+    then = time.time() - age
+    os.utime(os.path.join(here.directory, "etc", path), (then, then))
+
+
+def test_index_follows_its_text(make):
+    """database_auto_update: the text is the truth; a text with mistakes leaves things as they are."""
+    for kind in ("hash", "lmdb", "cdb"):
+        here = make(name=kind, main_cf="database_auto_update = yes\nvirtual_alias_domains = v.test\nalias_maps = " + kind + ":{directory}/etc/aliases\n"
+                    "local_recipient_maps = $alias_maps\nvirtual_alias_maps = " + kind + ":{directory}/etc/virtual\n",
+                    aliases="\"quoted name\": one\nplain: two\n", files={"virtual": "a@v.test one@here.test\n"})
+        domain = f"{kind}.test"
+        assert here.inject("x@c.test", "a@v.test").startswith("250 ")
+        assert here.inject("x@c.test", f"plain@{domain}").startswith("250 ")
+        assert here.inject("x@c.test", "b@v.test").startswith("550 5.1.1")
+        suffix = {"hash": "db"}.get(kind, kind)
+        here.wait_log(rf"/virtual\.{suffix}: made from .*/virtual, which is newer")
+        with here.smtp() as session:    # goes on through all of it
+            session.say("EHLO c.test")
+            index = os.path.join(here.directory, "etc", f"virtual.{suffix}")
+            os.utime(index, (time.time() - 100, time.time() - 100))
+            write_aged(here, "virtual", "b@v.test two@here.test\n")
+            harness.wait_until(lambda: here.inject("x@c.test", "b@v.test").startswith("250 "), "the new text is seen")
+            assert here.inject("x@c.test", "a@v.test").startswith("550 5.1.1")
+            os.utime(index, (time.time() - 50, time.time() - 50))
+            write_aged(here, "virtual", "c@v.test three@here.test\nmistake\n")
+            harness.wait_until(lambda: here.inject("x@c.test", "c@v.test") and
+                               here.log_lines(r"still using the old content: 1 line of .*/virtual cannot be used"), "the mistake is reported")
+            assert here.inject("x@c.test", "b@v.test").startswith("250 ")
+            assert here.inject("x@c.test", "c@v.test").startswith("550 5.1.1")
+            assert session.say("NOOP").startswith("250")
+        before = len(here.log_lines("a lookup table has changed"))
+        time.sleep(3)
+        assert here.inject("x@c.test", "b@v.test").startswith("250 ")
+        assert len(here.log_lines("a lookup table has changed")) <= before + 1      # no endless replacing
+        here.stop()
+
+
+def test_old_index_is_reported(make):
+    here = make(started=False, files={"t": "a one\n"})
+    for kind, suffix in (("hash", "db"), ("btree", "db"), ("lmdb", "lmdb"), ("cdb", "cdb")):
+        name = f"{kind}:{here.directory}/etc/t"
+        assert here.command("postmap", name).stderr == ""
+        assert here.command("postmap", "-q", "a", name).stderr == ""
+        index = f"{here.directory}/etc/t.{suffix}"
+        os.utime(index, (time.time() - 2000, time.time() - 2000))
+        os.utime(f"{here.directory}/etc/t", (time.time() - 1000, time.time() - 1000))
+        done = here.command("postmap", "-q", "a", name)
+        assert done.stdout == "one\n"
+        assert done.stderr == f"postmap: warning: database {index} is older than source file {here.directory}/etc/t\n"

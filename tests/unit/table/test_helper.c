@@ -39,7 +39,7 @@ static struct table *a_table(void)
     table->driver = &fake;
     table->name = memory_string("fake:x");
     table->argument = table->name + 5;
-    table->fd = -1;
+    table->fd = table->source_fd = -1;
     helper_register(table);
     return table;
 }

@@ -20,7 +20,7 @@ static struct table *a_table(const char *text)
     FILE *file = fopen(path, "w");
     fputs(text, file);
     fclose(file);
-    table->fd = -1;
+    table->fd = table->source_fd = -1;
     table->driver = &driver;
     table->name = memory_zalloc(1, 200);
     snprintf(table->name, 200, "test:%s", path);
