@@ -378,7 +378,7 @@ static struct slice where(struct control *c, struct slice queue_id)
         return SLICE("active");
     if (!queue_id_is_valid(queue_id) || index_get(c->q->index, queue_id, c->scratch, &entry) <= 0 || entry.queue == INDEX_INCOMING)
         return SLICE("incoming");
-    return entry.queue == INDEX_HOLD ? SLICE("hold") : SLICE("deferred");
+    return entry.queue == INDEX_HOLD ? SLICE("hold") : entry.requeue ? SLICE("maildrop") : SLICE("deferred");
 }
 
 static void tell_where(struct control *c, struct slice queue_id)

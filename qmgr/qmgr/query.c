@@ -129,6 +129,7 @@ static bool each_in_index(struct walk *walk, const char *name, enum index_queue 
     struct index_scan *scan = index_scan_start(walk->q->index, INDEX_BY_ID, queue, (struct slice){NULL, 0});
     bool ok = true;
     for (int i = 1; ok && wants(walk, name) && index_scan_next(scan, arena, &item.entry) > 0; i++) {
+        item.queue = item.entry.requeue ? "maildrop" : name;
         if (!message_find(walk->q, item.entry.queue_id))
             look_at(walk, &item);
         arena_reset(arena);

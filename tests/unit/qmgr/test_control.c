@@ -286,27 +286,49 @@ QMGR_TEST(triggers, SLOW)
     core_end(&qmgr);
 }
 
-QMGR_TEST(listing, SLOW)
+static char listed[4096];
+
+static size_t list(void)
 {
-    static const char want[] = "protocol\0mail_queue_list_protocol\0\0queue_name\0deferred\0queue_id\0";
-    static const char end[] = "sender\0a@h.test\0orig_recipient\0\0recipient\0later@x.test\0reason\0come back later\0\0";
     struct net_address address;
-    char bytes[4096];
-    defer_some(1);
     client_socket = "showq";
     ck_assert(net_address_unix(&address, SLICE("public/qmgr")));
     struct stream *s = stream_new_fd(net_connect(&address, NULL, clock_after(MICROSECONDS)));
     stream_set_deadline(s, clock_after(MICROSECONDS));
     size_t len = 0;
-    for (struct slice piece; (piece = stream_read_some(s, sizeof(bytes) - len)).len; len += piece.len)
-        memcpy(bytes + len, piece.data, piece.len);
-    ck_assert_uint_gt(len, sizeof(want) + sizeof(end));
-    ck_assert_mem_eq(bytes, want, sizeof(want) - 1);
-    ck_assert_mem_eq(bytes + len - sizeof(end), end, sizeof(end));
+    for (struct slice piece; (piece = stream_read_some(s, sizeof(listed) - len)).len; len += piece.len)
+        memcpy(listed + len, piece.data, piece.len);
     stream_free(s);
+    client_socket = NULL;
+    return len;
+}
+
+QMGR_TEST(listing, SLOW)
+{
+    static const char want[] = "protocol\0mail_queue_list_protocol\0\0queue_name\0deferred\0queue_id\0";
+    static const char end[] = "sender\0a@h.test\0orig_recipient\0\0recipient\0later@x.test\0reason\0come back later\0\0";
+    defer_some(1);
+    size_t len = list();
+    ck_assert_uint_gt(len, sizeof(want) + sizeof(end));
+    ck_assert_mem_eq(listed, want, sizeof(want) - 1);
+    ck_assert_mem_eq(listed + len - sizeof(end), end, sizeof(end));
+    core_end(&qmgr);
+}
+
+/* Postfix moves it there, for pickup. */
+QMGR_TEST(listing_of_what_is_to_be_requeued, SLOW)
+{
+    static const char want[] = "protocol\0mail_queue_list_protocol\0\0queue_name\0maildrop\0queue_id\0";
+    defer_some(1);
+    ck_assert_int_eq(ask(QUEUE_CONTROL_REQUEUE, NULL, ""), 1);
+    wait_for("connect to the cleanup service", 2000);
+    for (int i = 0; i < 200 && qmgr.active_count > 0; i++)
+        fiber_sleep(10000);
+    ck_assert_uint_gt(list(), sizeof(want));
+    ck_assert_mem_eq(listed, want, sizeof(want) - 1);
     core_end(&qmgr);
 }
 
 TEST_MAIN("qmgr/control", hold_and_release, delete, delete_while_in_flight, hold_while_in_flight,
           hold_all_while_they_are_tried_again, a_held_record_with_a_deferred_entry, requeue, requeue_while_in_flight, expire, flush_one, flush_site, triggers,
-          listing)
+          listing, listing_of_what_is_to_be_requeued)
