@@ -4,11 +4,12 @@
    Other programs rewrite a file in place under an exclusive flock, so every lookup is made under a shared one, and looks at
    the age of the open file under it: the pages held in memory are never older than the file.  Three system calls, about a
    microsecond. */
-#include <db.h>
-#include <fcntl.h>
-
 #include "table/driver.h"
 #include "table/maker.h"
+
+#ifdef HAVE_BERKELEY_DB
+#include <db.h>
+#include <fcntl.h>
 
 struct berkeley {
     DB *db;
@@ -372,3 +373,4 @@ const struct maker_format maker_format_hash = {"hash",       ".db", true, true, 
                                                berkeley_finish};
 const struct maker_format maker_format_btree = {"btree",      ".db", true, true, btree_create, btree_open_existing, berkeley_add,
                                                 berkeley_finish};
+#endif

@@ -10,6 +10,11 @@
 #include "base/log.h"
 #include "table/table.h"
 
+/* Where there is no Berkeley DB (or -DWITHOUT_BERKELEY_DB), hash: and btree: stay usable names: lmdb.c serves them, in PATH.lmdb. */
+#if __has_include(<db.h>) && !defined(WITHOUT_BERKELEY_DB)
+#define HAVE_BERKELEY_DB 1
+#endif
+
 enum {
     DRIVER_PATTERN = 1,    /* gets only full keys, and as they are: no folding */
     DRIVER_AS_IS = 2,      /* fixed keys, but no folding (servers) */

@@ -438,3 +438,10 @@ static bool lmdb_finish(struct table_maker *maker)
 }
 
 const struct maker_format maker_format_lmdb = {"lmdb", ".lmdb", false, false, make, make, lmdb_add, lmdb_finish};
+
+#ifndef HAVE_BERKELEY_DB
+const struct table_driver table_driver_hash = {"hash", 0, lmdb_open, lmdb_close, lmdb_lookup, lmdb_update, lmdb_remove, lmdb_next};
+const struct table_driver table_driver_btree = {"btree", 0, lmdb_open, lmdb_close, lmdb_lookup, lmdb_update, lmdb_remove, lmdb_next};
+const struct maker_format maker_format_hash = {"hash", ".lmdb", false, false, make, make, lmdb_add, lmdb_finish};
+const struct maker_format maker_format_btree = {"btree", ".lmdb", false, false, make, make, lmdb_add, lmdb_finish};
+#endif
