@@ -16,9 +16,9 @@ static bool map_tokens(struct address_token *tokens, size_t count, address_map_f
             continue;
         if (!map(context, &address))
             return false;
-        if (slice_equal(address, tokens[i].text))
+        if (slice_equal(address, tokens[i].raw)) /* also when only quotes or a route were too many */
             continue;
-        tokens[i].text = tokens[i].raw = address;
+        tokens[i].text = tokens[i].raw = address.len ? address : SLICE("\"\"");
         changed = true;
     }
     return changed;

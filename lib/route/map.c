@@ -31,6 +31,11 @@ int route_map_address(struct route *route, struct table_list *tables, struct sli
     struct slice extension, *addresses;
     enum table_result found = address_lookup(tables, &route->keys, address, ADDRESS_KEY_ALL, &value, &extension, NULL);
     size_t count = 0;
+    if (found == TABLE_FOUND && slice_equal(slice_trim(buffer_slice(&value)), SLICE("<>"))) { /* the null address is meant */
+        buffer_release(&value);
+        *result = (struct slice){"", 0};
+        return 1;
+    }
     if (found == TABLE_FOUND) {
         count = address_list_addresses(arena_slice(arena, buffer_slice(&value)), 0, arena, &addresses);
         if (count > 1)

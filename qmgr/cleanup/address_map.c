@@ -5,7 +5,7 @@
 static bool map_step(struct transaction *t, struct table_list *maps, const char *name, struct slice *address)
 {
     struct slice result;
-    if (table_list_is_empty(maps))
+    if (table_list_is_empty(maps) || address->len == 0)
         return true;
     if (route_map_address(t->cleanup->route, maps, *address, t->cleanup->propagate_canonical, t->arena, &result) < 0) {
         transaction_map_failed(t, name, *address);

@@ -104,3 +104,16 @@ def test_a_virtual_alias_without_an_address_is_trouble(make):
     here.start()
     assert here.inject("a@here.test", "empty@here.test").startswith("451 4.3.0 ")
     here.wait_log("returns non-address result")
+
+
+def test_null_sender_by_map_and_needless_quotes(make, sink):
+    remote = sink()
+    here = make(started=False, main_cf=f"relayhost = [127.0.0.1]:{remote.port}\nsender_canonical_maps = texthash:{{directory}}/etc/canonical\n"
+                                       "allow_percent_hack = yes\nlocal_recipient_maps =\nmynetworks = 127.0.0.0/8\n")
+    here.write("canonical", "null@here.test <>\n")
+    here.start()
+    here.inject("null@here.test", "x%remote.test@here.test", 'From: null@here.test\nTo: "q.q"@remote.test\nSubject: x\n\nbody\n')
+    sender, recipients, text = remote.wait_messages(1)[0]
+    assert (sender, recipients) == ("", ["x@remote.test"])
+    assert '\r\nFrom: ""\r\nTo: q.q@remote.test\r\n' in text
+    here.wait_log(r"to=<x@remote\.test>, orig_to=<x%remote\.test@here\.test>")
