@@ -59,8 +59,11 @@ static void by_route(struct qmgr *q, struct message *m, struct slot *slot, struc
         target_fails(target, SLICE(RETRY_TRANSPORT), SLICE("4.3.0 address resolver failure"));
     else
         target->sink = is_double_bounce(q, &result);
-    if (!slice_equal(result.recipient, recipient->address))
-        recipient->address = arena_slice(m->arena, result.recipient);
+    if (slice_equal(result.recipient, recipient->address))
+        return;
+    if (recipient->original.len == 0)
+        recipient->original = recipient->address;
+    recipient->address = arena_slice(m->arena, result.recipient);
 }
 
 /* key_of - what has its own queue: the next hop, or (one recipient a delivery) the mailbox there. */
