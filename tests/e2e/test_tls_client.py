@@ -1,0 +1,101 @@
+"""TLS towards other servers: policies, certificates of both sides, resumption, what happens when it does not work."""
+import re
+
+from harness import free_port
+from test_tls_server import Authority
+
+CLIENT = """\
+smtp_tls_security_level = may
+smtp_tls_loglevel = 1
+smtp_tls_fingerprint_digest = sha256
+smtp_tls_policy_maps = texthash:{directory}/etc/policies
+smtp_tls_session_cache_database = btree:{directory}/data/smtp_scache
+smtp_tls_servername = hostname
+minimal_backoff_time = 1s
+queue_run_delay = 1s
+"""
+
+SERVER = """\
+smtpd_tls_security_level = may
+smtpd_tls_loglevel = 1
+smtpd_tls_received_header = yes
+smtpd_tls_ask_ccert = yes
+local_transport = discard
+"""
+
+
+def pair(make, base, policy, client="", wrapped=False):
+    """A sender that relays all mail to a receiver."""
+    authority = Authority(base + "/ca")
+    authority.sign("there", "there.test")
+    authority.sign("here", "here.test")
+    port = free_port()
+    there = make("there", main_cf=SERVER + f"smtpd_tls_chain_files = {authority.path('there.chain')}\nsmtpd_tls_CAfile = {authority.path('ca.pem')}\n",
+                 master_cf=f"127.0.0.1:{port} inet n - n - - smtpd -o smtpd_tls_wrappermode=yes\n")
+    port = port if wrapped else there.port
+    policy = policy.format(fingerprint=authority.fingerprint("there"), port=port)
+    here = make("here", main_cf=CLIENT + f"relayhost = [127.0.0.1]:{port}\nsmtp_tls_CAfile = {authority.path('ca.pem')}\n"
+                f"smtp_tls_chain_files = {authority.path('here.chain')}\n" + client,
+                files={"policies": f"[127.0.0.1]:{port} {policy}\n"})
+    return here, there
+
+
+def test_mail_is_encrypted_and_sessions_are_resumed(make, base):
+    here, there = pair(make, base, "encrypt protocols=>=TLSv1.2 ciphers=high")
+    for i in range(3):
+        here.inject("a@here.test", "b@there.test")
+        here.wait_log(r"status=sent", i + 1)
+    here.wait_log(r"Trusted TLS connection established to 127\.0\.0\.1\[127\.0\.0\.1\]:\d+: TLSv1\.3 .* server-digest SHA256 client-signature ECDSA")
+    there.wait_log(r"Trusted TLS connection established from localhost\[127\.0\.0\.1\]: TLSv1\.3 with cipher")
+    assert len(here.log_lines("TLS connection (established|reused) to")) == 3  # each message a connection: smtp_tls_connection_reuse = no
+    if len({line.split("smtp[")[1].split("]")[0] for line in here.log_lines("TLS connection .* to")}) == 1:
+        here.wait_log("Trusted TLS connection reused to")
+
+
+def test_names_and_fingerprints(make, base):
+    here, there = pair(make, base, "secure match=there.test")
+    here.inject("a@here.test", "b@there.test")
+    here.wait_log(r"Verified TLS connection established to")
+    here.wait_log(r"status=sent")
+    for policy, answer in (("secure match=elsewhere.test", "deferred (Server certificate not verified)"),
+                           ("fingerprint match=00:11", "deferred (Server certificate not verified)"),
+                           ("secure surprise=1", "deferred (client TLS configuration problem)")):
+        here.write("policies", f"[127.0.0.1]:{there.port} {policy}\n")
+        here.command("postfix", "reload", check=True)
+        here.inject("a@here.test", "b@there.test")
+        here.wait_log(r"dsn=4\.7\.5, status=" + re.escape(answer), 1)
+        here.command("postsuper", "-d", "ALL", check=True)
+    here.wait_log("server certificate verification failed for 127.0.0.1\\[127.0.0.1\\]:\\d+: num=62:hostname mismatch")
+    here.wait_log("Untrusted TLS connection established to")
+    here.wait_log('warning: smtp_tls_policy_maps, next-hop destination "\\[127.0.0.1\\]:\\d+": invalid attribute name: "surprise"')
+
+
+def test_fingerprint_and_wrapper_mode(make, base):
+    here, there = pair(make, base, "fingerprint match={fingerprint}", client="smtp_tls_wrappermode = yes\n", wrapped=True)
+    here.inject("a@here.test", "b@there.test")
+    here.wait_log(r"Verified TLS connection established to")
+    here.wait_log(r"status=sent")
+
+
+def test_a_broken_handshake(make, sink):
+    broken = sink(ehlo=("STARTTLS", "8BITMIME"), replies={"STARTTLS": "220 go ahead"})
+    here = make(main_cf=CLIENT + f"relayhost = [127.0.0.1]:{broken.port}\n", files={"policies": ""})
+    here.inject("a@here.test", "b@there.test")
+    here.wait_log(r"dsn=4\.7\.5, status=deferred \(Cannot start TLS: handshake failure\)")
+    here.wait_log(r"SSL_connect error to 127\.0\.0\.1\[127\.0\.0\.1\]:\d+: -1")
+    broken.wait_messages(1)  # later it goes in the clear
+    here.wait_log(r"status=sent")
+    assert [c for c in broken.sessions[-1] if c == "STARTTLS"] == []
+    here.write("policies", f"[127.0.0.1]:{broken.port} encrypt\n")
+    here.command("postfix", "reload", check=True)
+    here.inject("a@here.test", "c@there.test")
+    here.wait_log(r"to=<c@there.test>.*status=deferred \(Cannot start TLS: handshake failure\)", 3)
+    assert len(broken.messages) == 1
+
+
+def test_a_server_without_tls(make, sink):
+    plain = sink()
+    here = make(main_cf=CLIENT + f"relayhost = [127.0.0.1]:{plain.port}\n", files={"policies": f"[127.0.0.1]:{plain.port} encrypt\n"})
+    here.inject("a@here.test", "b@there.test")
+    here.wait_log(r"dsn=4\.7\.4, status=deferred \(TLS is required, but was not offered by host 127\.0\.0\.1\[127\.0\.0\.1\]\)")
+    assert not plain.messages
