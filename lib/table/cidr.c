@@ -145,7 +145,8 @@ static enum table_result lookup(struct table *table, struct slice key, struct bu
         const struct cidr_rule *rule = &rules->rules[i];
         if (rule->kind == CIDR_ENDIF)
             continue;
-        bool found = net_network_contains(&rule->network, &address) != rule->negated;
+        /* "not in 192.0.2.0/24" says nothing of IPv6 */
+        bool found = rule->network.family == address.u.any.sa_family && net_network_contains(&rule->network, &address) != rule->negated;
         if (rule->kind == CIDR_IF && !found)
             i = rule->end;
         else if (rule->kind == CIDR_MATCH && found)

@@ -1,5 +1,8 @@
 """Tables behind servers: what clients and postmap's users see of their failures."""
 import os
+import base64
+import gzip
+import os
 import socket
 import threading
 import time
@@ -121,3 +124,38 @@ def test_old_index_is_reported(make):
         done = here.command("postmap", "-q", "a", name)
         assert done.stdout == "one\n"
         assert done.stderr == f"postmap: warning: database {index} is older than source file {here.directory}/etc/t\n"
+
+
+# Made by Debian's postmap and postalias: "alice one", "Bob@Example.TEST two words", ""quo ted" q", "empty1 x"; "postmaster: root", "list: a, b, "c d"@x".
+DEBIANS = {
+    "hash": (".db",
+        "H4sIAAAAAAACA+3ZPWpCQRSG4W9ERAsZm5SCuAAhCxCsXIJl4BoHFDTjz4hXcAvZk1uwFlIkkEawEGzFkQtBTGdhUrwPzN8pTv/NkSSjTPJUUOlyqcRVzGo5"
+        "/db/XEsnKV11mtV2VjNXfS7yscfmvf9yWwcAAAAAAH/jNqMXtLUqH+3B7uy3/bDxBQAAAAAA/mmsT2XcaByWzzL+zckkw8FrPCYy9cnc14Lr1X/y//WcP6ev"
+        "mP/3Nu53z//F/B8AAAAAgIf+A4SFry38tDeT6fpuy6XJaDx0jeBmQWfQ8B1OADAAAA=="),
+    "btree": (".db",
+        "H4sIAAAAAAACA+3XPw5BQRAG8G/E868ZbvDiABI3ULmHxxYvweKtoHIRpQMoVaJ0AxqNWqkWNo8QiVI03y/ZzM63swcYABCkonqAor+U76eYZs+3d/FpC1yB"
+        "zXG/nDdfeeZRwy//iIiIiIiIiOh/5GNfL2ChEqx1pRc960F3utSFcv8nIiIiIiIi+oUMZOprHmJ6Azerp9nQZyVIdTi2oTOd6qN3ExtO7KiT+L4CiWzUMNNW"
+        "b9A1NWcShyzE9g2Qg7S6cdv4uRugZzT7ACAAAA=="),
+    "lmdb": (".lmdb",
+        "H4sIAAAAAAACA+3ZPQrCMBTA8dciKi7RzVE8gOANepXWZhCsaTXSep+ewVGcPYRH0CP41RZUBB0sLv/fkJcXHjzI9hKRSvu+HnanrSNPirR7rfDko3NJvlTV"
+        "OwIAAAAAAOri1Dr/O2/6FBpldF8i7wAAAAAAAPye+7DrS6426qj2KlfcDAAAAAAA/5jRW6Kj2K7HklUnHRkmKzOwOhxKcs1uehKYwNOZH8UzPbJ6acWmZpCa"
+        "Rbisft2b4s+mEy1mruUCRv8oSQAwAAA="),
+    "aliases": (".db",
+        "H4sIAAAAAAACA+3ZvUoDQRSG4W8ERQNh0ljZLKmDaPCHdAlkAwFXxZ/CxmXVgEJkJTtFbsDSi7DyArwBsbITe7Gw8xYExVkWQdZOEC3ehxk4fDOc/nAkyaiQ"
+        "zE5pJi9q/k4X2YS+Gz7fSO/S49xu5bxXZOZLn9yk7/FwcbxfzgEAAAAAwN8oz+gVXVpV3+yrfbFP9t7e2Vt7ba+sTwEAAAAAwK8M56M0dTJnaeZOk8wNRjJJ"
+        "IzhoBPXD4KjeHssMTzL/YTzvBpkze5tx1NneCbfi9U4UmsXV1vLKQnOp2cpf1vxLHG10+71+2DVt+fM5/5f2/DVVi+Kn+3+x/wcAAAAA4N/4AExWRykAMAAA"),
+}
+
+
+def test_databases_made_by_debians_postmap(make):
+    here = make(started=False)
+    for name, (extension, coded) in DEBIANS.items():
+        path = os.path.join(here.directory, "etc", name + extension)
+        with open(path, "wb") as out:
+            out.write(gzip.decompress(base64.b64decode(coded)))
+    for kind in ("hash", "btree", "lmdb"):
+        table = f"{kind}:{here.directory}/etc/{kind}"
+        for key, value in (("ALICE", "one"), ("bob@example.test", "two words"), ('"quo ted"', "q"), ("alic", "")):
+            assert here.command("postmap", "-q", key, table).stdout.strip() == value, (kind, key)
+        assert sorted(here.command("postmap", "-s", table).stdout.splitlines()) == ['"quo ted"\tq', "alice\tone", "bob@example.test\ttwo words", "empty1\tx"]
+    assert here.command("postalias", "-q", "list", f"hash:{here.directory}/etc/aliases").stdout == 'a, b, "c d"@x\n'

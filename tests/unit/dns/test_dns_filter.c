@@ -61,7 +61,7 @@ static enum dns_status filter(const char *addresses, const char *dropped, size_t
         snprintf(text, sizeof(text), SLICE_FORMAT, SLICE_ARGS(word));
         records[answer.count++] = address_record(text);
     }
-    dns_filter_answer(dropped ? drops : NULL, memory_string(dropped ? dropped : ""), &answer);
+    dns_filter_answer(dropped ? drops : NULL, (void *)(uintptr_t)dropped, &answer);
     *count = answer.count;
     return answer.status;
 }
