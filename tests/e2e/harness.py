@@ -325,7 +325,7 @@ class Sink:
     replies: {"RCPT TO:<a@": "550 no", "DATA": [..one per use..], "CONNECT": "421 busy"}; the value "DROP" closes the connection, "HANG" stays silent.
     """
 
-    def __init__(self, replies=None, ehlo=("PIPELINING", "8BITMIME"), port=0, delay=0.0, lmtp=False):
+    def __init__(self, replies=None, ehlo=("PIPELINING", "8BITMIME"), port=0, delay=0.0, lmtp=False, host="127.0.0.1"):
         self.replies = dict(replies or {})
         self.ehlo = ehlo
         self.delay = delay
@@ -333,7 +333,7 @@ class Sink:
         self.messages = []   # (sender, [recipients], text)
         self.sessions = []   # lists of command lines
         self.lock = threading.Lock()
-        self.server = socket.create_server(("127.0.0.1", port), backlog=128)
+        self.server = socket.create_server((host, port), backlog=128)
         self.port = self.server.getsockname()[1]
         self.closing = False
         threading.Thread(target=self._accept, daemon=True).start()
@@ -437,14 +437,14 @@ class Sink:
 class Dns:
     """A name server on loopback: zone text lines "name TYPE data"; a name with the type SERVFAIL or DROP misbehaves."""
 
-    def __init__(self, zone=""):
+    def __init__(self, zone="", port=0):
         self.records = {}
         self.queries = []
         for line in zone.strip().splitlines():
             name, kind, *data = line.split()
             self.records.setdefault(name.lower().rstrip("."), []).append((kind.upper(), " ".join(data)))
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.bind(("127.0.0.1", 0))
+        self.socket.bind(("127.0.0.1", port))
         self.port = self.socket.getsockname()[1]
         threading.Thread(target=self._serve, daemon=True).start()
 

@@ -64,7 +64,9 @@ def test_tables(instance):
 transport_maps = hash:{etc}/transport
 canonical_maps = texthash:{etc}/missing
 virtual_alias_maps = proxy:hash:{etc}/virtual, texthash:{etc}/virtual2
-relocated_maps = cdb:{etc}/relocated
+address_verify_map = btree:{etc}/nowhere
+smtp_tls_session_cache_database = btree:{etc}/nowhere
+relocated_maps = dbm:{etc}/relocated
 header_checks = pcre:{etc}/header_checks
 """)
     instance.write("transport", "a.test smtp:b.test\n")
@@ -78,7 +80,7 @@ header_checks = pcre:{etc}/header_checks
     assert status == 1
     assert {f["subject"] for f in found["table-missing"]} == {f"hash:{etc}/transport", f"texthash:{etc}/missing"}
     assert found["table-missing"][0]["mend"].startswith(f"postmap hash:{etc}/transport")
-    assert found["table-type"][0]["subject"] == f"cdb:{etc}/relocated"
+    assert found["table-type"][0]["subject"] == f"dbm:{etc}/relocated"
     assert found["table-stale"][0]["file"] == f"{etc}/virtual"
     assert [(f["file"], f["line"]) for f in found["table-duplicate"]] == [(f"{etc}/virtual", 3)]
     lines = sorted((f["file"], f["line"]) for f in found["table-line"])

@@ -122,9 +122,18 @@ static void search_list(struct search *search, struct slice list, int depth)
     }
 }
 
+/* is_cache - tables that programs write themselves. */
+static bool is_cache(const char *parameter)
+{
+    struct slice name = slice_of(parameter);
+    return slice_ends(name, SLICE("_cache_database")) || slice_ends(name, SLICE("_cache_map")) || slice_equal(name, SLICE("address_verify_map"));
+}
+
 static void search_setting(void *context, const struct setting_place *place)
 {
     struct search *search = context;
+    if (is_cache(place->name))
+        return;
     search->place = place;
     search->group++;
     search_list(search, slice_of(place->value), 0);
