@@ -126,6 +126,7 @@ static const char *softened(struct delivery *delivery, struct delivery_status *s
     if (!soft_bounce || status->outcome != OUTCOME_BOUNCED)
         return status->status;
     status->outcome = OUTCOME_DEFERRED;
+    status->soft_bounced = true;
     status->action = NULL;
     char *code = arena_strdup(delivery->arena, status->status);
     if (*code == '5')

@@ -52,6 +52,7 @@ struct delivery_status {
     const char *diagnostic_type; /* NULL: none */
     struct slice diagnostic;
     struct slice reason;       /* goes into (...) and the notice */
+    bool soft_bounced;         /* logged as SOFTBOUNCE; set here, not by agents */
     bool notice_passed_on;     /* the next host promised to send the success notice */
     struct slice address;      /* final recipient after expansion by the agent; empty: the recipient itself */
 };

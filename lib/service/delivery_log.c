@@ -91,7 +91,8 @@ void delivery_log(struct slice queue_id, const struct recipient *recipient, cons
     if (connection_use > 1)
         buffer_printf(&line, ", conn_use=%u", connection_use);
     put_delays(&line, times);
-    buffer_printf(&line, ", dsn=%s, status=%s (" SLICE_FORMAT ")", status->status, outcome_word(status->outcome), SLICE_ARGS(status->reason));
+    buffer_printf(&line, ", dsn=%s, status=%s (" SLICE_FORMAT ")", status->status,
+                  status->soft_bounced && status->outcome == OUTCOME_DEFERRED ? "SOFTBOUNCE" : outcome_word(status->outcome), SLICE_ARGS(status->reason));
     log_info("%s", buffer_string(&line));
     buffer_release(&line);
 }

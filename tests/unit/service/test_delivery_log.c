@@ -58,6 +58,8 @@ START_TEST(lines_have_their_shapes)
           "4F2A: to=<u@h>, orig_to=<alias>, relay=local, delay=0.1, delays=0.08/0.01/0/0.01, dsn=5.1.1, status=bounced (unknown user: \"u\")");
     check(&same, &no_agent, 1, &(struct delivery_status){OUTCOME_DEFERRED, "4.3.0", NULL, .reason = SLICE("x")},
           "4F2A: to=<u@h>, relay=none, delay=30, delays=0/30/0/0, dsn=4.3.0, status=deferred (x)");
+    check(&same, &no_agent, 1, &(struct delivery_status){OUTCOME_DEFERRED, "4.1.1", NULL, .reason = SLICE("x"), .soft_bounced = true},
+          "4F2A: to=<u@h>, relay=none, delay=30, delays=0/30/0/0, dsn=4.1.1, status=SOFTBOUNCE (x)");
     check(&plain, &failed, 3, &(struct delivery_status){OUTCOME_UNDELIVERABLE, "4.4.1", "none", .reason = SLICE("no")},
           "4F2A: to=<a@x.example>, relay=none, conn_use=3, delay=30, delays=0/0/30/0, dsn=4.4.1, status=undeliverable (no)");
 }
