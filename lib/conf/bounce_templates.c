@@ -151,8 +151,17 @@ static const struct { const char *suffix; int64_t seconds; } units[] = {
 
 struct expansion {
     struct config *config;
+    const struct bounce_template *template;
     char number[32];
 };
+
+static void warn_of_zero(const struct expansion *e, struct slice name, const char *unit)
+{
+    log_warning("%s: zero result in %s template conversion of parameter \"" SLICE_FORMAT "\"",
+                e->template->from_file ? config_string(e->config, "bounce_template_file") : "[built-in]", e->template->name, SLICE_ARGS(name));
+    log_warning("please reduce time unit \"%s\" of \"" SLICE_FORMAT "\" in %s template", unit, SLICE_ARGS(name), e->template->name);
+    log_warning("for instructions see the bounce(5) manual");
+}
 
 /* lookup_name - a main.cf parameter; the two times with a unit behind their name are numbers in that unit. */
 static const char *lookup_name(void *context, struct slice name)
@@ -166,8 +175,10 @@ static const char *lookup_name(void *context, struct slice name)
         struct slice parameter = slice_first(name, name.len - strlen(units[i].suffix));
         if (slice_equal(parameter, SLICE("delay_warning_time")) || slice_equal(parameter, SLICE("maximal_queue_lifetime"))) {
             snprintf(text, sizeof(text), SLICE_FORMAT, SLICE_ARGS(parameter));
-            snprintf(expansion->number, sizeof(expansion->number), "%lld",
-                     (long long)(config_time(expansion->config, text) / MICROSECONDS / units[i].seconds));
+            int64_t time = config_time(expansion->config, text), number = time / MICROSECONDS / units[i].seconds;
+            if (number == 0 && time > 0)
+                warn_of_zero(expansion, name, units[i].suffix + 1);
+            snprintf(expansion->number, sizeof(expansion->number), "%lld", (long long)number);
             return expansion->number;
         }
     }
@@ -179,7 +190,7 @@ static const char *lookup_name(void *context, struct slice name)
 
 bool bounce_template_expand(struct config *config, const struct bounce_template *template, struct buffer *out)
 {
-    struct expansion expansion = {.config = config};
+    struct expansion expansion = {.config = config, .template = template};
     struct buffer error = BUFFER_INIT;
     bool good = config_expand_with(slice_of(template->text), lookup_name, &expansion, out, &error);
 
