@@ -92,7 +92,7 @@ def carry_debian():
     path = "/var/mail/alice"
     wait_until(lambda: os.path.exists(path) and open(path).read().count("\nHello.\n") == 2, "two messages in the mailbox")
     text = open(path).read()
-    return {"delivered-to": [line[14:] for line in text.splitlines() if line.startswith("Delivered-To: ")]}
+    return {"delivered-to": sorted(line[14:] for line in text.splitlines() if line.startswith("Delivered-To: "))}
 
 
 def carry_null_client():
