@@ -1,5 +1,8 @@
 /* starttls.c - TLS on a session: STARTTLS, wrapper mode, certificates of clients (compat.md d.3, g.7) */
 #include "access_private.h"
+
+#include <malloc.h>
+
 #include "base/log.h"
 #include "commands.h"
 #include "history.h"
@@ -40,6 +43,7 @@ void starttls_open(struct server *server)
     server->client_certificates = table_list_new("relay_clientcerts", server->params.relay_clientcerts, TABLE_FOLD, server->config);
     if (!server->tls_offered)
         return;
+    mallopt(M_ARENA_MAX, 2); /* handshakes in many threads must not leave a heap behind for each */
     tls_tickets_share(statistics_shared());
     server->tls = tls_server_new(server->config, &server->tls_params, server->tls_required, server->service_name, &access);
 }

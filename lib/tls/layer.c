@@ -1,6 +1,7 @@
 /* layer.c (tls) - see layer.h */
 #include "tls/layer.h"
 
+#include <malloc.h>
 #include <openssl/err.h>
 
 #include "base/log.h"
@@ -10,6 +11,8 @@ enum {
     READ_FIRST = 1024,           /* what an idle session waits with */
     READ_BUSY = 17 * 1024,       /* a whole record */
     WRITE_PIECE = 16 * 1024,
+    CROWD = 100,                 /* handshakes at once that leave holes in the heap, which are given back */
+    CALM = 5 * MICROSECONDS,     /* later */
     INLINE_HANDSHAKES = 4        /* with more under way their steps go to other threads, so that sessions in the clear have their turn */
 };
 
@@ -313,11 +316,31 @@ static enum tls_outcome shake(struct tls_layer *layer, bool slow, int64_t deadli
     }
 }
 
+static void give_back(void *arg UNUSED)
+{
+    malloc_trim(0);
+}
+
+/* note_end - of a handshake. */
+static void note_end(void)
+{
+    static struct run_timer *timer;
+    static unsigned most;
+
+    most = shaking > most ? shaking : most;
+    if (--shaking > 0 || most < CROWD)
+        return;
+    most = 0;
+    if (!timer)
+        timer = run_timer_new(give_back, NULL);
+    run_timer_set(timer, CALM, 0);
+}
+
 enum tls_outcome tls_layer_handshake(struct tls_layer *layer, bool slow, int64_t deadline, struct buffer *why)
 {
     shaking++;
     enum tls_outcome outcome = shake(layer, slow, deadline, why);
-    shaking--;
+    note_end();
     if (outcome != TLS_CLIENT_HELLO)
         layer->read_size = READ_FIRST;
     return outcome;

@@ -24,6 +24,12 @@ const char *tls_level_name(enum tls_level level)
     return level_names[level];
 }
 
+/* shown - in messages. */
+static struct slice shown(struct slice text)
+{
+    return slice_first(text, 100);
+}
+
 /* An attribute being read. */
 struct attribute {
     struct tls_policy *policy;
@@ -34,7 +40,7 @@ struct attribute {
 
 static bool bad(struct attribute *a, const char *what)
 {
-    buffer_printf(a->why, "%s \"" SLICE_FORMAT "\"", what, SLICE_ARGS(a->value));
+    buffer_printf(a->why, "%s \"" SLICE_FORMAT "\"", what, SLICE_ARGS(shown(a->value)));
     return false;
 }
 
@@ -119,7 +125,7 @@ static bool take_attribute(struct attribute *a)
     for (size_t i = 0; i < COUNT_OF(rows); i++)
         if (slice_equal_case(a->name, rows[i].name))
             return a->value.len ? rows[i].take(a) : bad(a, "attribute without a value:");
-    buffer_printf(a->why, "invalid attribute name: \"" SLICE_FORMAT "\"", SLICE_ARGS(a->name));
+    buffer_printf(a->why, "invalid attribute name: \"" SLICE_FORMAT "\"", SLICE_ARGS(shown(a->name)));
     return false;
 }
 
@@ -149,7 +155,7 @@ bool tls_policy_parse(struct slice text, struct arena *arena, struct tls_policy 
         return false;
     }
     if (!tls_level_parse(word, &policy->level)) {
-        buffer_printf(why, "invalid security level \"" SLICE_FORMAT "\"", SLICE_ARGS(word));
+        buffer_printf(why, "invalid security level \"" SLICE_FORMAT "\"", SLICE_ARGS(shown(word)));
         return false;
     }
     while (next_word(&rest, &word)) {
@@ -159,7 +165,7 @@ bool tls_policy_parse(struct slice text, struct arena *arena, struct tls_policy 
             return false;
         }
         if (!slice_cut(word, '=', &a.name, &a.value)) {
-            buffer_printf(why, "malformed attribute/value pair \"" SLICE_FORMAT "\"", SLICE_ARGS(word));
+            buffer_printf(why, "malformed attribute/value pair \"" SLICE_FORMAT "\"", SLICE_ARGS(shown(word)));
             return false;
         }
         a.name = slice_trim(a.name);
