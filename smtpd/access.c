@@ -298,15 +298,42 @@ static bool is_postmaster(const struct access *a)
     return slice_equal_case(a->recipient, SLICE("postmaster"));
 }
 
+/* would_be_denied - with smtpd_relay_restrictions as they are today. */
+static bool would_be_denied(struct access *a)
+{
+    struct session *s = a->s;
+
+    return destination_is_authorized(a) == 0 && server_in_mynetworks(s->server, slice_of(s->client.name), client_peer(&s->client)) != MATCH_YES &&
+           !s->login;
+}
+
+/* tell_old_defaults - of an old compatibility_level, where they decided. */
+static void tell_old_defaults(struct access *a, enum access_result result, const struct restriction_list *last)
+{
+    struct config *config = a->s->server->config;
+
+    if (result == ACCESS_REJECT && last == a->s->server->access->recipient &&
+        config_is_old_default(config, "smtpd_relay_before_recipient_restrictions"))
+        log_info("using backwards-compatible default setting smtpd_relay_before_recipient_restrictions=no to reject recipient \"" SLICE_FORMAT
+                 "\" from client \"%s\"", SLICE_ARGS(a->recipient), a->s->client.text);
+    if (result != ACCESS_REJECT && config_is_old_default(config, "smtpd_relay_restrictions") && would_be_denied(a))
+        log_info("using backwards-compatible default setting \"smtpd_relay_restrictions = (empty)\" to avoid \"Relay access denied\" error for "
+                 "recipient \"" SLICE_FORMAT "\" from client \"%s\"", SLICE_ARGS(a->recipient), a->s->client.text);
+}
+
 static enum access_result run_recipient_lists(struct access *a)
 {
     const struct access_rules *rules = a->s->server->access;
     bool relay_first = a->s->server->params.smtpd_relay_before_recipient_restrictions;
     const struct restriction_list *lists[2] = {relay_first ? rules->relay : rules->recipient, relay_first ? rules->recipient : rules->relay};
+    const struct restriction_list *last = NULL;
     enum access_result result = ACCESS_DUNNO;
 
-    for (int i = 0; i < 2 && result != ACCESS_REJECT; i++)
-        result = run(a, lists[i], SUBJECT_RECIPIENT, a->recipient_shown);
+    for (int i = 0; i < 2 && result != ACCESS_REJECT; i++) {
+        last = lists[i];
+        result = run(a, last, SUBJECT_RECIPIENT, a->recipient_shown);
+    }
+    tell_old_defaults(a, result, last);
     return result;
 }
 

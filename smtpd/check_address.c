@@ -132,6 +132,9 @@ int destination_is_authorized(struct access *a)
         return -1;
     if (r->class == ADDRESS_CLASS_DEFAULT)
         return 0;
+    if (r->class == ADDRESS_CLASS_RELAY && config_is_old_default(a->s->server->config, "relay_domains"))
+        log_info("using backwards-compatible default setting relay_domains=$mydestination to accept mail for address \"" SLICE_FORMAT "\"",
+                 SLICE_ARGS(a->recipient));
     return !(r->flags & ROUTE_ROUTED) || a->s->server->params.allow_untrusted_routing;
 }
 

@@ -109,6 +109,8 @@ enum access_result check_mynetworks(struct access *a, const struct restriction *
 
     switch (server_in_mynetworks(s->server, slice_of(s->client.name), client_peer(&s->client))) {
     case MATCH_YES:
+        if (config_is_old_default(s->server->config, "mynetworks_style"))
+            log_info("using backwards-compatible default setting mynetworks_style=subnet to permit request from client \"%s\"", s->client.text);
         return access_permit(a, slice_of(item->word), a->subject, a->shown, NULL);
     case MATCH_NO:
         return ACCESS_DUNNO;

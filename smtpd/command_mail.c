@@ -45,6 +45,14 @@ static bool needs_smtputf8(const struct session *s, struct slice address, bool a
     return s->server->params.strict_smtputf8 && !announced && !slice_is_ascii(address);
 }
 
+/* tell_old_default - of an old compatibility_level, when it lets an address through that is announced nowhere. */
+static void tell_old_default(const struct session *s, const char *what, struct slice address)
+{
+    if (!slice_is_ascii(address) && config_is_old_default(s->server->config, "smtputf8_enable"))
+        log_info("using backwards-compatible default setting smtputf8_enable=no to accept non-ASCII %s address \"" SLICE_FORMAT "\" from %s", what,
+                 SLICE_ARGS(address), s->client.text);
+}
+
 static int allowed_parameters(const struct session *s)
 {
     return (s->ehlo_hidden & EHLO_DSN ? 0 : SMTP_ALLOW_DSN) | (s->may_verp && !(s->ehlo_hidden & EHLO_VERP) ? SMTP_ALLOW_VERP : 0) |
@@ -131,6 +139,7 @@ static bool begin_transaction(struct session *s, struct transaction *t)
         answer_failed(s, REPLY_NEED_SMTPUTF8);
         return false;
     }
+    tell_old_default(s, "sender", t->sender);
     if (!check_verp(s, t) || !filters_allow(s) || !check_size(s, t) || !check_sender(s))
         return false;
     if (!s->server->params.smtpd_delay_open_until_valid_rcpt && !transaction_open_queue(s)) {
@@ -224,6 +233,7 @@ static enum outcome rcpt_to(struct session *s, struct slice path)
         return answer_failed(s, why, word);
     if (needs_smtputf8(s, address, s->mail->parameters.smtputf8))
         return answer_failed(s, REPLY_NEED_SMTPUTF8);
+    tell_old_default(s, "recipient", address);
     if ((int64_t)s->mail->recipient_count >= s->server->params.smtpd_recipient_limit)
         return too_many(s);
     return accept_recipient(s, address, &parameters);

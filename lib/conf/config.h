@@ -126,5 +126,8 @@ bool config_list_has(const char *list, const char *word);
 bool config_braced(struct slice text, struct slice *inside);
 /* config_compatibility_below - compatibility_level < the given level ("3.6"). */
 bool config_compatibility_below(struct config *config, const char *level);
+/* config_is_old_default - the parameter is not set and compatibility_level keeps an older default for it: where that decides something the log says so,
+   "using backwards-compatible default setting ..." (compat.md l.2). */
+bool config_is_old_default(struct config *config, const char *name);
 
 #endif

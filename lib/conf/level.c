@@ -40,3 +40,26 @@ bool config_compatibility_below(struct config *config, const char *level)
                    "malformed compatibility level syntax: \"" SLICE_FORMAT "\"", SLICE_ARGS(bad));
     return true;
 }
+
+bool config_is_old_default(struct config *config, const char *name)
+{
+    static const struct {
+        const char *name, *since; /* the level that has another default */
+        const char *also;         /* set: decides instead */
+    } rows[] = {{"append_dot_mydomain", "1", NULL},
+                {"smtputf8_enable", "1", NULL},
+                {"smtpd_relay_restrictions", "1", NULL},
+                {"relay_domains", "2", NULL},
+                {"mynetworks_style", "2", "mynetworks"},
+                {"smtpd_relay_before_recipient_restrictions", "3.6", NULL},
+                {"respectful_logging", "3.6", NULL},
+                {"smtpd_tls_fingerprint_digest", "3.6", NULL},
+                {"smtp_tls_fingerprint_digest", "3.6", NULL},
+                {"lmtp_tls_fingerprint_digest", "3.6", NULL}};
+    for (size_t i = 0; i < COUNT_OF(rows); i++)
+        if (strcmp(rows[i].name, name) == 0)
+            return config_raw(config, slice_of(name), NULL) == NULL &&
+                   (rows[i].also == NULL || config_raw(config, slice_of(rows[i].also), NULL) == NULL) &&
+                   config_compatibility_below(config, rows[i].since);
+    return false;
+}

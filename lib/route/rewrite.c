@@ -1,4 +1,5 @@
 /* rewrite.c - addresses to fully qualified form (compat.md e.3) */
+#include "base/log.h"
 #include "route/route_private.h"
 
 /* strip_route - "@a,@b:user@c" is user@c. */
@@ -83,6 +84,11 @@ struct slice route_rewrite(struct route *route, struct slice context, struct sli
             return mail_address_join(parts.local_part, parts.domain, arena);
         parts.domain = slice_of(domain);
     }
-    parts.domain = route_qualify(route, local_context, parts.domain, arena);
-    return mail_address_join(parts.local_part, parts.domain, arena);
+    struct slice domain = parts.domain;
+    parts.domain = route_qualify(route, local_context, domain, arena);
+    struct slice result = mail_address_join(parts.local_part, parts.domain, arena);
+    if (route->old_append_dot_mydomain && parts.domain.len > domain.len)
+        log_info("using backwards-compatible default setting append_dot_mydomain=yes to rewrite \"" SLICE_FORMAT "\" to \"" SLICE_FORMAT "\"",
+                 SLICE_ARGS(address), SLICE_ARGS(result));
+    return result;
 }

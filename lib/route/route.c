@@ -99,6 +99,7 @@ struct route *route_new(struct config *config)
     struct route *route = memory_zalloc(1, sizeof(*route));
     config_fill(config, bindings, COUNT_OF(bindings), &route->params);
     const struct route_params *p = &route->params;
+    route->old_append_dot_mydomain = config_is_old_default(config, "append_dot_mydomain");
     route->keys = (struct address_keys){.delimiters = slice_of(p->recipient_delimiter), .owner_request_special = p->owner_request_special,
                                         .is_local = keys_are_local, .context = route};
     route->local_domains = match_list_new("mydestination", p->mydestination, MATCH_STRING_LIST, config);

@@ -38,6 +38,7 @@ struct route_transports {
 
 struct route {
     struct route_params params;
+    bool old_append_dot_mydomain; /* by default of an old compatibility_level: said when it is used */
     struct address_keys keys;
     struct match_list *local_domains, *alias_domains, *mailbox_domains, *relay_domains;
     struct net_address *own_addresses, *proxy_addresses;
