@@ -119,8 +119,8 @@ static enum access_result do_hold(struct entry *e)
 {
     struct transaction *t = mail_of(e, "HOLD");
 
-    if (!t)
-        return ACCESS_DUNNO;
+    if (!t || t->hold)
+        return ACCESS_DUNNO; /* told once is enough */
     t->hold = true;
     log_entry(e, "hold", "", e->text.len ? e->text : SLICE("triggers HOLD action"));
     return ACCESS_DUNNO;
@@ -137,15 +137,12 @@ static enum access_result do_discard(struct entry *e)
     return ACCESS_OK;
 }
 
-/* has_value - an action that is nothing without its text. */
-static bool has_value(struct entry *e, const char *action, char needed)
+/* has_value - an action that is nothing without its text: what is that text to be? */
+static bool has_value(struct entry *e, const char *what, char needed)
 {
-    if (e->text.len == 0)
-        log_warning("access table %s entry \"" SLICE_FORMAT "\" has %s entry without value", entry_table(e), SLICE_ARGS(e->shown), action);
-    else if (slice_find(e->text, needed) == e->text.len)
-        log_warning("access table %s entry \"" SLICE_FORMAT "\" requires %s value with \"%c\"", entry_table(e), SLICE_ARGS(e->shown), action, needed);
-    else
+    if (slice_find(e->text, needed) < e->text.len)
         return true;
+    log_warning("access table %s entry \"" SLICE_FORMAT "\" requires %s", entry_table(e), SLICE_ARGS(e->shown), what);
     return false;
 }
 
@@ -153,7 +150,7 @@ static enum access_result do_filter(struct entry *e)
 {
     struct transaction *t = mail_of(e, "FILTER");
 
-    if (!t || !has_value(e, "FILTER", ':'))
+    if (!t || !has_value(e, "transport:destination", ':'))
         return ACCESS_DUNNO;
     t->filter = arena_slice(t->arena, e->text);
     log_entry(e, "filter", "triggers FILTER ", e->text);
@@ -164,7 +161,7 @@ static enum access_result do_redirect(struct entry *e)
 {
     struct transaction *t = mail_of(e, "REDIRECT");
 
-    if (!t || !has_value(e, "REDIRECT", '@'))
+    if (!t || !has_value(e, "user@domain target", '@'))
         return ACCESS_DUNNO;
     t->redirect = arena_slice(t->arena, e->text);
     log_entry(e, "redirect", "triggers REDIRECT ", e->text);
@@ -175,7 +172,7 @@ static enum access_result do_bcc(struct entry *e)
 {
     struct transaction *t = mail_of(e, "BCC");
 
-    if (!t || !has_value(e, "BCC", '@'))
+    if (!t || !has_value(e, "user@domain target", '@'))
         return ACCESS_DUNNO;
     if (t->bcc_count < 100)
         transaction_add_bcc(t, e->text);
@@ -187,12 +184,14 @@ static enum access_result do_prepend(struct entry *e)
 {
     struct transaction *t = mail_of(e, "PREPEND");
 
-    if (!t || !has_value(e, "PREPEND", ':'))
+    if (!t)
         return ACCESS_DUNNO;
     if (e->a->subject == SUBJECT_END_OF_DATA) {
-        log_warning("access table %s: action PREPEND must be used before the message is received", entry_table(e));
+        log_warning("access table %s: action PREPEND must be used before smtpd_end_of_data_restrictions", entry_table(e));
         return ACCESS_DUNNO;
     }
+    if (!has_value(e, "header: text", ':'))
+        return ACCESS_DUNNO;
     if (t->prepended.len + e->text.len > 32 * 1024)
         return ACCESS_DUNNO;
     buffer_append_slice(&t->prepended, e->text);
@@ -254,6 +253,17 @@ static enum access_result run_restrictions(struct entry *e)
     return result;
 }
 
+/* names_table - the entry asks for a table, which can only be opened at start-up. */
+static bool names_table(struct entry *e)
+{
+    if (slice_find(e->value, ':') == e->value.len)
+        return false;
+    log_warning("access table %s has entry with lookup table: " SLICE_FORMAT, entry_table(e), SLICE_ARGS(e->value));
+    log_warning("do not specify lookup tables inside SMTPD access maps");
+    log_warning("define a restriction class and specify its name instead.");
+    return true;
+}
+
 static enum access_result obey(struct entry *e)
 {
     struct slice word, rest = e->value;
@@ -268,20 +278,23 @@ static enum access_result obey(struct entry *e)
             return actions[i].run(e);
     if (word.len == 3 && is_all_digits(word) && (word.data[0] == '4' || word.data[0] == '5'))
         return refuse(e, (word.data[0] - '0') * 100 + (word.data[1] - '0') * 10 + word.data[2] - '0', e->text);
-    return run_restrictions(e);
+    return names_table(e) ? access_misconfigured(e->a) : run_restrictions(e);
+}
+
+enum access_result access_obey(struct access *a, const struct restriction *item, struct slice value, enum subject subject, struct slice shown)
+{
+    struct entry e = {.a = a, .item = item, .subject = subject, .shown = shown, .value = slice_trim(arena_slice(a->s->scratch, value))};
+
+    return obey(&e);
 }
 
 /* finish - what came of the look-up. */
 static enum access_result finish(struct access *a, const struct restriction *item, enum table_result found, struct buffer *value,
                                  enum subject subject, struct slice shown, bool may_permit)
 {
-    struct entry e = {.a = a, .item = item, .subject = subject, .shown = shown};
-    enum access_result result = ACCESS_DUNNO;
-
     if (found == TABLE_FOUND) {
-        e.value = slice_trim(arena_slice(a->s->scratch, buffer_slice(value)));
+        enum access_result result = access_obey(a, item, buffer_slice(value), subject, shown);
         buffer_release(value);
-        result = obey(&e);
         if (result == ACCESS_OK && !may_permit && !(a->s->mail && a->s->mail->discard)) {
             log_warning("restriction %s returns OK for " SLICE_FORMAT, item->word, SLICE_ARGS(shown));
             log_warning("this is not allowed for security reasons");

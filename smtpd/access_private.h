@@ -46,7 +46,7 @@ struct restriction;
 struct restriction_list;
 struct dnsbl;
 
-enum argument { ARGUMENT_NONE, ARGUMENT_TABLE, ARGUMENT_DOMAIN, ARGUMENT_NUMBER, ARGUMENT_WORD };
+enum argument { ARGUMENT_NONE, ARGUMENT_TABLE, ARGUMENT_DOMAIN, ARGUMENT_NUMBER, ARGUMENT_WORD, ARGUMENT_POLICY };
 enum { NEEDS_HELO = 1, NEEDS_SENDER = 2, NEEDS_RECIPIENT = 4, NEEDS_SENDER_ADDRESS = 8 /* not <> */ };
 
 /* One restriction that can be named in a list. */
@@ -65,6 +65,7 @@ struct restriction {
     const char *argument; /* NULL: none */
     struct table_list *tables;
     struct dnsbl *dnsbl;
+    struct policy *policy;
     int64_t number;
     const struct restriction_list *class; /* a restriction class */
 };
@@ -78,6 +79,7 @@ struct access_rules {
     struct server *server;
     struct arena *arena;   /* of the compiled lists */
     struct map *tables;    /* "type:name" -> struct table_list: each opened once */
+    struct map *policies;  /* as written -> struct policy */
     struct map *classes;   /* name -> struct restriction_list */
     struct table_list *sender_login;
     bool parent_style;     /* smtpd_access_maps is in parent_domain_matches_subdomains */
@@ -117,6 +119,9 @@ enum access_result access_look_up_host(struct access *a, const struct restrictio
                                        struct slice shown, bool may_permit);
 enum access_result access_look_up_exact(struct access *a, const struct restriction *item, struct slice key, enum subject subject, struct slice shown);
 
+/* access_obey - do what an entry, or a policy server, says. */
+enum access_result access_obey(struct access *a, const struct restriction *item, struct slice value, enum subject subject, struct slice shown);
+
 /* ---- check_*.c, dnsbl.c: the functions of the rows ---- */
 #define CHECK(name) enum access_result check_##name(struct access *a, const struct restriction *item)
 CHECK(permit);
@@ -127,6 +132,7 @@ CHECK(defer_if_reject);
 CHECK(sleep);
 CHECK(pipelining);
 CHECK(plaintext);
+CHECK(policy_service);
 CHECK(multi_recipient_bounce);
 CHECK(tls_clientcerts);
 CHECK(tls_all_clientcerts);

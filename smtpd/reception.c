@@ -306,6 +306,7 @@ static enum outcome finish(struct session *s, struct reception *r)
         return answer_failed(s, REPLY_TOO_BIG);
     if (refuse_bare_lf(s, r, &rejection))
         return answer_rejection(s, &rejection, recipient);
+    s->mail->content_size = (int64_t)smtp_data_size(&r->data);
     if (!s->mail->discard && !access_end_of_data(s, &rejection))
         return answer_rejection(s, &rejection, recipient);
     return commit(s, r);

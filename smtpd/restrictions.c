@@ -2,6 +2,7 @@
 #include "access_private.h"
 
 #include "base/log.h"
+#include "policy/policy.h"
 
 static enum access_result check_warning(struct access *a UNUSED, const struct restriction *item UNUSED)
 {
@@ -62,6 +63,15 @@ static struct table_list *open_table(struct compiler *c, struct slice name)
     return tables;
 }
 
+static struct policy *open_policy(struct compiler *c, struct slice text)
+{
+    struct policy *policy = map_get(c->rules->policies, text);
+
+    if (!policy && c->may_open && (policy = policy_open(text, c->rules->server->config)) != NULL)
+        map_set(c->rules->policies, text, policy);
+    return policy;
+}
+
 /* take_argument - of the item just begun; false when it is missing or no good. */
 static bool take_argument(struct compiler *c, struct restriction *item, struct slice *rest)
 {
@@ -79,6 +89,9 @@ static bool take_argument(struct compiler *c, struct restriction *item, struct s
     case ARGUMENT_TABLE:
         item->tables = open_table(c, argument);
         return item->tables != NULL;
+    case ARGUMENT_POLICY:
+        item->policy = open_policy(c, argument);
+        return item->policy != NULL;
     case ARGUMENT_DOMAIN:
         item->dnsbl = dnsbl_parse(argument, c->arena);
         return item->dnsbl != NULL;
@@ -111,6 +124,12 @@ static void compile_word(struct compiler *c, struct slice word, struct slice *re
         item->row = &unknown_row;
 }
 
+/* ends_list - nothing after it is ever reached. */
+static bool ends_list(const struct restriction *item)
+{
+    return item->row->check == check_permit || item->row->check == check_reject || item->row->check == check_defer;
+}
+
 static struct restriction_list *compile(struct compiler *c, struct slice text, struct restriction_list *list)
 {
     size_t room = 0;
@@ -126,6 +145,12 @@ static struct restriction_list *compile(struct compiler *c, struct slice text, s
             list->items = larger;
         }
         compile_word(c, word, &text, &list->items[list->count++]);
+        const struct restriction *item = &list->items[list->count - 1];
+        bool warns = list->count > 1 && restriction_is_warning(item - 1);
+        if (ends_list(item) && !warns && config_list_next(&text, &word)) {
+            log_warning("restriction `" SLICE_FORMAT "' after `%s' is ignored", SLICE_ARGS(word), item->word);
+            break;
+        }
     }
     return list;
 }
@@ -186,6 +211,11 @@ static void open_client_tables(struct access_rules *rules)
             open_table(&c, word);
 }
 
+static void free_policy(void *value)
+{
+    policy_close(value);
+}
+
 static void free_tables(void *value)
 {
     table_list_free(value);
@@ -199,6 +229,7 @@ struct access_rules *access_rules_new(struct server *server)
     rules->server = server;
     rules->arena = arena_new(0);
     rules->tables = map_new(free_tables);
+    rules->policies = map_new(free_policy);
     rules->classes = map_new(NULL);
     rules->parent_style = match_parent_style(server->config, "smtpd_access_maps");
     compile_classes(rules);
@@ -224,6 +255,7 @@ void access_rules_free(struct access_rules *rules)
     if (!rules)
         return;
     map_free(rules->tables);
+    map_free(rules->policies);
     map_free(rules->classes);
     table_list_free(rules->sender_login);
     arena_free(rules->arena);

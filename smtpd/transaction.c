@@ -9,11 +9,13 @@
 
 struct transaction *transaction_new(void)
 {
+    static uint64_t count;
     struct arena *arena = arena_new(1536);
     struct transaction *t = arena_alloc(arena, sizeof(*t));
 
     t->arena = arena;
     t->arrival = clock_wall();
+    t->number = ++count;
     return t;
 }
 

@@ -13,10 +13,12 @@ struct reception;
 struct transaction {
     struct arena *arena;
     int64_t arrival;                   /* wall clock */
+    uint64_t number;                   /* which one it is in this process */
     struct slice sender;               /* external form; empty: <> */
     struct slice sender_shown;         /* internal form, for replies */
     bool accepted;                     /* MAIL was answered with 250 */
     struct smtp_mail_parameters parameters;
+    int64_t content_size;              /* once all of it is there */
     struct recipient *recipients;      /* accepted ones, in the arena */
     size_t recipient_count, recipient_room;
     unsigned recipient_overshoot;

@@ -4,7 +4,7 @@
 
 #include "conf/config.h"
 
-enum restriction_argument { RESTRICTION_NONE, RESTRICTION_TABLE, RESTRICTION_DOMAIN, RESTRICTION_NUMBER, RESTRICTION_WORD };
+enum restriction_argument { RESTRICTION_NONE, RESTRICTION_TABLE, RESTRICTION_DOMAIN, RESTRICTION_NUMBER, RESTRICTION_WORD, RESTRICTION_POLICY };
 
 /* restriction_known - whether a restriction has that name (any case); *argument (may be NULL) tells what has to follow it. */
 bool restriction_known(struct slice name, enum restriction_argument *argument);
