@@ -155,7 +155,7 @@ static void change_listed(struct control *c, const struct queue_control *request
 {
     struct queue_control_reply *reply = &c->reply;
     reply->ids = arena_alloc(c->arena, (request->ids_count + 1) * sizeof(*reply->ids));
-    for (size_t i = 0; i < request->ids_count && reply->error.len == 0;) {
+    for (size_t i = 0; i < request->ids_count && reply->error.len == 0 && !c->q->stopping;) {
         size_t before = reply->ids_count;
         index_write_begin(c->q->index);
         for (size_t end = i + BATCH; i < end && i < request->ids_count; i++) {
@@ -183,7 +183,7 @@ static void change_active(struct control *c)
     struct slice *ids = memory_zalloc(q->active_count + 1, sizeof(*ids));
     LIST_EACH(&q->active, link)
         ids[count++] = arena_slice(c->arena, LIST_ENTRY(link, struct message, link)->envelope.queue_id);
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count && !q->stopping; i++) {
         struct message *m = message_find(q, ids[i]);
         if (m && !is_changed(c, m))
             c->reply.count += change_message(c, m);
@@ -205,10 +205,12 @@ static void change_queue(struct control *c, enum index_queue queue)
     struct index_change change = change_of(c, queue);
     struct index_scan *scan = index_scan_start(c->q->index, INDEX_BY_ID, queue, (struct slice){NULL, 0});
     uint64_t changed = 0;
-    int result;
-    while ((result = index_change_some(scan, &change, choose_entry, c, &changed)) > 0)
+    int result = 1;
+    while (!c->q->stopping && (result = index_change_some(scan, &change, choose_entry, c, &changed)) > 0)
         fiber_yield();
-    if (result < 0)
+    if (c->q->stopping)
+        c->reply.error = SLICE("it is stopping");
+    else if (result < 0)
         c->reply.error = SLICE("cannot write to the queue index");
     index_scan_free(scan);
     c->reply.count += (int64_t)changed;
@@ -295,7 +297,7 @@ static bool change_chosen(void *context)
     struct chosen *chosen = context;
     struct control *c = chosen->control;
     bool ok = true;
-    for (size_t i = 0; ok && i < chosen->count; i += BATCH) {
+    for (size_t i = 0; ok && i < chosen->count && !c->q->stopping; i += BATCH) {
         size_t count = chosen->count - i < BATCH ? chosen->count - i : BATCH;
         if (c->verb == QUEUE_CONTROL_FLUSH) {
             for (size_t k = 0; k < count; k++)

@@ -102,7 +102,7 @@ static void load(struct qmgr *q, const struct index_entry *entry, bool flushed, 
     uint64_t drops = q->drops;
     bool known = message_find(q, entry->queue_id) != NULL;
     bool there = !known && store_read(q->store, &entry->place, arena, &record);
-    if (known || drops != q->drops || q->pull->paused) {
+    if (known || drops != q->drops || q->pull->paused || q->closed) {
         arena_free(arena);
         return;
     }

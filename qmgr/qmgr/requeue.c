@@ -79,6 +79,8 @@ static bool has_waiting(const struct message *m)
 /* settle - after the attempt. */
 static void settle(struct qmgr *q, struct message *m, int status)
 {
+    if (q->closed)
+        return; /* the next start sees to it */
     if (status == SUBMIT_STATUS_ACCEPTED || m->deleted) {
         finish_delete(q, m);
     } else if (m->hold_wanted) {
