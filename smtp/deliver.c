@@ -1,6 +1,7 @@
 /* deliver.c - the hosts of a next hop, one after the other */
 #include "deliver.h"
 
+#include "auth.h"
 #include "base/log.h"
 #include "table/match.h"
 #include "outgoing.h"
@@ -36,6 +37,7 @@ void deliver_open(struct service_context *context)
     cache_destinations = match_list_new("smtp_connection_cache_destinations", params.connection_cache_destinations, MATCH_STRING_LIST, context->config);
     starttls_open(context->config, &params);
     params.outgoing = outgoing_open(context->config, &params);
+    params.auth = auth_open(context->config, &params);
     hosts_load_own(context->config);
     struct dns_options dns = {.servers = params.dns_servers, .dnssec = strcmp(params.dns_support_level, "dnssec") == 0};
     dns_reply_filter_open(context->config, params.lmtp ? "lmtp_dns_reply_filter" : "smtp_dns_reply_filter", &dns);

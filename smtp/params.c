@@ -121,8 +121,4 @@ void client_params_load(struct config *config, bool lmtp, struct client_params *
     params->use_mx = params->dns_support_level[0] ? strcmp(params->dns_support_level, "disabled") != 0 : !params->disable_dns_lookups;
     params->use_native = !params->use_mx || config_list_has(params->host_lookup, "native");
     params->use_dns = params->use_mx && (config_list_has(params->host_lookup, "dns") || !params->use_native);
-
-    /* not yet: SASL */
-    if (params->sasl_auth_enable)
-        log_warning("SASL authentication for outbound mail is not yet supported");
 }

@@ -16,7 +16,9 @@
     X(STRING, discard_ehlo_keyword_address_maps) X(STRING, pix_workarounds) X(STRING, pix_workaround_maps) X(STRING, reply_filter) \
     X(TIME, pix_workaround_threshold_time) X(TIME, pix_workaround_delay_time) X(TIME, xforward_timeout) \
     X(BOOL, send_xforward_command) X(BOOL, bind_address_enforce) X(STRING, address_verify_target) \
-    X(BOOL, sasl_auth_enable) X(BOOL, tls_note_starttls_offer) \
+    X(BOOL, sasl_auth_enable) X(STRING, sasl_password_maps) X(STRING, sasl_type) X(STRING, sasl_mechanism_filter) X(STRING, sasl_security_options) \
+    X(STRING, sasl_tls_security_options) X(STRING, sasl_tls_verified_security_options) X(BOOL, sasl_auth_soft_bounce) \
+    X(STRING, sasl_password_result_delimiter) X(BOOL, sender_dependent_authentication) X(BOOL, tls_note_starttls_offer) \
     X(INT, mx_address_limit) X(INT, mx_session_limit) X(INT, line_length_limit) X(INT, connection_reuse_count_limit) \
     X(TIME, connect_timeout) X(TIME, helo_timeout) X(TIME, mail_timeout) X(TIME, rcpt_timeout) X(TIME, data_init_timeout) \
     X(TIME, data_xfer_timeout) X(TIME, data_done_timeout) X(TIME, rset_timeout) X(TIME, quit_timeout) \
@@ -27,10 +29,11 @@
 #define COMMON_PARAMETERS(X) \
     X(STRING, myhostname) X(STRING, relayhost) X(STRING, inet_protocols) \
     X(STRING, best_mx_transport) X(STRING, dns_servers) X(BOOL, ignore_mx_lookup_error) X(BOOL, disable_dns_lookups) \
-    X(BOOL, disable_mime_output_conversion) X(BOOL, lmtp_assume_final) \
+    X(BOOL, disable_mime_output_conversion) X(BOOL, lmtp_assume_final) X(BOOL, send_cyrus_sasl_authzid) \
     X(STRING, smtp_tls_dane_insecure_mx_policy) X(TIME, minimal_backoff_time)
 
 struct outgoing_tables;
+struct auth_rules;
 
 /* What is done for PIX firewalls that break SMTP (smtp_pix_workarounds). */
 enum { PIX_DISABLE_ESMTP = 1, PIX_DELAY_DOTCRLF = 2 };
@@ -48,6 +51,7 @@ struct client_params {
     int discarded_keywords; /* EHLO_ bits */
     struct table_list *discarded_keyword_maps, *pix_maps, *reply_filters; /* NULL: none */
     struct outgoing_tables *outgoing; /* what is changed in messages: outgoing.h */
+    struct auth_rules *auth; /* logging in at servers: auth.h; NULL: never */
     struct tls_params tls_params;
     enum tls_level tls_level;          /* where no policy says otherwise */
     struct table_list *tls_policies;   /* NULL: none */

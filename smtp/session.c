@@ -3,6 +3,7 @@
 
 #include <netinet/tcp.h>
 
+#include "auth.h"
 #include "base/log.h"
 #include "forward.h"
 #include "starttls.h"
@@ -130,6 +131,8 @@ static void take_keyword(struct session *session, struct slice line)
         session->forward_attributes |= forward_attributes(line);
     if (keyword == EHLO_SIZE)
         take_size(session, line);
+    if (keyword == EHLO_AUTH)
+        auth_take_mechanisms(session, line);
 }
 
 /* by_address - the value for this server in a table of addresses; false: there is none. */
@@ -181,6 +184,7 @@ static bool hello(const struct client_params *params, struct session *session, c
 {
     session->take_line = verb[0] != 'H' ? take_keyword : NULL;
     session->features = session->forward_attributes = 0;
+    auth_forget_mechanisms(session);
     session->size_limit = 0;
     stream_printf(session->stream, "%s %s\r\n", verb, params->helo_name);
     stream_flush(session->stream);
@@ -269,7 +273,8 @@ bool session_greet(const struct client_params *params, struct session *session, 
     if (starttls_wrap(params, session, arena, failure) && read_greeting(params, session, delivery, failure)
         && say_hello(params, session, detect_loops, arena, failure)) {
         bool wrapped = session->tls != NULL;
-        if (starttls_begin(params, session, arena, failure) && (wrapped || !session->tls || say_hello(params, session, detect_loops, arena, failure))) {
+        if (starttls_begin(params, session, arena, failure) && (wrapped || !session->tls || say_hello(params, session, detect_loops, arena, failure))
+            && auth_begin(params, session, delivery, failure)) {
             session->greeted = true;
             return true;
         }
@@ -296,8 +301,9 @@ static struct session *open_once(const struct client_params *params, const struc
     struct session *session = session_new(params, host, buffer_string(&address), delivery->request->next_hop, fd);
     buffer_release(&address);
     session->plan = plan;
+    session->destination = host->destination ? arena_string(session->arena, host->destination->text) : NULL;
     if (session_greet(params, session, delivery, detect_loops, failure)) {
-        session->keeps = session->tls == NULL || plan->keep;
+        session->keeps = (session->tls == NULL || plan->keep) && auth_may_keep(params);
         session->plan = NULL; /* memory of the delivery, which ends before a kept session */
         return session;
     }

@@ -15,6 +15,8 @@ struct session {
     char *address;            /* numeric, or the path of the socket */
     char *relay;              /* "host[address]:port" for the log */
     char *next_hop;           /* what it was made for */
+    const char *destination;  /* the element of it, as written: "[relay.test]:587"; NULL: none (tests) */
+    struct slice mechanisms;  /* of AUTH, as offered */
     uint16_t port;
     bool lmtp;
     int features;             /* EHLO_ bits of what the server offers and we may use */

@@ -275,3 +275,135 @@ def test_cyrus_is_said_to_be_missing(make):
         assert smtp.say(plain("a", "secret")).startswith("454 4.7.0 ")
     here.wait_log("smtpd_sasl_type = cyrus is not yet supported")
     assert not re.search("panic|fatal", here.log())
+
+
+# ---- the client ----
+
+RELAY = """\
+smtp_sasl_auth_enable = yes
+smtp_sasl_password_maps = texthash:{directory}/etc/passwords
+smtp_sasl_security_options = noanonymous
+minimal_backoff_time = 1h
+default_transport = smtp:[127.0.0.1]:%d
+mydestination =
+"""
+
+
+def relay(make, port, passwords, main_cf="", **settings):
+    return make(name="client", main_cf=RELAY % port + main_cf, files={"passwords": passwords}, **settings)
+
+
+def server(make, **settings):
+    """Our own server as the one to log in at."""
+    return make(name="server", main_cf=FILE + "mydestination = server.test\n" + settings.pop("more", ""), files={"users": USERS}, **settings)
+
+
+def test_client_logs_in_with_the_best_mechanism(make):
+    there = server(make)
+    here = relay(make, there.port, f"[127.0.0.1]:{there.port} user:pencil\n")
+    assert here.inject("a@x.test", "b@elsewhere.test").startswith("250")
+    here.wait_log("to=<b@elsewhere.test>.*status=sent")
+    there.wait_log("sasl_method=SCRAM-SHA-256, sasl_username=user$")
+    assert "pencil" not in here.log() + there.log()
+
+
+def test_client_with_other_mechanisms(make):
+    there = server(make)
+    for number, (filter_, method) in enumerate((("plain", "PLAIN"), ("login", "LOGIN"))):
+        here = make(name=f"client{number}", main_cf=RELAY % there.port + f"smtp_sasl_mechanism_filter = {filter_}\n",
+                    files={"passwords": f"127.0.0.1 alice:Hello world!\n"})
+        assert here.inject("a@x.test", "b@elsewhere.test").startswith("250")
+        here.wait_log("to=<b@elsewhere.test>.*status=sent")
+        there.wait_log(f"sasl_method={method}, sasl_username=alice")
+        here.cleanup()
+
+
+def test_client_is_refused(make):
+    there = server(make)
+    here = relay(make, there.port, f"[127.0.0.1]:{there.port} user:wrong\n")
+    here.inject("a@x.test", "b@elsewhere.test")
+    line = here.wait_log("to=<b@elsewhere.test>.*status=deferred")[0]
+    assert "dsn=4.7.8, status=deferred (SASL authentication failed; server 127.0.0.1[127.0.0.1] said: 535 5.7.8 Error: authentication failed: " in line
+    here.cleanup()
+    here = relay(make, there.port, f"[127.0.0.1]:{there.port} user:wrong\n", "smtp_sasl_auth_soft_bounce = no\n")
+    here.inject("a@x.test", "b@elsewhere.test")
+    assert "dsn=5.7.8" in here.wait_log("to=<b@elsewhere.test>.*status=bounced")[0]
+
+
+def test_client_without_a_mechanism(make, sink):
+    odd = sink(ehlo=("AUTH PLAIN LOGIN",))
+    here = relay(make, odd.port, "127.0.0.1 user:x\n", "smtp_sasl_security_options = noplaintext, noanonymous\n")
+    here.inject("a@x.test", "b@elsewhere.test")
+    here.wait_log(r"dsn=4.7.0, status=deferred \(SASL authentication failed; cannot authenticate to server 127.0.0.1\[127.0.0.1\]: no mechanism available\)")
+    here.cleanup()
+    here = relay(make, odd.port, "127.0.0.1 user:x\n", "smtp_sasl_mechanism_filter = gssapi\n")
+    here.inject("a@x.test", "b@elsewhere.test")
+    here.wait_log(r"offered no compatible authentication mechanisms for this type of connection security\)")
+    assert not any(line.startswith("AUTH") for session in odd.sessions for line in session)
+
+
+def test_passwords_of_senders(make, sink):
+    server_ = sink(ehlo=("AUTH PLAIN",), replies={"AUTH": "235 2.7.0 ok"})
+    here = relay(make, server_.port, f"a@x.test usera:pa:ss\n@y.test usery:py\n127.0.0.1 anyone:p\n", "smtp_sender_dependent_authentication = yes\n"
+                 "smtp_connection_cache_on_demand = yes\nsmtp_connection_cache_destinations = [127.0.0.1]:%d\n" % server_.port)
+    wanted = {"a@x.test": "\0usera\0pa:ss", "b@y.test": "\0usery\0py", "c@z.test": "\0anyone\0p", "": "\0anyone\0p"}
+    for sender_ in wanted:
+        here.inject(sender_, "b@elsewhere.test")
+    server_.wait_messages(4)
+    seen = {}
+    for session in server_.sessions:
+        auth = [base64.b64decode(line.split()[2]).decode() for line in session if line.startswith("AUTH")]
+        mail = [line[line.index("<") + 1:line.index(">")] for line in session if line.startswith("MAIL")]
+        if mail:
+            assert len(mail) == 1
+            seen[mail[0]] = auth[0]
+    assert seen == wanted
+
+
+class ChallengeSink(harness.Sink):
+    """AUTH CRAM-MD5 and XOAUTH2, whose answers come on lines of their own."""
+
+    def __init__(self, mechanism, challenge, check):
+        self.challenge, self.check, self.answers = challenge, check, []
+        super().__init__(ehlo=(f"AUTH {mechanism}",), replies={"AUTH": "334 " + b64(challenge) if challenge else "334 "})
+
+    def _scripted(self, line):
+        if line and line.split(" ")[0] not in ("EHLO", "AUTH", "MAIL", "RCPT", "DATA", "QUIT", ".", "CONNECT"):
+            self.answers.append(base64.b64decode(line).decode())
+            return "235 2.7.0 ok" if self.check(self.answers[-1]) else "535 5.7.8 no"
+        return super()._scripted(line)
+
+
+def test_client_cram_md5(make):
+    challenge = "<1896.697170952@postoffice.reston.mci.net>"
+    cram = ChallengeSink("CRAM-MD5", challenge, lambda answer: answer == "tim b913a602c7eda7a495b4e6e7334d3890")
+    here = relay(make, cram.port, "127.0.0.1 tim:tanstaaftanstaaf\n", "smtp_sasl_security_options =\n")
+    here.inject("a@x.test", "b@elsewhere.test")
+    here.wait_log("status=sent")
+    cram.close()
+
+
+def test_client_token(make, sink):
+    token = sink(ehlo=("AUTH PLAIN XOAUTH2",), replies={"AUTH": "235 2.7.0 ok"})
+    here = relay(make, token.port, "127.0.0.1 me@x.test:t0ken\n", "smtp_sasl_mechanism_filter = xoauth2\n")
+    here.inject("a@x.test", "b@elsewhere.test")
+    token.wait_messages(1)
+    auth = next(line for line in token.sessions[0] if line.startswith("AUTH"))
+    assert auth == "AUTH XOAUTH2 " + b64("user=me@x.test\1auth=Bearer t0ken\1\1")
+
+
+def test_a_server_that_does_not_prove_itself_is_not_believed(make, sink):
+    liar = sink(ehlo=("AUTH SCRAM-SHA-256",), replies={"AUTH": "235 2.7.0 come in"})
+    here = relay(make, liar.port, "127.0.0.1 user:pencil\n")
+    here.inject("a@x.test", "b@elsewhere.test")
+    here.wait_log(r"status=deferred \(SASL authentication failed; cannot authenticate to server .*: it did not prove that it knows the password\)")
+    assert not any(line.startswith("MAIL") for session in liar.sessions for line in session)
+
+
+def test_lmtp_logs_in_too(make, sink):
+    store = sink(ehlo=("AUTH PLAIN",), replies={"AUTH": "235 2.7.0 ok"}, lmtp=True)
+    here = make(name="client", main_cf=f"default_transport = lmtp:inet:127.0.0.1:{store.port}\nmydestination =\nlmtp_sasl_auth_enable = yes\n"
+                "lmtp_sasl_password_maps = inline:{{ {{ 127.0.0.1 = user:pw }} }}\nlmtp_sasl_security_options = noanonymous\n")
+    here.inject("a@x.test", "b@elsewhere.test")
+    store.wait_messages(1)
+    assert "AUTH PLAIN " + b64("\0user\0pw") in store.sessions[0]
