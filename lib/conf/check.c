@@ -109,6 +109,20 @@ static void check_state(struct check *c, struct config *config, const char *file
         check_found(c, FINDING_NOT_YET, FINDING_WARNING, file, line, name, "%s is accepted but has no effect in this version", name);
 }
 
+/* check_table_form - lists of tables: each element is "type:name". */
+static void check_table_form(struct check *c, struct config *config, const char *file, int line, const char *name)
+{
+    struct slice parameter = slice_of(name), rest, element;
+    bool tables = slice_ends(parameter, SLICE("_maps")) || slice_ends(parameter, SLICE("_checks"));
+    /* These two hold whatever other lists hold. */
+    if (!tables || slice_equal(parameter, SLICE("proxy_read_maps")) || slice_equal(parameter, SLICE("proxy_write_maps")))
+        return;
+    for (rest = slice_of(config_string(config, name)); config_list_next(&rest, &element);)
+        if (slice_find(element, ':') == element.len)
+            check_found(c, FINDING_TABLE_FORM, c->relevant ? FINDING_ERROR : FINDING_WARNING, file, line, name,
+                        "%s: expecting \"type:name\" instead of \"" SLICE_FORMAT "\"", name, SLICE_ARGS(element));
+}
+
 /* check_setting - one "name = value" of main.cf or of a service in master.cf (then config is a copy with its settings). */
 static void check_setting(struct check *c, struct config *config, const char *file, int line, const char *name)
 {
@@ -122,6 +136,8 @@ static void check_setting(struct check *c, struct config *config, const char *fi
     config_check_value(config, name, row);
     if (c->count == before && (row->type == PARAMETER_STRING || row->type == PARAMETER_RAW))
         check_choices(c, file, line, name, row, config_string(config, name));
+    if (c->count == before && row->type == PARAMETER_STRING)
+        check_table_form(c, config, file, line, name);
     check_state(c, config, file, line, name, row);
 }
 

@@ -67,6 +67,7 @@ virtual_alias_maps = proxy:hash:{etc}/virtual, texthash:{etc}/virtual2
 address_verify_map = btree:{etc}/nowhere
 smtp_tls_session_cache_database = btree:{etc}/nowhere
 relocated_maps = dbm:{etc}/relocated
+recipient_canonical_maps = hsah:{etc}/virtual
 header_checks = pcre:{etc}/header_checks
 """)
     instance.write("transport", "a.test smtp:b.test\n")
@@ -80,7 +81,7 @@ header_checks = pcre:{etc}/header_checks
     assert status == 1
     assert {f["subject"] for f in found["table-missing"]} == {f"hash:{etc}/transport", f"texthash:{etc}/missing"}
     assert found["table-missing"][0]["mend"].startswith(f"postmap hash:{etc}/transport")
-    assert found["table-type"][0]["subject"] == f"dbm:{etc}/relocated"
+    assert {f["subject"] for f in found["table-type"]} == {f"dbm:{etc}/relocated", f"hsah:{etc}/virtual"}
     assert found["table-stale"][0]["file"] == f"{etc}/virtual"
     assert [(f["file"], f["line"]) for f in found["table-duplicate"]] == [(f"{etc}/virtual", 3)]
     lines = sorted((f["file"], f["line"]) for f in found["table-line"])

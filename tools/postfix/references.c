@@ -65,6 +65,7 @@ struct search {
     struct checks *checks;
     const struct setting_place *place;
     size_t group, room;
+    bool only_tables; /* the setting holds nothing else: a type that is not known is a slip */
 };
 
 /* is_table_type - types of this build, and those of Postfix that it lacks: they are told, too. */
@@ -112,7 +113,7 @@ static void search_list(struct search *search, struct slice list, int depth)
             element = slice_from(element, 1);
         while (slice_cut(element, ':', &type, &name) && (slice_equal(type, SLICE("proxy")) || slice_equal(type, SLICE("debug"))))
             element = name;
-        if (!slice_cut(element, ':', &type, &name) || !is_table_type(type))
+        if (!slice_cut(element, ':', &type, &name) || !(search->only_tables || is_table_type(type)))
             continue;
         bool nests = slice_equal(type, SLICE("pipemap")) || slice_equal(type, SLICE("unionmap"));
         if (nests && depth < NESTING_MAX && config_braced(name, &inside))
@@ -134,7 +135,9 @@ static void search_setting(void *context, const struct setting_place *place)
     struct search *search = context;
     if (is_cache(place->name))
         return;
+    struct slice name = slice_of(place->name);
     search->place = place;
+    search->only_tables = slice_ends(name, SLICE("_checks")) || (slice_ends(name, SLICE("_maps")) && !slice_starts(name, SLICE("proxy_")));
     search->group++;
     search_list(search, slice_of(place->value), 0);
 }
