@@ -150,6 +150,10 @@ static enum access_result do_filter(struct entry *e)
 {
     struct transaction *t = mail_of(e, "FILTER");
 
+    if (t && e->text.len == 0) {
+        log_warning("access table %s entry \"" SLICE_FORMAT "\" has FILTER entry without value", entry_table(e), SLICE_ARGS(e->shown));
+        return ACCESS_DUNNO;
+    }
     if (!t || !has_value(e, "transport:destination", ':'))
         return ACCESS_DUNNO;
     t->filter = arena_slice(t->arena, e->text);

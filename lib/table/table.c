@@ -285,7 +285,7 @@ static enum table_result deliver(struct table *table, struct slice key, struct b
         return TABLE_FOUND;
     }
     if ((table->flags & TABLE_UTF8) && !slice_is_ascii(buffer_slice(value)) && !slice_is_utf8(buffer_slice(value))) {
-        log_warning("%s: key \"" SLICE_FORMAT "\": non-UTF-8 value \"%s\": ignoring this entry", table->name, SLICE_ARGS(key),
+        log_warning("%s: key \"" SLICE_FORMAT "\": non-UTF-8 value \"%s\": malformed UTF-8 or invalid codepoint", table->name, SLICE_ARGS(key),
                     buffer_string(value));
         table->config_error = true;
         return table_fail(table, "%s: non-UTF-8 value", table->name);

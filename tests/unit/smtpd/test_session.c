@@ -179,6 +179,27 @@ START_TEST(odd_commands)
 }
 END_TEST
 
+START_TEST(words_about_access_tables)
+{
+#define FROM_TABLE(action) "smtpd_sender_restrictions = check_sender_access inline:{ { a@example.test = " action " } }\n"
+    static const struct { const char *main_cf, *logged; } rows[] = {
+        {FROM_TABLE("FILTER"), "entry \"a@example.test\" has FILTER entry without value"}, {FROM_TABLE("FILTER x"), "requires transport:destination"},
+        {FROM_TABLE("BCC x"), "requires user@domain target"}, {FROM_TABLE("PREPEND x"), "requires header: text"},
+        {FROM_TABLE("check_client_access hash:/x"), "define a restriction class and specify its name instead."},
+        {"smtpd_sender_restrictions = permit, reject\n", "restriction `reject' after `permit' is ignored"},
+        {"smtpd_sender_restrictions = check_sender_access inline:{ { a@example.test = HOLD } }\nsmtpd_helo_restrictions = $smtpd_sender_restrictions\n",
+         "triggers HOLD action"},
+    };
+
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        talk(rows[i].main_cf, MAIL "QUIT\n");
+        ASSERT_LOGGED(rows[i].logged);
+    }
+    const char *first = strstr(buffer_string(&logged), "triggers HOLD action");
+    ck_assert(first && !strstr(first + 1, "triggers HOLD action"));
+}
+END_TEST
+
 START_TEST(stages_without_delay)
 {
     const char *main_cf = "smtpd_delay_reject = no\nsmtpd_helo_restrictions = reject_non_fqdn_helo_hostname\n"
@@ -329,5 +350,5 @@ START_TEST(soft_bounce_and_footer)
 }
 END_TEST
 
-TEST_MAIN("smtpd/session", one_message, order_of_commands, relaying, access_actions, side_effects, side_effects_after_much_content, odd_commands, stages_without_delay, limits, early_talkers, chunks,
+TEST_MAIN("smtpd/session", one_message, order_of_commands, relaying, access_actions, side_effects, side_effects_after_much_content, odd_commands, words_about_access_tables, stages_without_delay, limits, early_talkers, chunks,
           bare_newlines, silence, refused_by_cleanup, words_of_others, soft_bounce_and_footer)
