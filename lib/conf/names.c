@@ -54,8 +54,11 @@ void config_references(struct slice value, void (*found)(void *context, struct s
 
 static void add_known(struct config_names *names, struct slice name, enum name_class class, const struct parameter *row)
 {
-    if (map_get(names->known, name) != NULL)
+    struct known *before = map_get(names->known, name);
+    if (before != NULL) { /* local_destination_concurrency_limit and the like: built in, but a service's once there is one */
+        before->class = class == NAME_SERVICE && before->class == NAME_BUILTIN ? class : before->class;
         return;
+    }
     struct known *known = arena_alloc(names->arena, sizeof(*known));
     known->class = class;
     known->row = row;

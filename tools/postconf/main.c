@@ -11,14 +11,12 @@
 static void usage(void) NO_RETURN;
 static void usage(void)
 {
-    fputs("postconf [-a (server SASL types)] [-A (client SASL types)] [-b (bounce templates)] [-c config_dir] [-C param_class] "
+    log_fatal("usage: postconf [-a (server SASL types)] [-A (client SASL types)] [-b (bounce templates)] [-c config_dir] [-C param_class] "
           "[-d (parameter defaults)] [-e (edit configuration)] [-f (fold lines)] [-F (master.cf fields)] [-h (no names)] "
           "[-H (no values)] [-j (JSON format)] [-l (lock types)] [-m (map types)] [-M (master.cf)] [-n (non-default parameters)] "
           "[-o name=value (override parameter value)] [-p (main.cf, default)] [-P (master.cf parameters)] [-q (no warnings)] "
           "[-t (bounce templates)] [-T compile-version|run-version|public-key-algorithms] [-v (verbose)] "
-          "[-x (expand parameter values)] [-X (exclude)] [-# (comment-out)] [name...]\n",
-          stderr);
-    exit(1);
+          "[-x (expand parameter values)] [-X (exclude)] [-# (comment-out)] [name...]");
 }
 
 static unsigned parse_classes(const char *argument)

@@ -270,7 +270,7 @@ void master_entry_format_command(const struct master_entry *entry, size_t column
             buffer_append_byte(&word, ' ');
             append_word(&word, entry->words[++i]);
         }
-        if (fold && (is_setting || start_line || column + 1 + word.len > FOLD_COLUMN)) {
+        if (fold && (is_setting || start_line || column + 1 + word.len >= FOLD_COLUMN)) {
             buffer_printf(out, "\n%*s", FOLD_INDENT, "");
             column = FOLD_INDENT;
         } else {

@@ -64,14 +64,18 @@ static void show_tls(const char *mode)
         puts(OpenSSL_version(OPENSSL_VERSION));
     else if (strcmp(mode, "public-key-algorithms") == 0)
         print_lines(algorithms);
-    else
+    else {
         log_warning("unknown 'postconf -T' mode: %s", mode);
+        exit(1);
+    }
 }
 
 void show_lists(struct postconf *pc, char **arguments, int count)
 {
     static const char *const server_sasl[] = {"cyrus", "dovecot", NULL}, *const client_sasl[] = {"cyrus", NULL},
                       *const locks[] = {"flock", "fcntl", "dotlock", NULL};
+    if ((pc->options & (OPTION_b | OPTION_t)) && count > 1)
+        log_fatal("options -b and -t require at most one template file");
     if (pc->options & OPTION_a)
         print_lines(server_sasl);
     else if (pc->options & OPTION_A)

@@ -17,7 +17,9 @@ static void show_one(struct postconf *pc, const char *name)
     if (value == NULL)
         value = config_names_default(pc->names, key);
     struct buffer expanded = BUFFER_INIT;
-    if ((pc->options & OPTION_x) && config_expand(pc->config, slice_of(value), &expanded))
+    const struct parameter *row = parameter_find(key);
+    bool expands = row == NULL || row->type != PARAMETER_RAW; /* else their $names are no parameters */
+    if ((pc->options & OPTION_x) && expands && config_expand(pc->config, slice_of(value), &expanded))
         print_setting(pc, name, buffer_slice(&expanded));
     else
         print_setting(pc, name, slice_of(value));

@@ -119,28 +119,19 @@ static size_t show_settings(struct postconf *pc, const struct master_entry *entr
     return count;
 }
 
-/* show_matching - false when nothing matched. */
-static bool show_matching(struct postconf *pc, const struct master_pattern *pattern)
+/* show_match - an entry that a pattern is about; false: it has no such setting. */
+static bool show_match(struct postconf *pc, const struct master_entry *entry, const struct master_pattern *pattern)
 {
-    bool matched = false;
-    for (size_t i = 0; i < pc->entries->count; i++) {
-        const struct master_entry *entry = &pc->entries->items[i];
-        if (!master_pattern_matches(pattern, entry))
-            continue;
-        if (pc->options & OPTION_P) {
-            matched |= show_settings(pc, entry, pattern->item) > 0;
-            continue;
-        }
-        struct master_entry shown = *entry;
-        if (pc->options & OPTION_x)
-            shown = expand_entry(pc, entry);
-        if (pc->options & OPTION_M)
-            show_entry(pc, &shown);
-        else
-            show_fields(pc, &shown, pattern->item);
-        matched = true;
-    }
-    return matched;
+    struct master_entry shown = *entry;
+    if (pc->options & OPTION_P)
+        return show_settings(pc, entry, pattern->item) > 0;
+    if (pc->options & OPTION_x)
+        shown = expand_entry(pc, entry);
+    if (pc->options & OPTION_M)
+        show_entry(pc, &shown);
+    else
+        show_fields(pc, &shown, pattern->item);
+    return true;
 }
 
 static void parse_pattern(struct postconf *pc, const char *text, struct master_pattern *pattern)
@@ -158,17 +149,22 @@ static void parse_pattern(struct postconf *pc, const char *text, struct master_p
 
 void show_master(struct postconf *pc, char **patterns, int count)
 {
-    struct master_pattern pattern;
-    if (count == 0) {
-        master_pattern_parse("*", 1, &pattern);
-        show_matching(pc, &pattern);
-        return;
+    char everything[] = "*", *all[] = {everything, NULL};
+    bool any = count == 0;
+    if (any) {
+        patterns = all;
+        count = 1;
     }
+    struct master_pattern *parsed = arena_alloc(pc->arena, (size_t)count * sizeof(*parsed));
+    bool *matched = arena_alloc(pc->arena, (size_t)count * sizeof(*matched));
     for (int i = 0; i < count; i++)
-        parse_pattern(pc, patterns[i], &pattern);
-    for (int i = 0; i < count; i++) {
-        parse_pattern(pc, patterns[i], &pattern);
-        if (!show_matching(pc, &pattern))
+        parse_pattern(pc, patterns[i], &parsed[i]);
+    for (size_t e = 0; e < pc->entries->count; e++) { /* in the order of the file, whatever the order of the patterns */
+        for (int i = 0; i < count; i++)
+            matched[i] |= master_pattern_matches(&parsed[i], &pc->entries->items[e]) && show_match(pc, &pc->entries->items[e], &parsed[i]);
+    }
+    for (int i = 0; i < count && !any; i++) {
+        if (!matched[i])
             log_warning("unmatched request: \"%s\"", patterns[i]);
     }
 }
