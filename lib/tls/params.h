@@ -15,7 +15,8 @@
 
 #define TLS_SERVER_PARAMETERS(X) \
     X(BOOL, smtpd_tls_ask_ccert) X(BOOL, smtpd_tls_req_ccert) X(INT, smtpd_tls_ccert_verifydepth) X(STRING, smtpd_tls_dh1024_param_file) \
-    X(STRING, smtpd_tls_eecdh_grade) X(BOOL, smtpd_tls_always_issue_session_ids) X(STRING, tls_server_sni_maps) X(STRING, tls_session_ticket_cipher) X(BOOL, tls_preempt_cipherlist)
+    X(STRING, smtpd_tls_eecdh_grade) X(BOOL, smtpd_tls_always_issue_session_ids) \
+    X(STRING, smtpd_tls_certificate_directory) X(STRING, tls_server_sni_maps) X(STRING, tls_session_ticket_cipher) X(BOOL, tls_preempt_cipherlist)
 
 /* Of the client, with the prefix smtp_ or lmtp_. */
 #define TLS_CLIENT_PARAMETERS(X) \

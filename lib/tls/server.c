@@ -11,6 +11,7 @@
 #include "run/run.h"
 #include "table/table.h"
 #include "tls/context.h"
+#include "tls/directory.h"
 #include "tls/hello.h"
 #include "tls/layer.h"
 #include "tls/settings.h"
@@ -25,13 +26,13 @@ struct tls_server {
     const struct tls_params *params;
     struct tls_credentials *credentials;
     SSL_CTX *ctx;              /* NULL: TLS is not available */
-    bool slow_key;
     bool asks_clients;
     int versions;
     char *ciphers;
     unsigned char session_context[SHA256_DIGEST_LENGTH];
     struct table_list *names;  /* tls_server_sni_maps */
     struct map *named;         /* digest of a chain -> SSL_CTX */
+    struct tls_directory *directory; /* smtpd_tls_certificate_directory; NULL: none */
     int64_t looked;            /* when the files were looked at last */
     bool looking;
     struct condition look_over;
@@ -127,7 +128,7 @@ static SSL_CTX *context_new(const struct tls_server *server)
         SSL_CTX_set_verify_depth(ctx, (int)p->smtpd_tls_ccert_verifydepth);
     }
     SSL_CTX_set_alpn_select_cb(ctx, on_protocols, NULL);
-    if (!table_list_is_empty(server->names))
+    if (!table_list_is_empty(server->names) || p->smtpd_tls_certificate_directory[0])
         SSL_CTX_set_client_hello_cb(ctx, on_client_hello, NULL);
     return ctx;
 }
@@ -151,7 +152,6 @@ static void use(struct tls_server *server, SSL_CTX *ctx)
 {
     SSL_CTX_free(server->ctx); /* connections that use it keep it */
     server->ctx = ctx;
-    server->slow_key = tls_key_is_slow(ctx);
     map_free(server->named);
     server->named = NULL;
 }
@@ -162,6 +162,20 @@ static void release_context(void *ctx)
 }
 
 /* ---- server names ---- */
+
+/* context_for_name - without key and certificate yet; with the authorities of the usual one. */
+static SSL_CTX *context_for_name(void *arg)
+{
+    struct tls_server *server = arg;
+    SSL_CTX *ctx = context_new(server);
+
+    if (!ctx)
+        return NULL;
+    SSL_CTX_set1_cert_store(ctx, SSL_CTX_get_cert_store(server->ctx));
+    SSL_CTX_set_client_CA_list(ctx, SSL_dup_CA_list(SSL_CTX_get_client_CA_list(server->ctx)));
+    SSL_CTX_set_dh_auto(ctx, 1);
+    return ctx;
+}
 
 /* context_of_chain - the context for a chain in PEM, made when it is new; NULL: the chain is no good. */
 static SSL_CTX *context_of_chain(struct tls_server *server, struct slice pem, const char *name)
@@ -174,7 +188,7 @@ static SSL_CTX *context_of_chain(struct tls_server *server, struct slice pem, co
     SSL_CTX *ctx = server->named ? map_get(server->named, key) : NULL;
     if (ctx)
         return ctx;
-    ctx = context_new(server);
+    ctx = context_for_name(server);
     if (ctx && !tls_load_chain(ctx, pem, name, &why)) {
         log_warning("tls_server_sni_maps: %s", buffer_string(&why));
         tls_log_library_problems();
@@ -184,8 +198,6 @@ static SSL_CTX *context_of_chain(struct tls_server *server, struct slice pem, co
     buffer_release(&why);
     if (!ctx)
         return NULL;
-    SSL_CTX_set1_cert_store(ctx, SSL_CTX_get_cert_store(server->ctx));
-    SSL_CTX_set_dh_auto(ctx, 1);
     if (server->named && map_count(server->named) >= NAMED_CONTEXTS_MAX) {
         map_free(server->named);
         server->named = NULL;
@@ -213,11 +225,15 @@ static bool decide(struct tls_server *server, SSL *ssl, struct handshake *handsh
     bool good = true;
 
     enum table_result found = find_chain(server, handshake->name, &pem);
+    SSL_CTX *own = server->directory && found == TABLE_NOT_FOUND ? tls_directory_find(server->directory, handshake->name) : NULL;
     handshake->decided = true;
     if (found == TABLE_FOUND) {
         SSL_CTX *ctx = context_of_chain(server, buffer_slice(&pem), handshake->name);
         good = ctx != NULL && SSL_set_SSL_CTX(ssl, ctx) != NULL;
         *slow = good && tls_key_is_slow(ctx);
+    } else if (own) {
+        good = SSL_set_SSL_CTX(ssl, own) != NULL;
+        *slow = good && tls_key_is_slow(own);
     } else {
         if (found == TABLE_TRY_AGAIN)
             log_warning("tls_server_sni_maps: lookup error for \"%s\" from %s", handshake->name, peer);
@@ -281,12 +297,14 @@ struct tls_server *tls_server_new(struct config *config, const struct tls_params
         log_warning("Digest algorithm \"%s\" not found: no fingerprints", params->tls_fingerprint_digest);
     ERR_clear_error();
     if (!tls_credentials_has_certificate(server->credentials) && table_list_is_empty(server->names) &&
-        strcasecmp(params->tls_cert_file, "none") != 0) {
+        params->smtpd_tls_certificate_directory[0] == '\0' && strcasecmp(params->tls_cert_file, "none") != 0) {
         log_warning("No server certs available. TLS won't be enabled");
     } else if (read_settings(server, mandatory)) {
         SSL_CTX *ctx = build(server, &why);
         if (ctx) {
             use(server, ctx);
+            if (params->smtpd_tls_certificate_directory[0])
+                server->directory = tls_directory_open(params->smtpd_tls_certificate_directory, access, context_for_name, server);
         } else {
             log_warning("%s: disabling TLS support", buffer_string(&why));
             tls_log_library_problems();
@@ -301,6 +319,7 @@ void tls_server_free(struct tls_server *server)
     if (!server)
         return;
     map_free(server->named);
+    tls_directory_free(server->directory);
     SSL_CTX_free(server->ctx);
     tls_credentials_free(server->credentials);
     table_list_free(server->names);
@@ -323,17 +342,21 @@ bool tls_server_asks_clients(const struct tls_server *server)
 static void look(struct tls_server *server)
 {
     struct buffer why = BUFFER_INIT_MAX(1024);
+    bool all = false;
 
     if (tls_credentials_refresh(server->credentials)) {
         SSL_CTX *ctx = build(server, &why);
         if (ctx) {
             use(server, ctx);
+            all = true;
             log_info("TLS keys and certificates were read again: their files have changed");
         } else {
             log_warning("%s: going on with the keys and certificates read before", buffer_string(&why));
             tls_log_library_problems();
         }
     }
+    if (server->directory && tls_directory_refresh(server->directory, all))
+        log_info("TLS keys and certificates of %s were read again: files have changed", server->params->smtpd_tls_certificate_directory);
     buffer_release(&why);
 }
 
@@ -355,6 +378,14 @@ static void refresh(struct tls_server *server)
 
 /* ---- handshakes ---- */
 
+/* usual_context - for clients that name no server, or one that we do not know. */
+static SSL_CTX *usual_context(const struct tls_server *server)
+{
+    SSL_CTX *first = server->directory && !tls_credentials_has_certificate(server->credentials) ? tls_directory_first(server->directory) : NULL;
+
+    return first ? first : server->ctx;
+}
+
 static void log_lines(struct buffer *text)
 {
     struct slice rest = buffer_slice(text), line;
@@ -367,7 +398,7 @@ static void log_lines(struct buffer *text)
 static enum tls_outcome shake(struct tls_server *server, struct tls_layer *layer, struct handshake *handshake, const char *peer, int64_t deadline,
                               struct buffer *why)
 {
-    bool slow = server->slow_key;
+    bool slow = tls_key_is_slow(SSL_get_SSL_CTX(tls_layer_ssl(layer)));
     enum tls_outcome outcome;
 
     while ((outcome = tls_layer_handshake(layer, slow, deadline, why)) == TLS_CLIENT_HELLO)
@@ -402,7 +433,7 @@ bool tls_server_accept(struct tls_server *server, struct stream *stream, const c
     refresh(server);
     if (server->params->log & TLS_LOG_VERBOSE)
         log_info("setting up TLS connection from %s", peer);
-    SSL *ssl = SSL_new(server->ctx);
+    SSL *ssl = SSL_new(usual_context(server));
     if (!ssl) {
         tls_log_library_problems();
         return false;

@@ -1,6 +1,7 @@
 """TLS at the door: STARTTLS, wrapper mode, certificates of both sides, renewal, resumption."""
 import os
 import re
+import shutil
 import socket
 import ssl
 import subprocess
@@ -205,6 +206,27 @@ def test_names_get_their_certificates(make, base):
     for name, subject in (("a.test", "a.test"), ("A.TEST", "a.test"), ("x.b.test", "b.test"), ("other.test", "here.test"), (None, "here.test")):
         assert f"CN = {subject}" in certificate(here.port, name=name), name
     here.wait_log(r"TLS connection established from localhost\[127\.0\.0\.1\] to x\.b\.test: TLSv1\.3")
+
+
+def test_a_directory_of_certificates(make, base):
+    authority = Authority(base + "/ca")
+    for name in ("one", "two", "star"):
+        authority.sign(name, {"star": "*.star.test"}.get(name, name + ".test"))
+    directory = base + "/certificates"
+    os.makedirs(directory + "/two.test")
+    for source, target in (("one.chain", "a.pem"), ("star.chain", "b.pem"), ("two.key", "two.test/privkey.pem"), ("two.pem", "two.test/fullchain.pem")):
+        shutil.copy(authority.path(source), f"{directory}/{target}")
+    with open(directory + "/broken.pem", "w") as out:
+        out.write("nothing\n")
+    here = make(main_cf=SERVER + f"smtpd_tls_certificate_directory = {directory}\n")
+    here.wait_log(f"warning: error loading chain from {directory}/broken.pem: left out")
+    for name, subject in (("two.test", "two.test"), ("x.star.test", "*.star.test"), ("one.test", "one.test"), ("other.test", "one.test"), (None, "one.test")):
+        assert f"CN = {subject}\n" in certificate(here.port, name=name), name
+    authority.sign("two", "two.test")
+    for source, target in (("two.key", "two.test/privkey.pem"), ("two.pem", "two.test/fullchain.pem")):
+        shutil.copy(authority.path(source), f"{directory}/{target}")
+    wait_until(lambda: authority.fingerprint("two") in certificate(here.port, name="two.test"), "the new certificate")
+    assert authority.fingerprint("one") in certificate(here.port)
 
 
 def test_clients_with_certificates(make, base):
