@@ -47,7 +47,7 @@ static void check_list(struct check *c, struct config *config, const struct plac
         }
         bool missing = wanted != RESTRICTION_NONE && !config_list_next(&rest, &argument);
         if (!missing && wanted == RESTRICTION_TABLE && slice_find(argument, ':') == argument.len)
-            check_found(c, FINDING_RESTRICTION_ARGUMENT, FINDING_ERROR, place->file, place->line, arena_string(c->arena, word),
+            check_found(c, FINDING_RESTRICTION_ARGUMENT, FINDING_WARNING, place->file, place->line, arena_string(c->arena, word),
                         "%s: %s: expecting \"type:name\" instead of \"" SLICE_FORMAT "\"", place->parameter, arena_string(c->arena, word),
                         SLICE_ARGS(argument));
         if (missing)

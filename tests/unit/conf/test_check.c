@@ -103,7 +103,7 @@ static const struct {
     {"transport_maps = hash:/x, /etc/transport\n", "qmgr unix n - n 300 1 qmgr\ncleanup unix n - n - 0 cleanup\n",
      "fatal: main.cf, line 1: transport_maps: expecting \"type:name\" instead of \"/etc/transport\"\n"},
     {"smtpd_client_restrictions = check_client_access /etc/access\n", SMTPD,
-     "fatal: main.cf, line 1: smtpd_client_restrictions: check_client_access: expecting \"type:name\" instead of \"/etc/access\"\n"},
+     "main.cf, line 1: smtpd_client_restrictions: check_client_access: expecting \"type:name\" instead of \"/etc/access\"\n"},
     {"transport_maps = ldap:foo, hash:/x\nfoo_bind = no\nfoo_bin = no\n", "", "main.cf, line 3: unknown parameter: foo_bin\n"},
 };
 
