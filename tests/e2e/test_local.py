@@ -118,3 +118,17 @@ def test_success_notices_end_where_an_alias_begins(make):
     assert "\nFinal-Recipient: rfc822; list@here.test\nOriginal-Recipient: rfc822;list@here.test\nAction: expanded\nStatus: 2.0.0\n" in notice
     assert "\nContent-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: 8bit\n" in notice
     assert "\nContent-Type: message/delivery-status\n\n" in notice
+
+
+def test_pipe_services_that_cannot_work(make):
+    here = make(main_cf="default_transport = several\nlocal_transport = macro\n",
+                master_cf="several unix - n n - - pipe\n  flags=D user={user} argv=/bin/true\n"
+                          "macro unix - n n - - pipe\n  user={user} argv=/bin/echo ${{foo}}\n")
+    here.inject("a@client.test", "u@here.test")
+    here.wait_log(r'warning: file .*/master\.cf: service macro: unknown macro name: "foo"')
+    here.wait_log(r"to=<u@here\.test>.*dsn=4\.3\.5, status=deferred \(mail system configuration error\)")
+    here.inject("a@client.test", ["x@remote.test", "y@remote.test"])
+    here.wait_log(r"warning: pipe flag `D' requires several_destination_recipient_limit = 1")
+    here.wait_log(r"to=<[xy]@remote\.test>.*dsn=4\.3\.5, status=deferred \(mail system configuration error\)", 2)
+    here.inject("a@client.test", "z@remote.test")
+    here.wait_log(r"to=<z@remote\.test>.*status=sent \(delivered via several service\)")
