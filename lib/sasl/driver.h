@@ -15,6 +15,7 @@ struct sasl_exchange {
     struct sasl_peer peer;
     char mechanism[SASL_MECHANISM_MAX + 1];
     unsigned steps;      /* so far */
+    struct slice login_user; /* LOGIN: as given (password.h) */
     void *state;         /* the driver's, in the arena */
 };
 
@@ -36,6 +37,6 @@ struct sasl_server {
     char *name;
 };
 
-extern const struct sasl_driver sasl_driver_dovecot, sasl_driver_file;
+extern const struct sasl_driver sasl_driver_dovecot, sasl_driver_file, sasl_driver_cyrus;
 
 #endif

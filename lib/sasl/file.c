@@ -7,7 +7,7 @@
 #include "base/log.h"
 #include "run/run.h"
 #include "sasl/base64.h"
-#include "sasl/driver.h"
+#include "sasl/password.h"
 #include "sasl/verifier.h"
 #include "table/table.h"
 
@@ -58,7 +58,6 @@ static const struct sasl_mechanism *mechanisms(struct sasl_server *server UNUSED
 /* ---- users ---- */
 
 struct state {
-    struct slice user;          /* LOGIN: as given */
     struct slice name;          /* as found */
     struct verifier verifier;
     bool known;
@@ -66,15 +65,6 @@ struct state {
     struct slice header;
     bool proved;
 };
-
-static void set(struct sasl_answer *answer, enum sasl_outcome outcome, enum sasl_layer layer, struct slice user)
-{
-    *answer = (struct sasl_answer){.outcome = outcome, .layer = layer, .user = user};
-    if (outcome == SASL_TEMPORARY)
-        answer->reason = SLICE("Password table is not available");
-    else if (outcome == SASL_FAILED)
-        answer->reason = layer == SASL_LAYER_ENCODING ? SLICE("bad protocol / cancel") : SLICE("authentication failure");
-}
 
 static struct slice with_domain(const struct sasl_exchange *x, struct slice user)
 {
@@ -108,7 +98,7 @@ static bool find_user(struct sasl_exchange *x, struct slice user, struct state *
     OPENSSL_cleanse(value.data, value.len);
     buffer_release(&value);
     if (found == TABLE_TRY_AGAIN)
-        set(answer, SASL_TEMPORARY, SASL_LAYER_BACKEND_DOWN, state->name);
+        sasl_decide(answer, SASL_TEMPORARY, SASL_LAYER_BACKEND_DOWN, state->name);
     return found != TABLE_TRY_AGAIN;
 }
 
@@ -127,7 +117,7 @@ static void judge(const struct state *state, enum verifier_result result, struct
                             : state->verifier.kind == VERIFIER_UNUSABLE || result == VERIFIER_BROKEN ? SASL_LAYER_VERIFIER
                             : result == VERIFIER_WRONG ? SASL_LAYER_WRONG_PASSWORD : SASL_LAYER_NONE;
 
-    set(answer, layer == SASL_LAYER_NONE ? SASL_OK : SASL_FAILED, layer, state->name);
+    sasl_decide(answer, layer == SASL_LAYER_NONE ? SASL_OK : SASL_FAILED, layer, state->name);
 }
 
 static void check_password(struct sasl_exchange *x, struct slice user, struct slice password, struct sasl_answer *answer)
@@ -138,7 +128,7 @@ static void check_password(struct sasl_exchange *x, struct slice user, struct sl
     if (!find_user(x, user, &state, answer))
         return;
     if (semaphore_take(&file->turn, clock_after(PATIENCE)) != WAIT_READY) {
-        set(answer, SASL_TEMPORARY, SASL_LAYER_BACKEND_TROUBLE, state.name);
+        sasl_decide(answer, SASL_TEMPORARY, SASL_LAYER_BACKEND_TROUBLE, state.name);
         return;
     }
     remember_kind(file, &state);
@@ -147,49 +137,6 @@ static void check_password(struct sasl_exchange *x, struct slice user, struct sl
     enum verifier_result result = verifier_check(usable ? &state.verifier : &decoy, password);
     semaphore_give(&file->turn);
     judge(&state, result, answer);
-}
-
-/* ---- PLAIN (RFC 4616) ---- */
-
-static void plain(struct sasl_exchange *x, struct slice message, struct sasl_answer *answer)
-{
-    struct slice authorization, rest, user, password;
-
-    if (!slice_cut(message, '\0', &authorization, &rest) || !slice_cut(rest, '\0', &user, &password) || slice_find(password, '\0') < password.len ||
-        user.len == 0) {
-        set(answer, SASL_FAILED, SASL_LAYER_ENCODING, (struct slice){0});
-        return;
-    }
-    check_password(x, user, password, answer);
-    if (answer->outcome == SASL_OK && authorization.len && !slice_equal_case(authorization, user) && !slice_equal_case(authorization, answer->user))
-        set(answer, SASL_FAILED, SASL_LAYER_AUTHORIZATION, answer->user);
-}
-
-/* ---- LOGIN ---- */
-
-static void challenge(struct sasl_exchange *x, struct slice text, struct sasl_answer *answer)
-{
-    struct buffer out = BUFFER_INIT;
-
-    base64_encode(&out, text);
-    *answer = (struct sasl_answer){.outcome = SASL_CONTINUE, .challenge = arena_slice(x->arena, buffer_slice(&out))};
-    buffer_release(&out);
-}
-
-static void login(struct sasl_exchange *x, bool has_response, struct slice message, struct sasl_answer *answer)
-{
-    struct state *state = x->state;
-
-    if (!has_response) {
-        challenge(x, SLICE("Username:"), answer);
-    } else if (!state->user.data) {
-        state->user = arena_slice(x->arena, message);
-        challenge(x, SLICE("Password:"), answer);
-    } else if (state->user.len == 0 || slice_find(message, '\0') < message.len) {
-        set(answer, SASL_FAILED, SASL_LAYER_ENCODING, state->user);
-    } else {
-        check_password(x, state->user, message, answer);
-    }
 }
 
 /* ---- SCRAM-SHA-256 (RFC 7677) ---- */
@@ -216,12 +163,11 @@ static void scram_first(struct sasl_exchange *x, struct slice message, struct sa
     struct buffer text = BUFFER_INIT;
 
     if (!scram_parse_client_first(arena_slice(x->arena, message), x->arena, &first)) {
-        set(answer, SASL_FAILED, SASL_LAYER_ENCODING, (struct slice){0});
+        sasl_decide(answer, SASL_FAILED, SASL_LAYER_ENCODING, (struct slice){0});
         return;
     }
-    state->user = first.user;
     if (first.authorization.len && !slice_equal_case(first.authorization, first.user)) {
-        set(answer, SASL_FAILED, SASL_LAYER_AUTHORIZATION, first.user);
+        sasl_decide(answer, SASL_FAILED, SASL_LAYER_AUTHORIZATION, first.user);
         return;
     }
     if (!find_user(x, first.user, state, answer))
@@ -237,7 +183,7 @@ static void scram_first(struct sasl_exchange *x, struct slice message, struct sa
     base64_encode(&text, state->verifier.scram.salt);
     buffer_printf(&text, ",i=%u", state->verifier.scram.iterations);
     state->server_first = arena_slice(x->arena, buffer_slice(&text));
-    challenge(x, state->server_first, answer);
+    sasl_challenge(x, state->server_first, answer);
     buffer_release(&text);
 }
 
@@ -267,21 +213,21 @@ static void scram_final(struct sasl_exchange *x, struct slice message, struct sa
 
     if (!scram_parse_client_final(arena_slice(x->arena, message), x->arena, &final) || !slice_equal(final.header, state->header) ||
         !slice_equal(final.nonce, state->nonce)) {
-        set(answer, SASL_FAILED, SASL_LAYER_ENCODING, state->name);
+        sasl_decide(answer, SASL_FAILED, SASL_LAYER_ENCODING, state->name);
         return;
     }
     bool good = proves(x, &final, &signature);
     if (!has_scram(state)) {
         enum sasl_layer layer = !state->known ? SASL_LAYER_UNKNOWN_USER : state->verifier.kind == VERIFIER_DISABLED ? SASL_LAYER_DISABLED : SASL_LAYER_VERIFIER;
-        set(answer, SASL_FAILED, layer, state->name);
+        sasl_decide(answer, SASL_FAILED, layer, state->name);
     } else if (!good) {
-        set(answer, SASL_FAILED, SASL_LAYER_WRONG_PASSWORD, state->name);
+        sasl_decide(answer, SASL_FAILED, SASL_LAYER_WRONG_PASSWORD, state->name);
     } else {
         struct buffer text = BUFFER_INIT;
         buffer_append_string(&text, "v=");
         base64_encode(&text, slice_make(signature.bytes, signature.len));
         state->proved = true;
-        challenge(x, buffer_slice(&text), answer);
+        sasl_challenge(x, buffer_slice(&text), answer);
         buffer_release(&text);
     }
 }
@@ -291,9 +237,9 @@ static void scram(struct sasl_exchange *x, bool has_response, struct slice messa
     struct state *state = x->state;
 
     if (state->proved) /* the client has seen our proof: it says nothing more */
-        set(answer, message.len ? SASL_FAILED : SASL_OK, message.len ? SASL_LAYER_ENCODING : SASL_LAYER_NONE, state->name);
+        sasl_decide(answer, message.len ? SASL_FAILED : SASL_OK, message.len ? SASL_LAYER_ENCODING : SASL_LAYER_NONE, state->name);
     else if (!has_response)
-        challenge(x, (struct slice){0}, answer);
+        sasl_challenge(x, (struct slice){0}, answer);
     else if (!state->nonce.data)
         scram_first(x, message, answer);
     else
@@ -310,12 +256,8 @@ static void step(struct sasl_exchange *x, bool has_response, struct slice respon
         log_panic("bad base64");
     if (x->mechanism[0] == 'S')
         scram(x, has_response, buffer_slice(&message), answer);
-    else if (x->mechanism[0] == 'L')
-        login(x, has_response, buffer_slice(&message), answer);
-    else if (!has_response)
-        challenge(x, (struct slice){0}, answer);
     else
-        plain(x, buffer_slice(&message), answer);
+        sasl_password_step(x, has_response, buffer_slice(&message), check_password, answer);
     if (message.data)
         OPENSSL_cleanse(message.data, message.capacity);
     buffer_release(&message);

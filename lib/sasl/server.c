@@ -23,30 +23,9 @@ const char *sasl_layer_meaning(enum sasl_layer layer)
     return layers[layer].meaning;
 }
 
-/* ---- a type that is known and not there ---- */
-
-static void *open_missing(struct sasl_server *server)
-{
-    log_warning("smtpd_sasl_type = cyrus is not yet supported: AUTH is not offered; use smtpd_sasl_type = dovecot or file"); /* not yet: libsasl2 */
-    return server;
-}
-
-static const struct sasl_mechanism *no_mechanisms(struct sasl_server *server UNUSED, size_t *count)
-{
-    *count = 0;
-    return NULL;
-}
-
-static void refuse_step(struct sasl_exchange *exchange UNUSED, bool has_response UNUSED, struct slice response UNUSED, struct sasl_answer *answer)
-{
-    *answer = (struct sasl_answer){.outcome = SASL_TEMPORARY, .layer = SASL_LAYER_BACKEND_DOWN, .reason = SLICE("Authentication is not available")};
-}
-
-static const struct sasl_driver missing = {"cyrus", open_missing, NULL, no_mechanisms, refuse_step, NULL};
-
 /* ---- servers ---- */
 
-static const struct sasl_driver *const drivers[] = {&sasl_driver_dovecot, &sasl_driver_file, &missing};
+static const struct sasl_driver *const drivers[] = {&sasl_driver_dovecot, &sasl_driver_file, &sasl_driver_cyrus};
 
 struct sasl_server *sasl_server_new(const struct sasl_server_settings *settings)
 {
@@ -58,7 +37,7 @@ struct sasl_server *sasl_server_new(const struct sasl_server_settings *settings)
         if (strcasecmp(settings->type, drivers[i]->type) == 0)
             server->driver = drivers[i];
     if (!server->driver)
-        log_fatal("bad configuration: smtpd_sasl_type = %s: there are dovecot, file", settings->type);
+        log_fatal("bad configuration: smtpd_sasl_type = %s: there are dovecot, cyrus, file", settings->type);
     buffer_printf(&name, "%s:%s", server->driver->type, settings->path);
     server->name = buffer_steal(&name);
     server->state = server->driver->open(server);

@@ -1,6 +1,6 @@
 /* server.h (sasl) - who may log in: one interface to the back ends that know passwords
 
-   A back end is Dovecot's authentication service (smtpd_sasl_type = dovecot) or a table (file).  An exchange is one AUTH command: the caller passes on what the
+   A back end is Dovecot's authentication service (smtpd_sasl_type = dovecot), saslauthd (cyrus) or a table (file).  An exchange is one AUTH command: the caller passes on what the
    client says, base64 as it came, until the outcome is known, and gets with it which layer decided, for the administrator's eyes. */
 #ifndef POSTERN_SASL_SERVER_H
 #define POSTERN_SASL_SERVER_H
@@ -70,8 +70,8 @@ struct sasl_answer {
     struct slice user;      /* as far as known */
 };
 
-/* sasl_server_new - opens tables: before the sandbox closes.  Fatal for a type that does not exist; one that is not supported is said so and refuses everybody for
-   the time being. */
+/* sasl_server_new - opens tables: before the sandbox closes.  Fatal for a type that does not exist; of what is not supported it is said so,
+   and everybody is refused for the time being. */
 struct sasl_server *sasl_server_new(const struct sasl_server_settings *settings) MUST_CHECK;
 void sasl_server_free(struct sasl_server *server);
 /* sasl_server_name - "dovecot:private/auth", for the log. */

@@ -3,11 +3,13 @@ import base64
 import hashlib
 import hmac
 import os
+import pwd
 import re
 import socket
 import threading
 
 import harness
+from test_tls_server import Authority, Talk, context
 
 
 def b64(text):
@@ -268,13 +270,84 @@ def attempt(here):
         return smtp.say(plain("a", "secret"))
 
 
-def test_cyrus_is_said_to_be_missing(make):
-    here = make(main_cf="smtpd_sasl_auth_enable = yes\n")
+def test_cyrus_without_its_file(make):
+    here = make(main_cf="smtpd_sasl_auth_enable = yes\ncyrus_sasl_config_path = {directory}/etc/sasl\n")
     with here.smtp() as smtp:
         assert "AUTH" not in smtp.say("EHLO client.test")
         assert smtp.say(plain("a", "secret")).startswith("454 4.7.0 ")
-    here.wait_log("smtpd_sasl_type = cyrus is not yet supported")
+    here.wait_log("smtpd_sasl_type = cyrus: smtpd.conf was not found: pwcheck_method: auxprop is not supported, only saslauthd is: AUTH is not offered")
     assert not re.search("panic|fatal", here.log())
+
+
+class Saslauthd:
+    """Cyrus' saslauthd: four counted strings, one counted answer."""
+
+    def __init__(self, path):
+        self.questions = []
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.bind(path)
+        os.chmod(path, 0o666)
+        self.socket.listen(10)
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        while True:
+            connection, _ = self.socket.accept()
+            with connection, connection.makefile("rb") as lines:
+                question = [lines.read(int.from_bytes(lines.read(2), "big")).decode() for _ in range(4)]
+                self.questions.append(question)
+                answer = b"OK" if question[1] == "secret" else b"NO"
+                connection.sendall(len(answer).to_bytes(2, "big") + answer)
+
+
+def test_cyrus_with_saslauthd(make, base):
+    path = os.path.join(base, "mux")
+    here = make(main_cf="smtpd_sasl_auth_enable = yes\ncyrus_sasl_config_path = {directory}/etc/sasl\nsmtpd_sasl_local_domain = home.test\n",
+                files={"sasl/smtpd.conf": f"# of Debian\npwcheck_method: saslauthd\nmech_list: plain LOGIN\nsaslauthd_path: {path}\n"})
+    with here.smtp() as smtp:
+        assert "250-AUTH PLAIN LOGIN\n" in smtp.say("EHLO client.test")
+        assert smtp.say(plain("a", "secret")).startswith("454 4.7.0 ")
+    auth_failed(here, "backend-down")
+    saslauthd = Saslauthd(path)
+    with here.smtp() as smtp:
+        assert smtp.say(plain("a", "wrong")) == "535 5.7.8 Error: authentication failed: authentication failure"
+        assert smtp.say(plain("a@b.test", "secret")).startswith("235 ")
+    auth_failed(here, "credentials")
+    assert saslauthd.questions == [["a", "wrong", "smtp", "home.test"], ["a", "secret", "smtp", "b.test"]]
+
+
+def test_under_tls(make, base):
+    authority = Authority(base + "/ca")
+    authority.sign("here", "here.test")
+    here = make(main_cf=FILE.replace("local_transport = discard\n", "") + f"""\
+local_transport = virtual
+virtual_mailbox_base = {{directory}}/mail
+virtual_mailbox_maps = static:all/
+virtual_uid_maps = static:{here_id()[0]}
+virtual_gid_maps = static:{here_id()[1]}
+virtual_minimum_uid = 1
+smtpd_tls_security_level = may
+smtpd_tls_auth_only = yes
+smtpd_tls_chain_files = {authority.path("here.chain")}
+smtpd_sasl_tls_security_options = noanonymous
+smtpd_sasl_security_options = noanonymous, noplaintext
+""", files={"users": USERS})
+    with Talk(here.port) as talk:
+        assert "AUTH" not in talk.say("EHLO client.test")
+        talk.starttls(context())
+        assert "250-AUTH SCRAM-SHA-256 PLAIN LOGIN" in talk.say("EHLO client.test")
+        assert talk.say(plain("alice", "Hello world!")).startswith("235 ")
+        assert talk.say("MAIL FROM:<a@x.test>").startswith("250")
+        assert talk.say("RCPT TO:<b@here.test>").startswith("250")
+        assert talk.say("DATA").startswith("354")
+        assert talk.say("Subject: x\r\n\r\nx\r\n.").startswith("250")
+    text = harness.wait_until(lambda: here.maildir("all"), "the message")[0]
+    assert "(Authenticated sender: alice)\n\tby here.test (Postfix) with ESMTPSA id " in text
+
+
+def here_id():
+    account = pwd.getpwnam("nobody") if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
+    return account.pw_uid, account.pw_gid
 
 
 # ---- the client ----
