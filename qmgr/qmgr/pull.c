@@ -8,7 +8,8 @@ enum {
     BATCH = 20,         /* entries between two looks at the rest of the world */
     FETCH_MAX = 100,    /* spilled messages fetched for a destination at once */
     BACKLOG = 100,      /* jobs of a destination that has enough to do */
-    FULL_FACTOR = 4     /* times qmgr_message_active_limit and _recipient_limit: the end for all */
+    FULL_FACTOR = 4,    /* times qmgr_message_active_limit and _recipient_limit: the end for all that have something to do */
+    OVERFULL_FACTOR = 8 /* and the end for all */
 };
 static const int64_t scan_pause = MICROSECONDS / 2, full_pause = MICROSECONDS / 10, longest_pause = 60 * MICROSECONDS;
 
@@ -33,10 +34,15 @@ bool pull_has_room(const struct qmgr *q)
            (int64_t)q->recipient_count <= q->params.qmgr_message_recipient_limit;
 }
 
+static bool is_above(const struct qmgr *q, int64_t factor)
+{
+    return (int64_t)q->active_count > factor * q->params.qmgr_message_active_limit ||
+           (int64_t)q->recipient_count > factor * q->params.qmgr_message_recipient_limit;
+}
+
 bool pull_is_full(const struct qmgr *q)
 {
-    return (int64_t)q->active_count > FULL_FACTOR * q->params.qmgr_message_active_limit ||
-           (int64_t)q->recipient_count > FULL_FACTOR * q->params.qmgr_message_recipient_limit;
+    return is_above(q, FULL_FACTOR);
 }
 
 void pull_pause(struct qmgr *q, bool pause)
@@ -122,7 +128,8 @@ static void load(struct qmgr *q, const struct index_entry *entry, bool flushed, 
 static bool set_aside(struct qmgr *q, struct index_entry *entry)
 {
     struct destination *d = destination_of(q, entry);
-    if (!d || d->job_count < BACKLOG || scheduler_suspended(d))
+    size_t enough = pull_is_full(q) ? 1 : BACKLOG;
+    if (!d || d->job_count < enough || scheduler_suspended(d))
         return false;
     entry->queue = INDEX_INCOMING;
     if (index_put(q->index, entry) <= 0)
@@ -163,8 +170,9 @@ static bool take_due(struct qmgr *q, struct index_entry *entry)
     }
     if (!pull_has_room(q) && set_aside(q, entry))
         return true;
-    wait_for_room(q);
-    load(q, entry, p->flushing, true);
+    while (is_above(q, OVERFULL_FACTOR) && !q->stopping)
+        fiber_sleep(full_pause);
+    load(q, entry, p->flushing, false);
     return true;
 }
 

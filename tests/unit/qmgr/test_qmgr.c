@@ -304,6 +304,27 @@ QMGR_TEST(recipients_in_memory_are_bounded, "qmgr_message_recipient_limit = 100\
     core_end(&qmgr);
 }
 
+/* Memory is full of what slow destinations have to do: deferred mail for another is tried when it is due. */
+QMGR_TEST(full_memory_does_not_delay_deferred_mail, "qmgr_message_active_limit = 5\n")
+{
+    char recipient[40];
+    start();
+    send_mail("a@h.test", "later@x.test", true, (struct envelope){0});
+    send_mail("a@h.test", "later2@x.test", true, (struct envelope){0});
+    wait_for("deliver smtp:x.test later2@x.test", 1000);
+    fiber_sleep(50000);
+    delay_ms = 4000;
+    for (int i = 0; i < 40; i++) {
+        snprintf(recipient, sizeof(recipient), "ok@slow%d.test", i);
+        send_mail("a@h.test", recipient, true, (struct envelope){0});
+    }
+    for (int i = 0; i < 250 && times("deliver smtp:x.test later@x.test") < 2; i++)
+        fiber_sleep(10000);
+    ck_assert_uint_gt(qmgr.active_count, 20);
+    ck_assert_uint_eq(times("deliver smtp:x.test later@x.test"), 2);
+    core_end(&qmgr);
+}
+
 QMGR_TEST(redirect_replaces_all, "")
 {
     start();
@@ -338,5 +359,5 @@ TEST_MAIN("qmgr/qmgr", delivered_and_removed, deferred_and_tried_again, flush_tr
           concurrency_per_recipient, notices_have_their_own_lifetime, pause_between_deliveries_of_a_transport,
           pause_between_deliveries_to_a_destination, deferred_transports, held_mail_waits,
           held_mail_waits_for_an_index_that_can_be_written, memory_is_bounded_without_an_index, unannounced_mail_is_found,
-          backlog_is_spilled_and_fetched, recipients_in_memory_are_bounded, redirect_replaces_all, filter_overrides_routing,
+          backlog_is_spilled_and_fetched, recipients_in_memory_are_bounded, full_memory_does_not_delay_deferred_mail, redirect_replaces_all, filter_overrides_routing,
           verp_delivers_one_by_one)
