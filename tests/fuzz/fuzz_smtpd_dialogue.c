@@ -27,7 +27,9 @@ int LLVMFuzzerInitialize(int *argc UNUSED, char ***argv UNUSED)
         "smtpd_end_of_data_restrictions = check_sender_access inline:{ {y.z = REDIRECT a@lab.test} }\n"
         "smtpd_data_restrictions = reject_multi_recipient_bounce\n",
         "smtpd_forbid_unauth_pipelining = yes\nsmtpd_forbid_bare_newline = reject\nvirtual_alias_domains = v.test\nvirtual_alias_maps = inline:{a@v.test=b}\n"
-        "relay_domains = r.test\nsmtpd_recipient_restrictions = check_recipient_access inline:{ {r.test = DISCARD}, {alice@ = DEFER_IF_PERMIT} }\n",
+        "relay_domains = r.test\nsmtpd_sasl_auth_enable = yes\nsmtpd_sasl_type = file\n"
+        "smtpd_sasl_path = inline:{ { a = *x } { b = secret } }\nsmtpd_sasl_authenticated_header = yes\n"
+        "smtpd_sender_restrictions = reject_known_sender_login_mismatch\nsmtpd_sender_login_maps = inline:{ { a@x.test = a } }\nsmtpd_recipient_restrictions = check_recipient_access inline:{ {r.test = DISCARD}, {alice@ = DEFER_IF_PERMIT} }\n",
     };
 
     log_set_watcher(ignore, NULL);

@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "../../../smtp/auth.h"
 #include "../../../smtp/outgoing.h"
 #include "../../../smtp/transfer.h"
 #include "base/clock.h"
@@ -69,11 +70,13 @@ UNUSED static void script_params(struct config *config, const char *text, bool l
     config_parse(config, slice_of(text), "test");
     client_params_load(config, lmtp, params);
     params->outgoing = outgoing_open(config, params);
+    params->auth = auth_open(config, params);
 }
 
 UNUSED static void script_params_release(struct config *config, struct client_params *params)
 {
     outgoing_close(params->outgoing);
+    auth_close(params->auth);
     client_params_release(params);
     config_free(config);
 }
