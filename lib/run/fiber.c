@@ -8,7 +8,8 @@
 #endif
 
 enum { POOL_KEPT_IDLE = 32 };
-#define STRETCH_MAX (50 * MICROSECONDS / 1000)     /* longest run without a wait that goes unremarked */
+#define STRETCH_MAX (50 * MICROSECONDS / 1000)     /* longest run without a wait that -v leaves unremarked */
+#define STRETCH_LONG MICROSECONDS                  /* and that goes unremarked without -v: a busy machine, a start with large tables are no news */
 #define DRAIN_MAX (10 * MICROSECONDS / 1000)       /* after that long, look at the descriptors again */
 #define WARNING_INTERVAL (10 * MICROSECONDS)
 
@@ -166,7 +167,7 @@ static void watchdog(const char *name, int64_t stretch, int64_t now)
     static int64_t quiet_until;
     if (watchdog_off < 0)
         watchdog_off = SLOWED_DOWN || getenv("POSTERN_NO_WATCHDOG") != NULL;
-    if (watchdog_off || now < quiet_until)
+    if (watchdog_off || now < quiet_until || (stretch < STRETCH_LONG && log_verbose == 0))
         return;
     quiet_until = now + WARNING_INTERVAL;
     log_warning("fiber %s ran %d ms without a wait", name, (int)(stretch / 1000));

@@ -443,7 +443,7 @@ static void watch_log(enum log_severity severity UNUSED, const char *text, void 
 
 static void busy_main(void *arg UNUSED)
 {
-    int64_t until = clock_after(MICROSECONDS / 8);
+    int64_t until = clock_after(MICROSECONDS * 9 / 8);
     while (clock_monotonic() < until)
         continue;
     fiber_yield();
