@@ -3,6 +3,7 @@
 
 #include <openssl/crypto.h>
 
+#include "auth_cache.h"
 #include "base/log.h"
 #include "sasl/base64.h"
 #include "sasl/client.h"
@@ -16,6 +17,7 @@ struct auth_rules {
     struct match_list *mechanisms; /* smtp_sasl_mechanism_filter */
     struct sasl_security clear, encrypted, verified;
     struct address_keys keys;
+    struct auth_cache *refused;    /* NULL: smtp_sasl_auth_cache_name is empty */
 };
 
 /* ---- the rules ---- */
@@ -42,6 +44,8 @@ struct auth_rules *auth_open(struct config *config, const struct client_params *
     rules->clear = sasl_security_parse(params->sasl_security_options, named(params, "sasl_security_options", name));
     rules->encrypted = sasl_security_parse(params->sasl_tls_security_options, named(params, "sasl_tls_security_options", name));
     rules->verified = sasl_security_parse(params->sasl_tls_verified_security_options, named(params, "sasl_tls_verified_security_options", name));
+    if (params->sasl_auth_cache_name[0] && params->sasl_auth_cache_time > 0)
+        rules->refused = auth_cache_new(params->sasl_auth_cache_time);
     rules->keys.delimiters = slice_of(config_string(config, "recipient_delimiter"));
     return rules;
 }
@@ -52,6 +56,7 @@ void auth_close(struct auth_rules *rules)
         return;
     table_list_free(rules->passwords);
     match_list_free(rules->mechanisms);
+    auth_cache_free(rules->refused);
     free(rules);
 }
 
@@ -120,6 +125,7 @@ struct login {
     struct arena *arena;
     struct failure *failure;
     struct sasl_client *client;
+    struct slice value; /* "user:password" */
 };
 
 static bool fail(const struct login *l, const char *status, struct slice reason)
@@ -129,17 +135,39 @@ static bool fail(const struct login *l, const char *status, struct slice reason)
 }
 
 /* refused - 4xx or 5xx; smtp_sasl_auth_soft_bounce: mail waits, since the password may be mended. */
+static void soften(const struct login *l)
+{
+    if (!l->params->sasl_auth_soft_bounce || l->failure->temporary)
+        return;
+    l->failure->temporary = true;
+    l->failure->status = arena_format(l->arena, "4%s", l->failure->status + 1).data;
+}
+
 static bool refused(const struct login *l, const struct reply *reply)
 {
     const struct session *s = l->session;
 
     session_said(l->session, reply, "AUTH command", l->arena, l->failure);
-    if (l->params->sasl_auth_soft_bounce && !l->failure->temporary) {
-        l->failure->temporary = true;
-        l->failure->status = arena_format(l->arena, "4%s", l->failure->status + 1).data;
-    }
+    if (reply->code == 535 && l->params->auth->refused)
+        auth_cache_add(l->params->auth->refused, slice_of(s->host), l->value, reply->text, l->failure->status);
+    soften(l);
     l->failure->reason = arena_format(l->arena, "SASL authentication failed; server %s[%s] said: " SLICE_FORMAT, s->host, s->address, SLICE_ARGS(reply->text));
     return false;
+}
+
+/* is_known_to_fail - this server has refused this password before. */
+static bool is_known_to_fail(const struct login *l)
+{
+    const struct session *s = l->session;
+    struct slice reply;
+    const char *status;
+
+    if (!l->params->auth->refused || !auth_cache_find(l->params->auth->refused, slice_of(s->host), l->value, l->arena, &reply, &status))
+        return false;
+    *l->failure = (struct failure){.status = status, .remote_mta = arena_strdup(l->arena, s->host), .diagnostic = reply};
+    soften(l);
+    l->failure->reason = arena_format(l->arena, "SASL [CACHED] authentication failed; server %s[%s] said: " SLICE_FORMAT, s->host, s->address, SLICE_ARGS(reply));
+    return true;
 }
 
 static bool cannot(const struct login *l, const char *why)
@@ -203,13 +231,13 @@ static bool converse(const struct login *l, struct buffer *line)
 }
 
 /* log_in - with "user:password" as the table has it. */
-static bool log_in(struct login *l, struct slice mechanism, struct slice value)
+static bool log_in(struct login *l, struct slice mechanism)
 {
     struct sasl_credentials credentials = {.send_authorization = l->params->send_cyrus_sasl_authzid, .host = l->session->host, .port = l->session->port};
     struct buffer line = BUFFER_INIT;
 
-    slice_cut(value, l->params->sasl_password_result_delimiter[0], &credentials.user, &credentials.password);
-    if (credentials.user.len == value.len)
+    slice_cut(l->value, l->params->sasl_password_result_delimiter[0], &credentials.user, &credentials.password);
+    if (credentials.user.len == l->value.len)
         credentials.password = (struct slice){0};
     l->client = sasl_client_new(mechanism, &credentials);
     open_dialogue(l, mechanism, &line);
@@ -221,7 +249,7 @@ static bool log_in(struct login *l, struct slice mechanism, struct slice value)
     return good;
 }
 
-static bool choose_and_log_in(struct login *l, struct slice value)
+static bool choose_and_log_in(struct login *l)
 {
     const struct auth_rules *rules = l->params->auth;
     struct slice offered = usable(rules, l->session->mechanisms, l->arena);
@@ -234,12 +262,12 @@ static bool choose_and_log_in(struct login *l, struct slice value)
         log_warning("SASL authentication failure: No worthy mechs found");
         return cannot(l, "no mechanism available");
     }
-    return log_in(l, mechanism, value);
+    return !is_known_to_fail(l) && log_in(l, mechanism);
 }
 
 bool auth_begin(const struct client_params *params, struct session *session, const struct delivery *delivery, struct failure *failure)
 {
-    struct login l = {params, session, delivery->arena, failure, NULL};
+    struct login l = {params, session, delivery->arena, failure, NULL, {0}};
     struct buffer value = BUFFER_INIT;
     bool good = true;
 
@@ -248,8 +276,10 @@ bool auth_begin(const struct client_params *params, struct session *session, con
     enum table_result found = find_password(params, session, delivery->request->envelope.sender, &value);
     if (found == TABLE_TRY_AGAIN)
         good = fail(&l, "4.3.0", arena_format(l.arena, "SASL password lookup error for %s", session->host));
-    else if (found == TABLE_FOUND)
-        good = choose_and_log_in(&l, buffer_slice(&value));
+    else if (found == TABLE_FOUND) {
+        l.value = buffer_slice(&value);
+        good = choose_and_log_in(&l);
+    }
     if (value.data)
         OPENSSL_cleanse(value.data, value.len);
     buffer_release(&value);

@@ -403,6 +403,17 @@ def test_client_is_refused(make):
     assert "dsn=5.7.8" in here.wait_log("to=<b@elsewhere.test>.*status=bounced")[0]
 
 
+def test_a_refused_login_is_not_tried_again(make, sink):
+    server_ = sink(ehlo=("AUTH PLAIN",), replies={"AUTH": "535 5.7.8 no"})
+    here = relay(make, server_.port, "127.0.0.1 user:wrong\n", "smtp_sasl_auth_cache_name = proxy:btree:{directory}/data/auth\nworker_processes = 1\n"
+                 "initial_destination_concurrency = 1\n")
+    here.inject("a@x.test", "b@elsewhere.test")
+    here.wait_log(r"dsn=4.7.8, status=deferred \(SASL authentication failed; ")
+    here.command("postqueue", "-f")
+    here.wait_log(r"dsn=4.7.8, status=deferred \(SASL \[CACHED\] authentication failed; server 127.0.0.1\[127.0.0.1\] said: 535 5.7.8 no\)")
+    assert sum(line.startswith("AUTH") for session in server_.sessions for line in session) == 1
+
+
 def test_client_without_a_mechanism(make, sink):
     odd = sink(ehlo=("AUTH PLAIN LOGIN",))
     here = relay(make, odd.port, "127.0.0.1 user:x\n", "smtp_sasl_security_options = noplaintext, noanonymous\n")
