@@ -3,6 +3,25 @@
 #include "queue/index_entry.h"
 #include "queue/queue_id.h"
 
+/* try_patch - a change of an intact entry leaves an intact entry. */
+static void try_patch(struct slice bytes, struct slice sort_key, const struct index_entry *entry)
+{
+    const struct index_change change = {.queue = INDEX_HOLD, .next_attempt = 12345, .expire = true, .requeue = true};
+    struct arena *arena = arena_new(0);
+    struct buffer copy = BUFFER_INIT;
+    struct index_entry again;
+    buffer_append_slice(&copy, bytes);
+    if (!index_entry_patch(&copy, sort_key, &change) || !index_entry_decode(buffer_slice(&copy), sort_key, arena, &again))
+        abort();
+    struct queue_place place = index_entry_place(buffer_slice(&copy));
+    if (again.queue != INDEX_HOLD || again.next_attempt != 12345 || !again.forced_expire || !again.requeue || again.warned != entry->warned ||
+        again.recipient_count != entry->recipient_count || !slice_equal(index_entry_id(buffer_slice(&copy)), entry->queue_id) ||
+        place.segment != entry->place.segment || place.offset != entry->place.offset || place.content_length != entry->place.content_length)
+        abort();
+    buffer_release(&copy);
+    arena_free(arena);
+}
+
 static void try_bytes(struct slice bytes, struct slice sort_key)
 {
     struct arena *arena = arena_new(0);
@@ -21,6 +40,7 @@ static void try_bytes(struct slice bytes, struct slice sort_key)
             if (!slice_equal(again.recipients[i].reason, entry.recipients[i].reason) || again.recipients[i].index != entry.recipients[i].index)
                 abort();
         }
+        try_patch(bytes, sort_key, &entry);
     }
     buffer_release(&out);
     arena_free(arena);
