@@ -9,6 +9,15 @@ struct table_list {
     bool misconfigured;
 };
 
+static table_trace trace;
+static void *trace_context;
+
+void tables_set_trace(table_trace function, void *context)
+{
+    trace = function;
+    trace_context = context;
+}
+
 static void add_table(struct table_list *list, struct slice element, int flags, struct config *config)
 {
     list->tables = memory_resize(list->tables, (list->count + 1) * sizeof(*list->tables));
@@ -64,6 +73,8 @@ enum table_result table_list_lookup(struct table_list *list, struct slice key, b
         if (!partial && table_is_pattern(table))
             continue;
         enum table_result result = table_lookup(table, key, value);
+        if (trace)
+            trace(trace_context, list->parameter, table, key, result, result == TABLE_FOUND ? buffer_slice(value) : SLICE(""));
         if (result == TABLE_TRY_AGAIN)
             return failed(list, table, key);
         if (result == TABLE_FOUND && value->len > 0)

@@ -67,6 +67,11 @@ bool table_list_is_empty(const struct table_list *list);
 /* table_list_lookup - first non-error, non-empty hit wins; an empty result is a configuration error and temporary (a.4).
    partial false: skips pattern tables (for partial keys).  Waits. */
 enum table_result table_list_lookup(struct table_list *list, struct slice key, bool partial, struct buffer *value);
+/* tables_set_trace - called after each lookup that a list makes, found or not (postfix explain); NULL: nobody, the normal case.  parameter: of the
+   list. */
+typedef void (*table_trace)(void *context, const char *parameter, const struct table *table, struct slice key, enum table_result result,
+                            struct slice value);
+void tables_set_trace(table_trace trace, void *context);
 /* table_list_is_misconfigured - as table_is_misconfigured, for the list's last TABLE_TRY_AGAIN. */
 bool table_list_is_misconfigured(const struct table_list *list);
 size_t table_list_count(const struct table_list *list);

@@ -56,6 +56,8 @@ void compatibility_hint(struct control *control);
 void upgrade_configuration(struct control *control);
 /* print_statistics - `statistics`: a line per service and counter that is not zero. */
 int print_statistics(struct control *control);
+/* do_explain - `explain`; status 1: rejected, or a table failed. */
+int do_explain(struct control *control);
 /* rotate_log - `logrotate`; gives the exit status. */
 int rotate_log(struct control *control);
 /* run_program - fork, exec with the words, wait; the exit status, 1 when it could not be run. */

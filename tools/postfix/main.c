@@ -19,6 +19,10 @@ static const char help[] =
     "  --tables  check: rows of tables that are never used, too\n"
     "Commands:\n"
     "  check start start-fg stop abort drain reload flush status statistics logrotate\n"
+    "  explain address: every rewrite and lookup on its way, and where it goes; nothing is sent\n"
+    "  --sender address   explain: from there\n"
+    "  --client address   explain: the restrictions for a client of this address, too\n"
+    "  --sasl user        explain: for somebody who has logged in\n"
     "  set-permissions upgrade-configuration post-install quick-start quick-stop\n"
     "See postfix(1).\n";
 
@@ -248,7 +252,7 @@ static const struct {
     {"abort", do_abort},         {"flush", do_flush},   {"reload", do_reload},             {"status", do_status},
     {"drain", do_drain},         {"quick-stop", do_stop}, {"quick-start", do_start},       {"logrotate", rotate_log},
     {"create-missing", do_create_missing}, {"set-permissions", do_set_permissions}, {"upgrade-configuration", do_upgrade_configuration}, {"post-install", do_post_install},
-    {"statistics", print_statistics},
+    {"statistics", print_statistics}, {"explain", do_explain},
     {"tls", do_not_yet},         {"non-bdb", do_not_yet},
 };
 

@@ -1,0 +1,28 @@
+/* explain.h - `postfix explain ADDRESS`: where mail goes, and why; shared by explain.c (rewriting, routing) and explain_access.c (restrictions) */
+#ifndef POSTERN_TOOLS_POSTFIX_EXPLAIN_H
+#define POSTERN_TOOLS_POSTFIX_EXPLAIN_H
+
+#include "address/mail_address.h"
+#include "conf/config.h"
+#include "net/address.h"
+#include "route/route.h"
+
+struct explain {
+    struct config *config;
+    struct arena *arena;
+    struct route *route;
+    const char *recipient, *sender; /* as given */
+    const char *client, *sasl_user; /* NULL: not given */
+    struct net_address client_address;
+    bool failed;                    /* a table did not answer */
+};
+
+/* explain_step, explain_note - a line of the story. */
+void explain_step(const char *format, ...) PRINTF_LIKE(1, 2);
+void explain_note(const char *format, ...) PRINTF_LIKE(1, 2);
+
+/* explain_access - go through smtpd's restriction lists of main.cf for the client, sender and recipient (rewritten); false: rejected.  resolved: of the
+   recipient before aliases.  Waits. */
+bool explain_access(struct explain *e, struct slice sender, struct slice recipient, const struct route_result *resolved);
+
+#endif
