@@ -156,7 +156,7 @@ static const char *plan_dane(const struct client_params *params, const struct ho
         return "non DNSSEC destination";
     if (!host->secure_mx && plan_without_validation(params, plan))
         return NULL;
-    if (!host->secure_address) {
+    if (!host->secure_address && !params->tls_force_insecure_host_tlsa_lookup) {
         plan->policy.level = TLS_MAY;
         return only ? "non DNSSEC destination" : NULL;
     }

@@ -45,7 +45,7 @@ void auth_close(struct auth *auth)
 
 bool auth_is_active(const struct session *s)
 {
-    return s->server->auth && !s->server->stand_alone && (s->tls || !s->server->params.smtpd_tls_auth_only);
+    return s->server->auth && !s->server->stand_alone && (s->tls || !(s->server->params.smtpd_tls_auth_only || s->server->tls_required));
 }
 
 /* passes_filter - smtpd_sasl_mechanism_filter; a table that cannot answer hides the mechanism. */

@@ -74,6 +74,8 @@ static void forget_before(struct session *s)
     free(s->helo);
     s->helo = NULL;
     s->esmtp = false;
+    s->login = NULL;
+    s->rewrite_locally = -1;
     deferral_free(s->helo_deferral);
     s->helo_deferral = NULL;
     history_flush(s);

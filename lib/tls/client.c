@@ -19,6 +19,7 @@ struct tls_client {
     const struct tls_params *params;
     struct tls_credentials *credentials;
     SSL_CTX *ctx;                  /* NULL: TLS is not available */
+    X509_STORE *anchors;           /* smtp_tls_trust_anchor_file, which stand in for the authorities; NULL: none */
     struct tls_sessions *sessions; /* NULL: none are remembered */
     int64_t looked;
     bool looking;
@@ -45,6 +46,26 @@ static SSL_CTX *build(struct tls_client *client, struct buffer *why)
     return ctx;
 }
 
+/* read_anchors - they are believed as they are, whoever signed them. */
+static X509_STORE *read_anchors(const struct tls_params *params)
+{
+    struct slice rest = slice_of(params->tls_trust_anchor_file), word;
+    X509_STORE *store = NULL;
+
+    while (config_list_next(&rest, &word)) {
+        char *path = slice_string(word);
+        store = store ? store : X509_STORE_new();
+        if (X509_STORE_load_file(store, path) != 1) {
+            log_warning("error loading trust anchors from %s", path); /* without any nobody is believed */
+            tls_log_library_problems();
+        }
+        free(path);
+    }
+    if (store)
+        X509_STORE_set_flags(store, X509_V_FLAG_PARTIAL_CHAIN);
+    return store;
+}
+
 struct tls_client *tls_client_new(const struct tls_params *params, const struct tls_file_access *access)
 {
     struct tls_client *client = memory_zalloc(1, sizeof(*client));
@@ -54,6 +75,7 @@ struct tls_client *tls_client_new(const struct tls_params *params, const struct 
     client->credentials = tls_credentials_open(params, access);
     if (params->tls_session_cache_database[0] && params->tls_session_cache_timeout > 0)
         client->sessions = tls_sessions_new(params->tls_session_cache_timeout / MICROSECONDS);
+    client->anchors = read_anchors(params);
     client->ctx = build(client, &why);
     if (!client->ctx) {
         log_warning("%s: disabling TLS support", buffer_string(&why));
@@ -69,6 +91,7 @@ void tls_client_free(struct tls_client *client)
     if (!client)
         return;
     SSL_CTX_free(client->ctx);
+    X509_STORE_free(client->anchors);
     tls_sessions_free(client->sessions);
     tls_credentials_free(client->credentials);
     free(client);
@@ -252,6 +275,8 @@ static SSL *prepare(const struct tls_client *client, const struct tls_connect *c
         good = set_anchors(ssl, connect);
     } else if (good && policy->level >= TLS_VERIFY) {
         good = set_names(client, ssl, connect);
+        if (client->anchors)
+            SSL_set1_verify_cert_store(ssl, client->anchors);
     }
     if (!good) {
         SSL_free(ssl);

@@ -411,7 +411,7 @@ bool tls_credentials_refresh(struct tls_credentials *c)
     return changed;
 }
 
-bool tls_key_is_slow(SSL_CTX *ctx)
+static bool has_slow_key(SSL_CTX *ctx)
 {
     for (long at = SSL_CERT_SET_FIRST; SSL_CTX_set_current_cert(ctx, at) == 1; at = SSL_CERT_SET_NEXT) {
         EVP_PKEY *key = SSL_CTX_get0_privatekey(ctx);
@@ -419,4 +419,13 @@ bool tls_key_is_slow(SSL_CTX *ctx)
             return true;
     }
     return false;
+}
+
+bool tls_key_is_slow(SSL_CTX *ctx)
+{
+    static char slow, fast; /* the answer is kept with the context */
+
+    if (!SSL_CTX_get_app_data(ctx))
+        SSL_CTX_set_app_data(ctx, has_slow_key(ctx) ? &slow : &fast);
+    return SSL_CTX_get_app_data(ctx) == &slow;
 }

@@ -77,6 +77,19 @@ def test_fingerprint_and_wrapper_mode(make, base):
     here.wait_log(r"status=sent")
 
 
+def test_trust_anchors_stand_in_for_authorities(make, base):
+    here, there = pair(make, base, "secure match=there.test", client=f"smtp_tls_trust_anchor_file = {base}/ca/there.pem\n")  # the very certificate
+    here.inject("a@here.test", "b@there.test")
+    here.wait_log(r"Verified TLS connection established to")
+    here.wait_log(r"status=sent")
+    Authority(base + "/other")
+    here.command("postconf", f"smtp_tls_trust_anchor_file = {base}/other/ca.pem", check=True)
+    here.command("postfix", "reload", check=True)
+    here.inject("a@here.test", "b@there.test")
+    here.wait_log(r"dsn=4\.7\.5, status=deferred \(Server certificate not verified\)")
+    here.wait_log(r"server certificate verification failed for 127\.0\.0\.1\[127\.0\.0\.1\]:\d+: ")
+
+
 def test_a_broken_handshake(make, sink):
     broken = sink(ehlo=("STARTTLS", "8BITMIME"), replies={"STARTTLS": "220 go ahead"})
     here = make(main_cf=CLIENT + f"relayhost = [127.0.0.1]:{broken.port}\n", files={"policies": ""})
