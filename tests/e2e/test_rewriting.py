@@ -117,3 +117,18 @@ def test_null_sender_by_map_and_needless_quotes(make, sink):
     assert (sender, recipients) == ("", ["x@remote.test"])
     assert '\r\nFrom: ""\r\nTo: q.q@remote.test\r\n' in text
     here.wait_log(r"to=<x@remote\.test>, orig_to=<x%remote\.test@here\.test>")
+
+
+def test_success_notice_for_a_virtual_alias(make):
+    here = make(main_cf=braced("virtual_alias_maps = inline:{ {list@here.test = one@here.test} }\nlocal_recipient_maps =\nlocal_transport = discard\n"
+                               "transport_maps = inline:{ {a@here.test = box:} }\n"),
+                master_cf="box unix - n n - - pipe\n  user={user} argv=/bin/sh -c {{ cat >> {directory}/mail/box }}\n")
+    with here.smtp() as smtp:
+        for line in ("EHLO client.test", "MAIL FROM:<a@here.test> ENVID=e1", "RCPT TO:<list@here.test> NOTIFY=SUCCESS", "DATA"):
+            smtp.say(line)
+        assert smtp.say("Subject: of the original\r\n\r\nHello.\r\n.").startswith("250")
+    here.wait_log(r"to=<a@here\.test>.*status=sent")
+    with open(f"{here.directory}/mail/box") as f:
+        notice = f.read()
+    assert "\n<list@here.test>: alias expanded\n" in notice and "\nAction: expanded\nStatus: 2.0.0\n" in notice
+    assert "Content-Description: Message Headers\n" in notice and "\nSubject: of the original\n" in notice and "Hello" not in notice
