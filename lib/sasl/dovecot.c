@@ -2,6 +2,8 @@
 
    One connection per process serves all sessions: requests carry numbers, a fiber reads what comes back and wakes whoever asked.  The connection is made when it
    is needed, and again after it was lost; while it cannot be made, it is tried once a second at most. */
+#include <netdb.h>
+
 #include "base/log.h"
 #include "base/map.h"
 #include "net/address.h"
@@ -45,6 +47,24 @@ struct dovecot {
 
 /* ---- where it is ---- */
 
+/* find_name - at start-up, when waiting harms nobody and files may still be opened. */
+static bool find_name(struct slice host, uint16_t port, struct net_address *address)
+{
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG}, *list = NULL;
+    char *name = slice_string(host);
+    bool found = getaddrinfo(name, NULL, &hints, &list) == 0 && list->ai_addrlen <= sizeof(address->u);
+
+    if (found) {
+        memcpy(&address->u, list->ai_addr, list->ai_addrlen);
+        address->len = list->ai_addrlen;
+        net_address_set_port(address, port);
+    }
+    if (list)
+        freeaddrinfo(list);
+    free(name);
+    return found;
+}
+
 static bool find_address(struct slice path, struct net_address *address)
 {
     if (!slice_starts(path, SLICE("inet:")))
@@ -53,9 +73,7 @@ static bool find_address(struct slice path, struct net_address *address)
     size_t colon = slice_find_last(host, ':');
     uint16_t port = net_service_port(slice_from(host, colon + 1));
     host = slice_first(host, colon);
-    if (slice_equal_case(host, SLICE("localhost")))
-        host = SLICE("127.0.0.1");
-    return port != 0 && net_address_parse(address, host, port);
+    return port != 0 && (net_address_parse(address, host, port) || find_name(host, port, address));
 }
 
 static void *open_dovecot(struct sasl_server *server)
@@ -68,7 +86,7 @@ static void *open_dovecot(struct sasl_server *server)
     condition_init(&d->connected);
     semaphore_init(&d->writer, 1);
     if (!find_address(slice_of(server->settings.path), &d->address)) {
-        log_warning("smtpd_sasl_path = %s: no path of a socket and no inet:address:port with a numeric address", server->settings.path);
+        log_warning("smtpd_sasl_path = %s: neither the path of a socket nor inet:host:port with a host that is known", server->settings.path);
         d->address.len = 0;
     }
     return d;
@@ -311,13 +329,7 @@ static void tell(const struct dovecot_reply *reply, struct sasl_answer *answer)
         answer->challenge = reply->challenge;
         return;
     case DOVECOT_OK:
-        if (reply->user.len) {
-            answer->outcome = SASL_OK;
-            return;
-        }
-        answer->outcome = SASL_FAILED;
-        answer->layer = SASL_LAYER_BACKEND_TROUBLE;
-        answer->reason = SLICE("Authentication backend error");
+        answer->outcome = SASL_OK; /* server.c sees to it that there is a name */
         return;
     default:
         answer->outcome = SASL_FAILED; /* temporary or not: as Postfix does */

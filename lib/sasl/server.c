@@ -5,6 +5,8 @@
 #include "sasl/base64.h"
 #include "sasl/driver.h"
 
+enum { USER_MAX = 512 /* bytes */ };
+
 /* ---- words ---- */
 
 static const struct { const char *name, *meaning; } layers[] = {
@@ -116,6 +118,12 @@ static bool refuse_mechanism(const struct sasl_exchange *x, struct sasl_answer *
     return true;
 }
 
+/* is_user_name - it goes into headers, log lines and the protocols of policy servers: no back end may put line ends there. */
+static bool is_user_name(struct slice user)
+{
+    return user.len > 0 && user.len <= USER_MAX && !slice_has_control(user);
+}
+
 void sasl_exchange_step(struct sasl_exchange *x, bool has_response, struct slice response, struct sasl_answer *answer)
 {
     memset(answer, 0, sizeof(*answer));
@@ -130,4 +138,6 @@ void sasl_exchange_step(struct sasl_exchange *x, bool has_response, struct slice
     }
     x->server->driver->step(x, has_response, response, answer);
     x->steps++;
+    if (answer->outcome == SASL_OK && !is_user_name(answer->user))
+        *answer = (struct sasl_answer){.outcome = SASL_FAILED, .layer = SASL_LAYER_BACKEND_TROUBLE, .reason = SLICE("Authentication backend error")};
 }

@@ -265,6 +265,33 @@ def test_dovecot_goes_and_comes_back(make):
             assert smtp.say(plain("a", "secret")).startswith("454 4.7.0 ")
 
 
+def test_the_connection_to_dovecot_keeps_no_worker(make):
+    dovecot = Dovecot()
+    here = make(main_cf=DOVECOT + f"smtpd_sasl_path = inet:localhost:{dovecot.port}\nmax_idle = 1s\n")
+    assert attempt(here).startswith("235")
+    before = {pid for pid, name in here.pids() if name == "smtpd"}
+    here.command("postfix", "reload", check=True)
+    harness.wait_until(lambda: not before & {pid for pid, name in here.pids()}, "the old worker to go")
+    assert attempt(here).startswith("235")
+    dovecot.close()
+
+
+def test_xclient_login(make):
+    here = make(main_cf=FILE.replace("mynetworks = 192.0.2.1", "smtpd_authorized_xclient_hosts = 127.0.0.1\nmynetworks = 192.0.2.1") +
+                "smtpd_client_restrictions = check_sasl_access inline:{{ {{ bad = REJECT go away }} }}\n", files={"users": USERS})
+    with here.smtp() as smtp:
+        smtp.say("EHLO client.test")
+        assert smtp.say("XCLIENT LOGIN=bob").startswith("220")
+        smtp.say("EHLO client.test")
+        assert smtp.mail("a@x.test", ["b@elsewhere.test"], "Subject: x\n").startswith("250 ")
+        assert smtp.say("XCLIENT LOGIN=bad").startswith("220")
+        assert smtp.mail("a@x.test", ["b@elsewhere.test"], "x").endswith("554 5.7.1 <bad>: SASL login name rejected: go away")
+        assert smtp.say("RSET").startswith("250")
+        assert smtp.say("XCLIENT LOGIN=[UNAVAILABLE]").startswith("220")
+        assert smtp.mail("a@x.test", ["b@elsewhere.test"], "x").startswith("454 4.7.1 ")
+    here.wait_log(r"sasl_method=XCLIENT, sasl_username=bob")
+
+
 def attempt(here):
     with here.smtp() as smtp:
         return smtp.say(plain("a", "secret"))

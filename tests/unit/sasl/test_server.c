@@ -173,6 +173,10 @@ static void serve_dovecot(void *arg)
             stream_printf(s, "CONT\t" SLICE_FORMAT "\tVXNlcm5hbWU6\n", SLICE_ARGS(word));
         else if (slice_search(line, SLICE("AGdvb2QAeA==")) < line.len)
             stream_printf(s, "FAIL\t999\tuser=other\nOK\t" SLICE_FORMAT "\tuser=good\n", SLICE_ARGS(word));
+        else if (slice_search(line, SLICE("AG9kZAB4")) < line.len)
+            stream_printf(s, "OK\t" SLICE_FORMAT "\tuser=o\001nk\n", SLICE_ARGS(word));
+        else if (slice_search(line, SLICE("AG5vbmUAeA==")) < line.len)
+            stream_printf(s, "OK\t" SLICE_FORMAT "\n", SLICE_ARGS(word));
         else
             stream_printf(s, "FAIL\t" SLICE_FORMAT "\tuser=bad\tcode=user_disabled\n", SLICE_ARGS(word));
         stream_flush(s);
@@ -215,6 +219,11 @@ static void dovecot(void *arg UNUSED)
     a = once(server, "PLAIN", SLICE("\0bad\0x"), arena);
     ck_assert_int_eq(a.outcome, SASL_FAILED);
     ck_assert_int_eq(a.layer, SASL_LAYER_DISABLED);
+    a = once(server, "PLAIN", (struct slice){"\0odd\0x", 6}, arena); /* a line end in a name */
+    ck_assert_int_eq(a.outcome, SASL_FAILED);
+    ASSERT_SLICE(a.reason, "Authentication backend error");
+    a = once(server, "PLAIN", SLICE("\0none\0x"), arena);
+    ck_assert_int_eq(a.outcome, SASL_FAILED);
     struct sasl_exchange *x = sasl_exchange_new(server, SLICE("LOGIN"), &peer);
     sasl_exchange_step(x, false, (struct slice){0}, &a);
     ASSERT_SLICE(a.challenge, "VXNlcm5hbWU6");
