@@ -25,14 +25,15 @@ static void on_message(void *context, const struct queue_message *m)
     mix(seen, m->sender);
 }
 
-static void on_recipient(void *context, struct slice original, struct slice address, struct slice reason)
+static void on_recipient(void *context, const struct queue_recipient *recipient)
 {
     struct seen *seen = context;
     if (!seen->inside)
         abort();
-    mix(seen, original);
-    mix(seen, address);
-    mix(seen, reason);
+    mix(seen, recipient->original);
+    mix(seen, recipient->address);
+    mix(seen, recipient->reason);
+    mix(seen, recipient->status);
 }
 
 static void on_message_end(void *context)
