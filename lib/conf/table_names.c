@@ -20,13 +20,16 @@ static const char *const ldap[] = {
     "timeout", "search_timeout", "dereference", "chase_referrals", "start_tls", "tls_require_cert", "tls_ca_cert_file",
     "tls_ca_cert_dir", "tls_cert", "tls_key", "tls_random_file", "tls_cipher_suite", "debuglevel", "cache", "cache_expiry",
     "cache_size", NULL};
+static const char *const redis[] = {"hosts", "user", "password", "dbname", "query", "result_format", "domain", "expansion_limit", "timeout",
+                                    "retry_interval", "idle_interval", "tls", "tls_verify_cert", "tls_CAfile", "tls_CApath", "tls_cert_file",
+                                    "tls_key_file", NULL};
 static const char *const mongodb[] = {"uri", "dbname", "collection", "query_filter", "projection", "result_attribute",
                                       "result_format", "expansion_limit", "domain", NULL};
 
 static const struct {
     const char *type;
     const char *const *settings;
-} types[] = {{"ldap", ldap}, {"memcache", memcache}, {"mongodb", mongodb}, {"mysql", mysql}, {"pgsql", pgsql}, {"sqlite", sqlite}};
+} types[] = {{"ldap", ldap}, {"memcache", memcache}, {"mongodb", mongodb}, {"mysql", mysql}, {"pgsql", pgsql}, {"redis", redis}, {"sqlite", sqlite}};
 
 static const char *const *settings_of(struct slice type)
 {
