@@ -31,6 +31,9 @@ START_TEST(test_ciphers)
     ck_assert(slice_starts(buffer_slice(&list), slice_of(params.tls_high_cipherlist)));
     ck_assert(slice_ends(buffer_slice(&list), SLICE(":!RC4:!DES:!kRSA:!aNULL")));
     ck_assert(!tls_cipher_list(&params, SLICE("strong"), SLICE(""), SLICE(""), &list));
+    static const char *const prefixes[] = {"smtp", "lmtp", "smtpd"}; /* a row that is missing ends the process */
+    for (size_t i = 0; i < COUNT_OF(prefixes); i++)
+        tls_params_load(config, prefixes[i], &params);
     ck_assert_int_eq(tls_log_bits("summary, peercert", "x"), TLS_LOG_SUMMARY | TLS_LOG_PEERCERT);
     buffer_release(&list);
     config_free(config);
