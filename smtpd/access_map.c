@@ -99,6 +99,10 @@ static enum access_result do_defer_if_reject(struct entry *e)
 
 static struct transaction *mail_of(struct entry *e, const char *action)
 {
+    if (e->a->s->server->params.smtpd_proxy_filter[0] && strcmp(action, "PREPEND") != 0) { /* the message will not be ours */
+        log_warning("access table %s: with smtpd_proxy_filter specified, action %s is unavailable", entry_table(e), action);
+        return NULL;
+    }
     if (e->a->s->mail)
         return e->a->s->mail;
     if (e->a->subject == SUBJECT_ETRN)

@@ -2,6 +2,7 @@
 #include "access.h"
 #include "base/log.h"
 #include "commands.h"
+#include "intake.h"
 #include "reception.h"
 
 /* check_content_allowed - smtpd_data_restrictions; once per message. */
@@ -33,8 +34,11 @@ enum outcome command_data(struct session *s, struct slice arguments)
         return need_recipients(s);
     if (arguments.len)
         return answer_failed(s, REPLY_DATA_SYNTAX);
+    struct submit_outcome refusal;
     if (!content_allowed(s))
         return COMMAND_FAILED;
+    if (!intake_begin(t->intake, s->scratch, &refusal))
+        return reception_refusal(s, &refusal);
     answer(s, REPLY_START_DATA);
     t->reception = reception_new(s, true);
     if (!reception_data(s, t->reception))
@@ -80,10 +84,14 @@ static bool begin_chunks(struct session *s, int64_t count, bool last)
 
     if (t->bdat)
         return true;
+    struct submit_outcome refusal;
     t->bdat = true;
     if (content_allowed(s)) {
-        t->reception = reception_new(s, false);
-        return true;
+        if (intake_begin(t->intake, s->scratch, &refusal)) {
+            t->reception = reception_new(s, false);
+            return true;
+        }
+        reception_refusal(s, &refusal);
     }
     t->failed = true;
     if (reception_skip(s, count) && last)

@@ -3,6 +3,8 @@
 #include "address/mail_address.h"
 #include "base/log.h"
 #include "commands.h"
+#include "intake.h"
+#include "reception.h"
 
 /* ---- addresses ---- */
 
@@ -66,10 +68,6 @@ static bool filters_allow(struct session *s)
 {
     const struct smtpd_params *p = &s->server->params;
 
-    if (p->smtpd_proxy_filter[0]) { /* not yet: before-queue content proxies */
-        answer(s, REPLY_QUEUE_UNAVAILABLE);
-        return false;
-    }
     if (p->smtpd_milters[0] && strcasecmp(p->milter_default_action, "accept") != 0 && !(s->server->submit_options & SUBMIT_NO_MILTERS)) {
         /* not yet: milters; as when one cannot be reached */
         bool reject = strcasecmp(p->milter_default_action, "reject") == 0;
@@ -142,8 +140,9 @@ static bool begin_transaction(struct session *s, struct transaction *t)
     tell_old_default(s, "sender", t->sender);
     if (!check_verp(s, t) || !filters_allow(s) || !check_size(s, t) || !check_sender(s))
         return false;
-    if (!s->server->params.smtpd_delay_open_until_valid_rcpt && !transaction_open_queue(s)) {
-        answer_failed(s, REPLY_QUEUE_UNAVAILABLE);
+    struct submit_outcome refusal;
+    if (!s->server->params.smtpd_delay_open_until_valid_rcpt && !transaction_open_queue(s, &refusal)) {
+        reception_refusal(s, &refusal);
         return false;
     }
     return true;
@@ -156,6 +155,8 @@ static enum outcome mail_from(struct session *s, struct slice path)
     enum smtp_reply_id why = REPLY_UNSUPPORTED_OPTION;
     bool good = false;
 
+    if (s->server->params.smtpd_proxy_filter[0])
+        t->command = arena_format(t->arena, "MAIL FROM:" SLICE_FORMAT, SLICE_ARGS(path));
     if (!command_parse_address(s, path, "MAIL", t->arena, &t->sender, &parameters))
         answer_failed(s, REPLY_BAD_SENDER);
     else if (!smtp_mail_parameters(parameters, allowed_parameters(s), t->arena, &t->parameters, &why, &word))
@@ -201,17 +202,19 @@ static enum outcome too_many(struct session *s)
     return COMMAND_FAILED;
 }
 
-static enum outcome accept_recipient(struct session *s, struct slice address, const struct smtp_rcpt_parameters *parameters)
+static enum outcome accept_recipient(struct session *s, struct slice path, struct slice address, const struct smtp_rcpt_parameters *parameters)
 {
     struct transaction *t = s->mail;
     struct recipient recipient = {.address = address, .orcpt = parameters->orcpt, .notify = parameters->notify};
     struct slice shown = mail_address_internal(address, t->arena);
     struct rejection rejection;
+    struct submit_outcome refusal;
 
     if (!access_rcpt(s, address, shown, &rejection))
         return answer_rejection(s, &rejection, address);
-    if (!transaction_open_queue(s))
-        return answer_failed(s, REPLY_QUEUE_UNAVAILABLE);
+    struct slice command = arena_format(s->scratch, "RCPT TO:" SLICE_FORMAT, SLICE_ARGS(path));
+    if (!transaction_open_queue(s, &refusal) || !intake_recipient(t->intake, command, s->scratch, &refusal))
+        return reception_refusal(s, &refusal);
     transaction_add_recipient(t, &recipient);
     answer(s, REPLY_RCPT_OK);
     return COMMAND_DONE;
@@ -236,7 +239,7 @@ static enum outcome rcpt_to(struct session *s, struct slice path)
     tell_old_default(s, "recipient", address);
     if ((int64_t)s->mail->recipient_count >= s->server->params.smtpd_recipient_limit)
         return too_many(s);
-    return accept_recipient(s, address, &parameters);
+    return accept_recipient(s, path, address, &parameters);
 }
 
 enum outcome command_rcpt(struct session *s, struct slice arguments)

@@ -3,6 +3,7 @@
 
 #include "address/mail_address.h"
 #include "base/log.h"
+#include "proxy_filter.h"
 #include "service/postdrop_client.h"
 
 enum { OPEN_PATIENCE = 100, COMMIT_PATIENCE = 600 /* seconds */ };
@@ -10,30 +11,62 @@ enum { OPEN_PATIENCE = 100, COMMIT_PATIENCE = 600 /* seconds */ };
 struct intake {
     struct submission *submission; /* cleanup */
     struct postdrop *postdrop;     /* or postdrop */
+    struct proxy_filter *filter;   /* or smtpd_proxy_filter */
     size_t line_limit;
     struct buffer line;            /* for postdrop: the line not ended yet */
     char queue_id[64];
 };
 
-struct intake *intake_open(struct server *server)
+static void open_cleanup(struct intake *intake, struct server *server)
+{
+    intake->submission = submit_open(server->cleanup, clock_after(OPEN_PATIENCE * MICROSECONDS));
+    if (intake->submission)
+        snprintf(intake->queue_id, sizeof(intake->queue_id), SLICE_FORMAT, SLICE_ARGS(submit_queue_id(intake->submission)));
+    else
+        log_warning("cannot submit mail: %s: %s", server->params.cleanup_service_name, strerror(errno));
+}
+
+static void open_postdrop(struct intake *intake, struct server *server)
+{
+    intake->postdrop = postdrop_start(server->config);
+    if (intake->postdrop)
+        snprintf(intake->queue_id, sizeof(intake->queue_id), "%s", postdrop_queue_id(intake->postdrop));
+    else
+        log_warning("cannot submit mail: postdrop: %s", strerror(errno));
+}
+
+struct intake *intake_open(struct session *s, struct submit_outcome *refusal)
 {
     struct intake *intake = memory_zalloc(1, sizeof(*intake));
+    struct server *server = s->server;
 
     intake->line_limit = (size_t)server->params.line_length_limit;
-    if (server->stand_alone) {
-        intake->postdrop = postdrop_start(server->config);
-        if (intake->postdrop)
-            snprintf(intake->queue_id, sizeof(intake->queue_id), "%s", postdrop_queue_id(intake->postdrop));
-    } else {
-        intake->submission = submit_open(server->cleanup, clock_after(OPEN_PATIENCE * MICROSECONDS));
-        if (intake->submission)
-            snprintf(intake->queue_id, sizeof(intake->queue_id), SLICE_FORMAT, SLICE_ARGS(submit_queue_id(intake->submission)));
-    }
-    if (intake->submission || intake->postdrop)
+    *refusal = (struct submit_outcome){SUBMIT_STATUS_TEMPORARY, 451, SLICE("4.3.0 Error: queue file write error")};
+    if (server->stand_alone)
+        open_postdrop(intake, server);
+    else if (server->params.smtpd_proxy_filter[0])
+        intake->filter = proxy_filter_open(s, refusal);
+    else
+        open_cleanup(intake, server);
+    if (intake->submission || intake->postdrop || intake->filter)
         return intake;
-    log_warning("cannot submit mail: %s: %s", server->stand_alone ? "postdrop" : server->params.cleanup_service_name, strerror(errno));
     free(intake);
     return NULL;
+}
+
+bool intake_recipient(struct intake *intake, struct slice command, struct arena *arena, struct submit_outcome *refusal)
+{
+    return !intake->filter || proxy_filter_say(intake->filter, command, 2, arena, refusal);
+}
+
+bool intake_begin(struct intake *intake, struct arena *arena, struct submit_outcome *refusal)
+{
+    return !intake->filter || proxy_filter_say(intake->filter, SLICE("DATA"), 3, arena, refusal);
+}
+
+bool intake_is_filter(const struct intake *intake)
+{
+    return intake->filter != NULL;
 }
 
 const char *intake_queue_id(const struct intake *intake)
@@ -43,6 +76,7 @@ const char *intake_queue_id(const struct intake *intake)
 
 static void intake_free(struct intake *intake)
 {
+    proxy_filter_close(intake->filter);
     buffer_release(&intake->line);
     free(intake);
 }
@@ -125,7 +159,7 @@ void intake_envelope(struct intake *intake, const struct envelope *envelope, int
 {
     if (intake->submission)
         submit_envelope(intake->submission, envelope, options);
-    else
+    else if (intake->postdrop)
         put_envelope(intake, envelope);
 }
 
@@ -133,6 +167,8 @@ void intake_content(struct intake *intake, struct slice data)
 {
     if (intake->submission)
         submit_content(intake->submission, data);
+    else if (intake->filter)
+        proxy_filter_content(intake->filter, data);
     else
         put_content(intake, data);
 }
@@ -148,6 +184,8 @@ void intake_finish(struct intake *intake, int64_t size, struct arena *arena, str
 {
     if (intake->submission)
         submit_finish(intake->submission, size, arena, outcome, clock_after(COMMIT_PATIENCE * MICROSECONDS));
+    else if (intake->filter)
+        proxy_filter_end(intake->filter, arena, outcome);
     else
         finish_postdrop(intake, arena, outcome);
     intake_free(intake);

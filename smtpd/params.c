@@ -17,8 +17,6 @@ static void say_not_yet(const struct smtpd_params *p)
     if (is_set(p->smtpd_milters))
         log_warning("smtpd_milters = %s: milters are not yet supported: milter_default_action = %s applies", p->smtpd_milters,
                     p->milter_default_action); /* command_mail.c */
-    if (is_set(p->smtpd_proxy_filter))
-        log_warning("smtpd_proxy_filter = %s: not yet supported: no mail is accepted past it", p->smtpd_proxy_filter); /* command_mail.c */
 }
 
 void smtpd_params_load(struct config *config, struct smtpd_params *params)

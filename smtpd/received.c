@@ -36,7 +36,8 @@ static void from_client(const struct session *s, struct buffer *out)
         buffer_printf(out, "\r\n\t(Authenticated sender: %s)", shown_user(s));
     buffer_printf(out, "\r\n\tby %s (%s) with ", p->myhostname, p->mail_name);
     with_protocol(s, out);
-    buffer_printf(out, " id %s", s->mail->queue_id);
+    if (s->mail->queue_id)
+        buffer_printf(out, " id %s", s->mail->queue_id);
 }
 
 void received_header(struct session *s, struct buffer *out)
@@ -45,7 +46,7 @@ void received_header(struct session *s, struct buffer *out)
     const struct transaction *t = s->mail;
 
     if (p->smtpd_hide_client_session)
-        buffer_printf(out, "Received: by %s (%s) id %s", p->myhostname, p->mail_name, t->queue_id);
+        buffer_printf(out, "Received: by %s (%s)%s%s", p->myhostname, p->mail_name, t->queue_id ? " id " : "", t->queue_id ? t->queue_id : "");
     else
         from_client(s, out);
     if (t->recipient_count == 1)

@@ -129,7 +129,7 @@ static void check_size(struct reception *r)
     if (r->too_big || r->limit <= 0 || smtp_data_size(&r->data) <= r->limit)
         return;
     r->too_big = true;
-    log_warning("%s: queue file size limit exceeded", s->mail->queue_id);
+    log_warning("%s: queue file size limit exceeded", session_queue_id(s));
     intake_cancel(s->mail->intake);
     s->mail->intake = NULL;
     buffer_release(&r->held);
@@ -232,18 +232,26 @@ static bool refuse_bare_lf(struct session *s, struct reception *r, struct reject
     return true;
 }
 
-/* answer_refusal - what cleanup said: "5.7.1 message content rejected", or a whole reply "550 5.7.1 ...". */
-static enum outcome answer_refusal(struct session *s, const struct submit_outcome *outcome)
+/* last_line - of a filter's reply. */
+static struct slice last_line(struct slice reply)
+{
+    size_t lf = slice_find_last(reply, '\n');
+
+    return lf < reply.len ? slice_from(reply, lf + 1) : reply;
+}
+
+/* reception_refusal - what cleanup said: "5.7.1 message content rejected", or a whole reply "550 5.7.1 ...". */
+enum outcome reception_refusal(struct session *s, const struct submit_outcome *outcome)
 {
     struct status_code status;
-    struct slice rest = outcome->reply;
+    struct slice rest = last_line(outcome->reply);
     char status_text[STATUS_CODE_TEXT] = "";
     int code = outcome->reply_code;
 
-    if (smtp_reply_split(outcome->reply, &code, &status, &rest)) {
+    if (smtp_reply_split(rest, &code, &status, &rest)) {
         if (status.class)
             status_code_format(status, status_text);
-    } else if (status_code_parse(outcome->reply, &status, &rest)) {
+    } else if (status_code_parse(rest, &status, &rest)) {
         status_code_format(status, status_text);
     }
     if (code < 400 || code > 599)
@@ -268,11 +276,62 @@ static void decide_late(struct transaction *t)
     intake_decide(t->intake, &decisions);
 }
 
+static void log_filter(struct session *s, const char *verb, struct slice reply)
+{
+    const struct transaction *t = s->mail;
+
+    log_info("proxy-%s: END-OF-MESSAGE: " SLICE_FORMAT "; from=<" SLICE_FORMAT "> to=<" SLICE_FORMAT "> proto=%s helo=<%s>", verb, SLICE_ARGS(reply),
+             SLICE_ARGS(t->sender), SLICE_ARGS(t->recipients[0].address), session_protocol(s), s->helo ? s->helo : "");
+}
+
+/* texts_of - a whole reply without codes and status, its lines separated by LF as answer_text wants them; *status is that of the last. */
+static struct slice texts_of(struct session *s, struct slice reply, struct status_code *status)
+{
+    struct buffer texts = BUFFER_INIT;
+    struct slice line;
+
+    while (slice_next_line(&reply, &line)) {
+        struct slice text = slice_from(slice_ends(line, SLICE("\r")) ? slice_first(line, line.len - 1) : line, 4);
+        *status = (struct status_code){0};
+        status_code_parse(text, status, &text);
+        buffer_append_string(&texts, texts.len ? "\n" : "");
+        buffer_append_slice(&texts, text);
+    }
+    struct slice copy = arena_slice(s->scratch, buffer_slice(&texts));
+    buffer_release(&texts);
+    return copy;
+}
+
+/* pass_on - the filter's reply becomes ours. */
+static enum outcome pass_on(struct session *s, const struct submit_outcome *outcome)
+{
+    struct status_code status;
+    struct slice rest;
+    char status_text[STATUS_CODE_TEXT] = "";
+    int code;
+
+    if (outcome->status != SUBMIT_STATUS_ACCEPTED) {
+        bool spoke = smtp_reply_split(last_line(outcome->reply), &code, &status, &rest);
+        log_filter(s, "reject", spoke ? outcome->reply : arena_format(s->scratch, "%d " SLICE_FORMAT, outcome->reply_code, SLICE_ARGS(outcome->reply)));
+        return reception_refusal(s, outcome);
+    }
+    log_filter(s, "accept", outcome->reply);
+    s->errors = s->junk = 0;
+    s->trouble = 0;
+    struct slice text = texts_of(s, outcome->reply, &status);
+    if (status.class)
+        status_code_format(status, status_text);
+    answer_text(s, outcome->reply_code, status_text, text);
+    history_flush(s);
+    return COMMAND_DONE;
+}
+
 static enum outcome commit(struct session *s, struct reception *r)
 {
     struct transaction *t = s->mail;
     struct submit_outcome outcome;
-    struct slice queue_id = arena_slice(s->scratch, slice_of(t->queue_id));
+    struct slice queue_id = arena_slice(s->scratch, slice_of(session_queue_id(s)));
+    bool filtered = intake_is_filter(t->intake);
     struct intake *intake = t->intake;
 
     if (r->envelope_sent)
@@ -281,8 +340,10 @@ static enum outcome commit(struct session *s, struct reception *r)
         send_envelope(r);
     t->intake = NULL;
     intake_finish(intake, smtp_data_size(&r->data), s->scratch, &outcome);
+    if (filtered)
+        return pass_on(s, &outcome);
     if (outcome.status != SUBMIT_STATUS_ACCEPTED)
-        return answer_refusal(s, &outcome);
+        return reception_refusal(s, &outcome);
     s->errors = s->junk = 0;
     s->trouble = 0;
     if (r->data.stuffed)

@@ -23,4 +23,7 @@ int64_t reception_size(const struct reception *r);
 /* received_header - what the receiver puts on top (compat.md e.1). */
 void received_header(struct session *s, struct buffer *out);
 
+/* reception_refusal - answer with what cleanup or a filter said, in s's outcome: "5.7.1 text", or a whole reply. */
+enum outcome reception_refusal(struct session *s, const struct submit_outcome *outcome);
+
 #endif

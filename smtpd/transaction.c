@@ -64,7 +64,7 @@ static void log_client(struct session *s)
     struct buffer line = BUFFER_INIT_MAX(2048);
     const struct forwarded *f = s->forwarded;
 
-    buffer_printf(&line, "%s: client=%s", s->mail->queue_id, s->client.text);
+    buffer_printf(&line, "%s: client=%s", session_queue_id(s), s->client.text);
     if (s->login)
         buffer_printf(&line, ", sasl_method=%s, sasl_username=%s", s->login->method, s->login->user);
     if (auth_sender(s).len)
@@ -79,16 +79,16 @@ static void log_client(struct session *s)
     buffer_release(&line);
 }
 
-bool transaction_open_queue(struct session *s)
+bool transaction_open_queue(struct session *s, struct submit_outcome *refusal)
 {
     struct transaction *t = s->mail;
 
     if (t->intake)
         return true;
-    t->intake = intake_open(s->server);
+    t->intake = intake_open(s, refusal);
     if (!t->intake)
         return false;
-    t->queue_id = arena_strdup(t->arena, intake_queue_id(t->intake));
+    t->queue_id = intake_queue_id(t->intake)[0] ? arena_strdup(t->arena, intake_queue_id(t->intake)) : NULL;
     log_client(s);
     return true;
 }

@@ -22,6 +22,7 @@ struct transaction {
     struct recipient *recipients;      /* accepted ones, in the arena */
     size_t recipient_count, recipient_room;
     unsigned recipient_overshoot;
+    struct slice command;              /* MAIL as it was said, for smtpd_proxy_filter */
     struct intake *intake;             /* NULL until the first accepted recipient */
     const char *queue_id;
     /* what access control wants done with the message */
@@ -43,8 +44,9 @@ void transaction_free(struct transaction *t);
 /* transaction_add_recipient, transaction_add_bcc - the strings are copied. */
 void transaction_add_recipient(struct transaction *t, const struct recipient *recipient);
 void transaction_add_bcc(struct transaction *t, struct slice address);
-/* transaction_open_queue - reserve a queue id and log "client="; false when cleanup cannot be reached.  Waits. */
-bool transaction_open_queue(struct session *s);
+/* transaction_open_queue - reserve a queue id and log "client="; false when cleanup (or smtpd_proxy_filter) cannot be
+   reached or does not want the message: *refusal, memory of the scratch arena.  Waits. */
+bool transaction_open_queue(struct session *s, struct submit_outcome *refusal);
 /* transaction_envelope - all that is known of the message, for cleanup; slices live as long as session and transaction. */
 void transaction_envelope(struct session *s, struct envelope *envelope);
 /* transaction_submit_options - SUBMIT_ bits. */

@@ -1,0 +1,242 @@
+/* proxy_filter.c - see proxy_filter.h (compat.md d.11) */
+#include "proxy_filter.h"
+
+#include "base/log.h"
+#include "dns/dns.h"
+#include "net/stream.h"
+#include "smtp/xtext.h"
+
+enum { REPLY_LINE_MAX = 2048, REPLY_LINES_MAX = 200, REPLY_MAX = 16 * 1024 };
+
+struct proxy_filter {
+    struct stream *stream;
+    char *endpoint;      /* as configured, without "inet:" */
+    int64_t timeout;
+    bool in_content;     /* between DATA and the dot */
+    bool at_line_start;  /* of the content */
+    struct buffer reply; /* the last: all lines, CRLF between them */
+    int code;
+    bool takes_xforward;
+    struct buffer xforward; /* what the EHLO reply has after XFORWARD, in blanks */
+};
+
+/* ---- replies ---- */
+
+static void note_keyword(struct proxy_filter *p, struct slice text)
+{
+    struct slice word;
+
+    if (!slice_next_token(&text, " \t", &word) || !slice_equal_case(word, SLICE("XFORWARD")))
+        return;
+    p->takes_xforward = true;
+    buffer_clear(&p->xforward);
+    buffer_printf(&p->xforward, " " SLICE_FORMAT " ", SLICE_ARGS(text));
+}
+
+static bool lost(struct proxy_filter *p)
+{
+    log_warning(stream_error(p->stream) == STREAM_TIMEOUT ? "timeout talking to proxy %s" : "lost connection with proxy %s", p->endpoint);
+    p->code = 0;
+    return false;
+}
+
+/* read_reply - false: there is none; the connection is of no more use. */
+static bool read_reply(struct proxy_filter *p)
+{
+    struct slice line, text;
+    bool more = true;
+
+    buffer_clear(&p->reply);
+    for (int lines = 0; more; lines++) {
+        enum line_end end = stream_read_line(p->stream, REPLY_LINE_MAX, &line);
+        if ((end != LINE_CRLF && end != LINE_LF) || lines == REPLY_LINES_MAX || !smtp_reply_parse(line, &p->code, &more, &text))
+            return lost(p);
+        buffer_append_string(&p->reply, lines ? "\r\n" : "");
+        buffer_append_slice(&p->reply, line);
+        note_keyword(p, text);
+    }
+    return true;
+}
+
+/* converse - say it (an empty command: only listen); false: refused, or no reply. */
+static bool converse(struct proxy_filter *p, struct slice command, const char *name, int wanted)
+{
+    stream_set_deadline(p->stream, clock_after(p->timeout));
+    if (command.len) {
+        stream_write_slice(p->stream, command);
+        stream_write_slice(p->stream, SLICE("\r\n"));
+    }
+    if (!stream_flush(p->stream))
+        return lost(p);
+    if (!read_reply(p))
+        return false;
+    if (p->code / 100 == wanted)
+        return true;
+    log_warning("proxy %s rejected \"%s\": \"%s\"", p->endpoint, name, buffer_string(&p->reply));
+    return false;
+}
+
+static const struct submit_outcome unavailable = {SUBMIT_STATUS_TEMPORARY, 451, {"4.3.0 Error: queue file write error", 35}};
+
+/* take_refusal - the filter's words, if it had any. */
+static void take_refusal(struct proxy_filter *p, struct arena *arena, struct submit_outcome *refusal)
+{
+    *refusal = unavailable;
+    if (p->code >= 400 && p->code <= 599)
+        *refusal = (struct submit_outcome){p->code >= 500 ? SUBMIT_STATUS_REFUSED : SUBMIT_STATUS_TEMPORARY, p->code,
+                                           arena_slice(arena, buffer_slice(&p->reply))};
+}
+
+bool proxy_filter_say(struct proxy_filter *p, struct slice command, int wanted, struct arena *arena, struct submit_outcome *refusal)
+{
+    bool good = converse(p, command, arena_string(arena, command), wanted);
+
+    if (!good)
+        take_refusal(p, arena, refusal);
+    p->in_content = good && wanted == 3;
+    p->at_line_start = true;
+    return good;
+}
+
+/* ---- connecting ---- */
+
+/* find_address - "host:port", ":port" or "port" (on this host), "unix:path". */
+static bool find_address(struct slice endpoint, struct arena *arena, struct net_address *address)
+{
+    if (slice_starts(endpoint, SLICE("unix:")))
+        return net_address_unix(address, slice_from(endpoint, 5));
+    size_t colon = slice_find_last(endpoint, ':');
+    struct slice host = colon < endpoint.len ? slice_first(endpoint, colon) : (struct slice){0};
+    uint16_t port = net_service_port(colon < endpoint.len ? slice_from(endpoint, colon + 1) : endpoint);
+
+    if (slice_starts(host, SLICE("[")) && slice_ends(host, SLICE("]")))
+        host = slice_make(host.data + 1, host.len - 2);
+    if (port == 0)
+        return false;
+    if (host.len == 0 || slice_equal_case(host, SLICE("localhost")))
+        host = SLICE("127.0.0.1");
+    if (net_address_parse(address, host, port))
+        return true;
+    struct dns_answer answer = dns_addresses(host, 3, true, arena);
+    if (answer.count == 0)
+        return false;
+    *address = answer.records[0].address;
+    net_address_set_port(address, port);
+    return true;
+}
+
+static struct stream *connect_now(struct proxy_filter *p, struct arena *arena)
+{
+    struct net_address address;
+
+    if (!find_address(slice_of(p->endpoint), arena, &address)) {
+        log_warning("connect to proxy filter %s: address not found", p->endpoint);
+        return NULL;
+    }
+    int fd = net_connect(&address, NULL, clock_after(p->timeout));
+    if (fd < 0)
+        log_warning("connect to proxy filter %s: %s", p->endpoint, strerror(errno));
+    return fd < 0 ? NULL : stream_new_fd(fd);
+}
+
+/* ---- XFORWARD ---- */
+
+static void append_attribute(struct proxy_filter *p, struct buffer *out, const char *name, const char *prefix, const char *value)
+{
+    char wanted[20];
+
+    snprintf(wanted, sizeof(wanted), " %s ", name);
+    if (slice_search(buffer_slice(&p->xforward), slice_of(wanted)) == p->xforward.len)
+        return;
+    buffer_printf(out, " %s=", name);
+    if (!value || !*value || strcmp(value, "unknown") == 0) {
+        buffer_append_string(out, "[UNAVAILABLE]");
+        return;
+    }
+    buffer_append_string(out, prefix);
+    xtext_encode(out, slice_of(value));
+}
+
+/* tell_client - who sent the message: the client, or what it told of its own client. */
+static bool tell_client(struct session *s, struct proxy_filter *p)
+{
+    const struct forwarded *f = s->forwarded;
+    const char *address = f && f->address ? f->address : s->client.address;
+    struct buffer command = BUFFER_INIT_MAX(4096);
+
+    buffer_append_string(&command, "XFORWARD");
+    append_attribute(p, &command, "NAME", "", f && f->name ? f->name : s->client.name);
+    append_attribute(p, &command, "ADDR", address && strchr(address, ':') ? "IPV6:" : "", address);
+    append_attribute(p, &command, "PORT", "", f && f->port ? f->port : s->client.port);
+    append_attribute(p, &command, "HELO", "", f && f->helo ? f->helo : s->helo);
+    append_attribute(p, &command, "IDENT", "", f ? f->ident : NULL);
+    append_attribute(p, &command, "PROTO", "", f && f->protocol ? f->protocol : session_protocol(s));
+    append_attribute(p, &command, "SOURCE", "", strcmp(session_rewrite_context(s), "local") == 0 ? "LOCAL" : "REMOTE");
+    bool good = command.len == strlen("XFORWARD") || converse(p, buffer_slice(&command), buffer_string(&command), 2);
+    buffer_release(&command);
+    return good;
+}
+
+struct proxy_filter *proxy_filter_open(struct session *s, struct submit_outcome *refusal)
+{
+    const struct smtpd_params *params = &s->server->params;
+    struct proxy_filter *p = memory_zalloc(1, sizeof(*p));
+    const char *endpoint = params->smtpd_proxy_filter;
+
+    p->endpoint = memory_string(strncmp(endpoint, "inet:", 5) == 0 ? endpoint + 5 : endpoint);
+    p->timeout = params->smtpd_proxy_timeout;
+    buffer_init(&p->reply, REPLY_MAX);
+    buffer_init(&p->xforward, REPLY_LINE_MAX + 2);
+    *refusal = unavailable;
+    if ((p->stream = connect_now(p, s->scratch)) != NULL) {
+        struct slice hello = arena_format(s->scratch, "EHLO %s", params->smtpd_proxy_ehlo);
+        if (converse(p, (struct slice){0}, "connection request", 2) && converse(p, hello, hello.data, 2) && (!p->takes_xforward || tell_client(s, p)) &&
+            proxy_filter_say(p, s->mail->command, 2, s->scratch, refusal))
+            return p;
+    }
+    proxy_filter_close(p);
+    return NULL;
+}
+
+/* ---- content ---- */
+
+void proxy_filter_content(struct proxy_filter *p, struct slice data)
+{
+    stream_set_deadline(p->stream, clock_after(p->timeout));
+    while (data.len) {
+        size_t end = slice_find(data, '\n');
+        struct slice part = slice_first(data, end + 1);
+        if (p->at_line_start && part.data[0] == '.')
+            stream_write_slice(p->stream, SLICE("."));
+        stream_write_slice(p->stream, part);
+        p->at_line_start = part.data[part.len - 1] == '\n';
+        data = slice_from(data, part.len);
+    }
+}
+
+void proxy_filter_end(struct proxy_filter *p, struct arena *arena, struct submit_outcome *outcome)
+{
+    stream_set_deadline(p->stream, clock_after(p->timeout));
+    stream_write_slice(p->stream, p->at_line_start ? SLICE(".\r\n") : SLICE("\r\n.\r\n"));
+    bool answered = stream_flush(p->stream) ? read_reply(p) : lost(p);
+    p->in_content = !answered;
+    take_refusal(p, arena, outcome);
+    if (answered && p->code / 100 == 2)
+        *outcome = (struct submit_outcome){SUBMIT_STATUS_ACCEPTED, p->code, arena_slice(arena, buffer_slice(&p->reply))};
+}
+
+void proxy_filter_close(struct proxy_filter *p)
+{
+    if (!p)
+        return;
+    if (p->stream && !p->in_content && stream_error(p->stream) == STREAM_OK) {
+        stream_set_deadline(p->stream, clock_after(MICROSECONDS));
+        stream_write_slice(p->stream, SLICE("QUIT\r\n"));
+        stream_flush(p->stream);
+    }
+    stream_free(p->stream);
+    buffer_release(&p->reply);
+    buffer_release(&p->xforward);
+    free(p->endpoint);
+    free(p);
+}
