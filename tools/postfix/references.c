@@ -140,6 +140,7 @@ static void search_setting(void *context, const struct setting_place *place)
     search->only_tables = slice_ends(name, SLICE("_checks")) || (slice_ends(name, SLICE("_maps")) && !slice_starts(name, SLICE("proxy_")));
     search->group++;
     search_list(search, slice_of(place->value), 0);
+    search->place = NULL;
 }
 
 void table_uses_find(struct checks *checks)
