@@ -103,6 +103,8 @@ static void check_state(struct check *c, struct config *config, const char *file
     const char *value = config_raw(config, slice_of(name), NULL);
     bool says_nothing = value[0] == '\0' || strcmp(value, row->default_value) == 0 ||
                         (row->type == PARAMETER_BOOL && strcasecmp(value, "no") == 0);
+    if (!c->relevant && !says_nothing)
+        check_found(c, FINDING_UNUSED, FINDING_NOTE, file, line, name, "%s is not used: no service of master.cf runs %s", name, row->programs);
     if (row->state == PARAMETER_NEEDLESS && !says_nothing)
         check_found(c, FINDING_NEEDLESS, FINDING_NOTE, file, line, name, "%s is accepted and has no effect: %s", name, row->choices);
     if (row->state == PARAMETER_NOT_YET && !says_nothing)

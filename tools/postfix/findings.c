@@ -131,7 +131,7 @@ static void take_finding(void *context, const struct finding *finding)
 {
     struct control *control = context;
     /* Templates of replies have names in them that mean something only when they are used: no matter for every start. */
-    if (control->to_check || finding->kind != FINDING_UNDEFINED)
+    if (control->to_check || (finding->kind != FINDING_UNDEFINED && finding->weight != FINDING_NOTE))
         found_text(control, finding);
 }
 

@@ -23,6 +23,8 @@ static void collect(void *context, bool fatal, const char *file, int line, const
 
 static void collect_finding(void *context, const struct finding *finding)
 {
+    if (finding->kind == FINDING_UNUSED) /* most cases have no services: see unused_is_said */
+        return;
     collect(context, finding->weight == FINDING_ERROR, finding->file, finding->line, finding->text);
 }
 
@@ -180,6 +182,46 @@ static void append_name(void *context, struct slice name)
     buffer_append_byte(context, ' ');
 }
 
+static void copy_unused(void *context, const struct finding *finding)
+{
+    if (finding->kind == FINDING_UNUSED)
+        buffer_printf(context, "%s\n", finding->text);
+}
+
+START_TEST(unused_is_said)
+{
+    char place[] = "/tmp/conf-unused-XXXXXX";
+    struct buffer got = BUFFER_INIT, text = BUFFER_INIT;
+    ck_assert_ptr_nonnull(mkdtemp(place));
+    buffer_printf(&text, "%s/master.cf", place);
+    FILE *file = fopen(buffer_string(&text), "w");
+    ck_assert_ptr_nonnull(file);
+    fputs("smtp inet n - n - - smtpd\n", file);
+    fclose(file);
+    setenv("MAIL_CONFIG", place, 1);
+    buffer_printf(&got, "%s/main.cf", place);
+    file = fopen(buffer_string(&got), "w");
+    ck_assert_ptr_nonnull(file);
+    fputs("smtpd_banner = x\npostscreen_greet_wait = 9s\nqmqpd_timeout = 5s\nmydomain = x\nsendmail_fix_line_endings = never\n", file);
+    fclose(file);
+    struct config *config = config_load(NULL, config_ignore_problem, NULL);
+    unlink(buffer_string(&got));
+    buffer_clear(&got);
+    ck_assert_ptr_nonnull(config);
+    config_check(config, copy_unused, &got, NULL);
+    struct slice rest = buffer_slice(&got), line;
+    ck_assert(slice_next_line(&rest, &line) && slice_ends(line, SLICE("line 2: postscreen_greet_wait is not used: no service of master.cf runs postscreen")));
+    ck_assert(slice_next_line(&rest, &line) && slice_ends(line, SLICE("line 3: qmqpd_timeout is not used: no service of master.cf runs qmqpd")));
+    ck_assert_uint_eq(rest.len, 0);
+    unlink(buffer_string(&text));
+    rmdir(place);
+    unsetenv("MAIL_CONFIG");
+    config_free(config);
+    buffer_release(&got);
+    buffer_release(&text);
+}
+END_TEST
+
 START_TEST(references)
 {
     struct buffer names = BUFFER_INIT;
@@ -189,4 +231,4 @@ START_TEST(references)
 }
 END_TEST
 
-TEST_MAIN("conf/check", findings, not_yet_is_said, needless_is_said, references)
+TEST_MAIN("conf/check", findings, not_yet_is_said, needless_is_said, references, unused_is_said)
