@@ -324,6 +324,7 @@ struct session *session_open(const struct client_params *params, const struct ho
         return NULL;
     struct session *session = open_once(params, host, plan, delivery, detect_loops, connected, &in_the_clear, failure);
     if (!session && in_the_clear) {
+        log_info(SLICE_FORMAT ": " SLICE_FORMAT, SLICE_ARGS(delivery->request->envelope.queue_id), SLICE_ARGS(failure->reason));
         plan->policy.level = TLS_NONE;
         memset(failure, 0, sizeof(*failure));
         session = open_once(params, host, plan, delivery, detect_loops, connected, &in_the_clear, failure);

@@ -97,6 +97,7 @@ def test_a_broken_handshake(make, sink):
     here.wait_log(r"dsn=4\.7\.5, status=deferred \(Cannot start TLS: handshake failure\)")
     here.wait_log(r"SSL_connect error to 127\.0\.0\.1\[127\.0\.0\.1\]:\d+: -1")
     broken.wait_messages(1)  # later it goes in the clear
+    here.wait_log(r"smtp\[\d+\]: [0-9A-F]+: Cannot start TLS: handshake failure$")
     here.wait_log(r"status=sent")
     assert [c for c in broken.sessions[-1] if c == "STARTTLS"] == []
     here.write("policies", f"[127.0.0.1]:{broken.port} encrypt\n")
