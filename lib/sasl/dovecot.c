@@ -35,6 +35,8 @@ struct dovecot {
     struct net_address address; /* len 0: the host is not known */
     struct stream *stream;      /* NULL: not connected */
     unsigned generation;        /* which connection it is */
+    struct fiber *reader;       /* of the connection; it frees all this when closed is set */
+    bool closed;
     bool connecting;
     struct condition connected; /* connecting is over */
     struct semaphore writer;
@@ -107,11 +109,20 @@ static void wake_all(struct dovecot *d)
     }
 }
 
+static void release(struct dovecot *d)
+{
+    map_free(d->waiting);
+    free(d);
+}
+
 static void disconnect(struct dovecot *d)
 {
     stream_free(d->stream);
     d->stream = NULL;
+    d->reader = NULL;
     wake_all(d);
+    if (d->closed)
+        release(d);
 }
 
 static void copy_reply(struct waiting *w, const struct dovecot_reply *reply)
@@ -224,7 +235,7 @@ static void connect_now(struct dovecot *d)
     }
     d->stream = stream;
     d->generation++;
-    fiber_start("dovecot", read_replies, d);
+    d->reader = fiber_start("dovecot", read_replies, d);
 }
 
 /* connect_dovecot - true when there is a connection; all who need it wait for the one who makes it. */
@@ -249,10 +260,11 @@ static void close_dovecot(void *state)
 {
     struct dovecot *d = state;
 
-    if (d->stream)
-        stream_free(d->stream);
-    map_free(d->waiting);
-    free(d);
+    d->closed = true;
+    if (d->reader)
+        fiber_cancel(d->reader); /* its read ends */
+    else
+        release(d);
 }
 
 static const struct sasl_mechanism *mechanisms(struct sasl_server *server, size_t *count)

@@ -9,8 +9,8 @@ enum { USER_MAX = 512 /* bytes */ };
 
 /* ---- words ---- */
 
-static const struct { const char *name, *meaning; } layers[] = {
-#define LAYER(id, name, meaning) [SASL_LAYER_##id] = {name, meaning},
+static const struct { const char *name, *meaning, *mend; } layers[] = {
+#define LAYER(id, name, meaning, mend) [SASL_LAYER_##id] = {name, meaning, mend},
     SASL_LAYERS(LAYER)
 #undef LAYER
 };
@@ -23,6 +23,11 @@ const char *sasl_layer_name(enum sasl_layer layer)
 const char *sasl_layer_meaning(enum sasl_layer layer)
 {
     return layers[layer].meaning;
+}
+
+const char *sasl_layer_mend(enum sasl_layer layer)
+{
+    return layers[layer].mend;
 }
 
 /* ---- servers ---- */

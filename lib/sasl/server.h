@@ -36,31 +36,33 @@ enum sasl_outcome {
     SASL_TEMPORARY  /* the back end cannot tell now */
 };
 
-/* The layer that decided: SASL_LAYERS(X) name in log lines, what it means. */
+/* The layer that decided: SASL_LAYERS(X) name in log lines, what it means, what mends it (also docs/errors/535.md). */
 #define SASL_LAYERS(X) \
-    X(NONE, "", "") \
-    X(CLEARTEXT, "cleartext", "this mechanism is not allowed without TLS") \
-    X(MECHANISM, "mechanism", "the mechanism is not offered") \
-    X(ENCODING, "encoding", "the client's answer is not what the mechanism prescribes") \
-    X(BACKEND_DOWN, "backend-down", "the back end does not answer") \
-    X(BACKEND_TROUBLE, "backend-trouble", "the back end reports a temporary trouble of its own") \
-    X(UNKNOWN_USER, "unknown-user", "there is no such user") \
-    X(WRONG_PASSWORD, "wrong-password", "the password is wrong") \
-    X(CREDENTIALS, "credentials", "unknown user or wrong password: the back end does not say which, its own log may") \
-    X(DISABLED, "disabled", "the account is disabled") \
-    X(EXPIRED, "expired", "the password has expired") \
-    X(AUTHORIZATION, "authorization", "the user may not act as the one he asks for") \
-    X(VERIFIER, "verifier", "what is stored for the user does not serve this mechanism") \
-    X(ABORTED, "aborted", "the client gave up")
+    X(NONE, "", "", "") \
+    X(CLEARTEXT, "cleartext", "this mechanism is not allowed without TLS", "let the client use STARTTLS (port 587) or TLS (port 465)") \
+    X(MECHANISM, "mechanism", "the mechanism is not offered", "let the client choose another, or offer this one") \
+    X(ENCODING, "encoding", "the client's answer is not what the mechanism prescribes", "nothing at the server: the client is broken") \
+    X(BACKEND_DOWN, "backend-down", "the back end does not answer", "start it; look at smtpd_sasl_path, and at owner and mode of the socket") \
+    X(BACKEND_TROUBLE, "backend-trouble", "the back end reports a temporary trouble of its own", "look at the back end's log") \
+    X(UNKNOWN_USER, "unknown-user", "there is no such user", "add the user to the table and run postmap, or log in by the name that is there") \
+    X(WRONG_PASSWORD, "wrong-password", "the password is wrong", "set a new one, in the table or in the client") \
+    X(CREDENTIALS, "credentials", "unknown user or wrong password: the back end does not say which, its own log may", \
+      "ask the back end: doveadm auth test USER, or testsaslauthd -u USER") \
+    X(DISABLED, "disabled", "the account is disabled", "enable it, if that is wanted") \
+    X(EXPIRED, "expired", "the password has expired", "set a new one") \
+    X(AUTHORIZATION, "authorization", "the user may not act as the one he asks for", "leave the authorization name empty in the client") \
+    X(VERIFIER, "verifier", "what is stored for the user does not serve this mechanism", "store {SCRAM-SHA-256} or a crypt(3) hash that begins with $") \
+    X(ABORTED, "aborted", "the client gave up", "")
 
 enum sasl_layer {
-#define LAYER(id, name, meaning) SASL_LAYER_##id,
+#define LAYER(id, name, meaning, mend) SASL_LAYER_##id,
     SASL_LAYERS(LAYER)
 #undef LAYER
     SASL_LAYER_COUNT
 };
 const char *sasl_layer_name(enum sasl_layer layer);
 const char *sasl_layer_meaning(enum sasl_layer layer);
+const char *sasl_layer_mend(enum sasl_layer layer);
 
 struct sasl_answer {
     enum sasl_outcome outcome;

@@ -212,6 +212,10 @@ class Dovecot:
         connection.sendall(reply.encode())
 
     def close(self):
+        try:
+            self.socket.shutdown(socket.SHUT_RDWR)   # ends the accept() of the thread, which would keep the port open
+        except OSError:
+            pass
         self.socket.close()
         for connection in self.connections:
             try:
@@ -375,6 +379,34 @@ smtpd_sasl_security_options = noanonymous, noplaintext
 def here_id():
     account = pwd.getpwnam("nobody") if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
     return account.pw_uid, account.pw_gid
+
+
+def explain_auth(here, *arguments, password="Hello world!"):
+    done = here.command("postfix", "explain", "auth", *arguments, input=password + "\n")
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_postfix_explain_auth(make):
+    here = make(main_cf=FILE, files={"users": USERS})
+    assert explain_auth(here, "alice", "--mechanism", "PLAIN")[0] == 0
+    status, text = explain_auth(here, "--mechanism", "PLAIN", "alice")
+    assert status == 0 and "=> accepted as alice" in text and "without TLS: SCRAM-SHA-256 PLAIN LOGIN" in text
+    assert explain_auth(here, "user", password="pencil")[0] == 0
+    for user, layer in (("alice", "verifier"), ("nobody", "unknown-user"), ("gone", "disabled"), ("user", "wrong-password")):
+        status, text = explain_auth(here, user)
+        assert status == 1 and f"=> refused (535), layer {layer}: " in text and "what mends it: " in text
+    here.cleanup()
+    dovecot = Dovecot()
+    here = make(name="there", main_cf=DOVECOT + f"smtpd_sasl_path = inet:127.0.0.1:{dovecot.port}\nsmtpd_tls_auth_only = yes\n")
+    assert explain_auth(here, "good", password="secret")[0] == 0
+    status, text = explain_auth(here, "bad")
+    assert status == 1 and "layer disabled" in text
+    assert "layer cleartext" in explain_auth(here, "--clear", "good", password="secret")[1]
+    dovecot.close()
+    assert "=> not now (454), layer backend-down" in explain_auth(here, "good", password="secret")[1]
+    here.cleanup()
+    here = make(name="off")
+    assert "clients cannot log in: smtpd_sasl_auth_enable = no" in explain_auth(here, "x")[1]
 
 
 # ---- the client ----

@@ -25,4 +25,9 @@ void explain_note(const char *format, ...) PRINTF_LIKE(1, 2);
    recipient before aliases.  Waits. */
 bool explain_access(struct explain *e, struct slice sender, struct slice recipient, const struct route_result *resolved);
 
+struct control;
+/* explain_auth - `postfix explain auth USER`: what each SMTP service offers, and whether USER can log in with a password that is asked for.  The exit
+   status. */
+int explain_auth(struct control *control);
+
 #endif

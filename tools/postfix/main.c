@@ -20,6 +20,7 @@ static const char help[] =
     "Commands:\n"
     "  check start start-fg stop abort drain reload flush status statistics logrotate\n"
     "  explain address: every rewrite and lookup on its way, and where it goes; nothing is sent\n"
+    "  explain auth user: what AUTH offers, and whether the user can log in with a password that is asked for\n"
     "  --sender address   explain: from there\n"
     "  --client address   explain: the restrictions for a client of this address, too\n"
     "  --sasl user        explain: for somebody who has logged in\n"
