@@ -237,6 +237,7 @@ static void judge(const struct command *command, struct arena *arena, int wait_s
     int code = WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : -1;
 
     if (r->timed_out) {
+        log_warning("pipe_command_read: read time limit exceeded");
         set(status, arena, "5.3.0", arena_format(arena, "Command time limit exceeded: \"%s\"", command->text), output);
         return;
     }

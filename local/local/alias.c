@@ -82,7 +82,7 @@ static void use_owner(struct job *job, const struct target *target, struct targe
 
 static void expand(struct job *job, struct target *target, struct slice text, struct table *table, bool unmatched)
 {
-    struct slice kept_sender = job->sender;
+    struct slice kept_sender = job->sender, kept_delivered = job->delivered;
     struct target member = {.origin = ORIGIN_ALIAS, .level = target->level + 1, .owner = target->owner, .resubmit = target->resubmit,
                             .own_alias = unmatched ? target->user : target->local};
 
@@ -92,6 +92,8 @@ static void expand(struct job *job, struct target *target, struct slice text, st
     use_owner(job, target, &member);
     member.address = target->address;
     bool tells = report_expansion_begin(job);
+    if (!job->params->frozen_delivered_to)
+        job->delivered = target->address;
     if (members_deliver(job, &member, text, false) == 0) {
         log_warning("no recipient in alias lookup result for " SLICE_FORMAT, SLICE_ARGS(target->user));
         report_format(job, target->address, OUTCOME_DEFERRED, "4.3.0", "alias database unavailable");
@@ -100,6 +102,7 @@ static void expand(struct job *job, struct target *target, struct slice text, st
     if (tells)
         report_expansion_end(job, target->address, slice_equal(job->sender, kept_sender) ? "expanded" : "delivered");
     job->sender = kept_sender;
+    job->delivered = kept_delivered;
 }
 
 bool alias_deliver(struct job *job, struct target *target)

@@ -89,8 +89,12 @@ bool dotforward_deliver(struct job *job, struct target *target, const struct acc
         if (!with_extension && target->extension.len > 0 && list_has(job->params->propagate_unmatched_extensions, SLICE("forward")))
             member.extension = target->extension;
         bool tells = report_expansion_begin(job);
+        struct slice kept = job->delivered;
+        if (!job->params->frozen_delivered_to)
+            job->delivered = target->address;
         done = members_deliver(job, &member, buffer_slice(&text), true) > 0; /* an empty file: the mailbox */
         forward_flush(job);
+        job->delivered = kept;
         if (tells && done)
             report_expansion_end(job, target->address, "expanded");
         job->expanded = job->expanded && (done || !tells);

@@ -6,10 +6,18 @@
 #include "address/mail_address.h"
 #include "base/log.h"
 
-static void copy_init(const struct job *job, const char *kind, int flags, struct copy *copy)
+/* original_address - what X-Original-To and ORIGINAL_RECIPIENT say; nothing when a list's owner is the sender now. */
+static struct slice original_address(const struct job *job)
 {
     const struct recipient *recipient = &job->delivery->recipients[job->recipient];
 
+    if (!slice_equal(job->sender, job->delivery->request->envelope.sender))
+        return (struct slice){0};
+    return recipient->original.len > 0 ? recipient->original : recipient->address;
+}
+
+static void copy_init(const struct job *job, const char *kind, int flags, struct copy *copy)
+{
     *copy = (struct copy){.delivery = job->delivery, .flags = flags | COPY_RETURN_PATH, .sender = job->sender, .end_of_line = SLICE("\n")};
     if (list_has(job->params->prepend_delivered_header, slice_of(kind))) {
         copy->flags |= COPY_DELIVERED_TO;
@@ -17,7 +25,7 @@ static void copy_init(const struct job *job, const char *kind, int flags, struct
     }
     if (job->params->enable_original_recipient) {
         copy->flags |= COPY_ORIGINAL_TO;
-        copy->original_to = recipient->original.len > 0 ? recipient->original : recipient->address;
+        copy->original_to = original_address(job);
     }
 }
 
@@ -76,13 +84,12 @@ void last_file(struct job *job, const struct target *target, const char *path)
 
 static void command_environment(struct job *job, const struct target *target, const struct account *account, struct environment *environment)
 {
-    const struct recipient *recipient = &job->delivery->recipients[job->recipient];
     const struct account *who = account != NULL && account->name != NULL ? account : NULL;
     struct slice name = who != NULL ? slice_of(who->name) : target->user;
 
     environment_init(environment, job->arena, job->params->command_expansion_filter);
     environment_add_standard(environment, job->delivery, job->params->export_environment, job->sender, target->address,
-                             recipient->original.len > 0 ? recipient->original : recipient->address);
+                             original_address(job));
     environment_set(environment, "LOCAL", target->local);
     environment_set(environment, "EXTENSION", target->extension);
     environment_set(environment, "USER", name);
@@ -114,8 +121,12 @@ void last_command(struct job *job, const struct target *target, const char *text
     command_environment(job, &shown, account, &environment);
     struct command command = {.text = text, .shell = job->params->local_command_shell, .environment = environment_list(&environment), .uid = uid,
                               .gid = gid, .time_limit = job->params->command_time_limit, .running_as_root = job->delivery->context->running_as_root};
-    if (job->params->command_execution_directory[0] != '\0')
-        command.directory = macro_expand(job, &shown, account, job->params->command_execution_directory, job->params->execution_directory_expansion_filter, NULL);
+    if (job->params->command_execution_directory[0] != '\0') {
+        bool undefined = false; /* an alias has no $home: the queue directory */
+        command.directory = macro_expand(job, &shown, account, job->params->command_execution_directory, job->params->execution_directory_expansion_filter, &undefined);
+        if (undefined || command.directory == NULL || command.directory[0] == '\0')
+            command.directory = NULL;
+    }
     command_run(&copy, &command, arena_format(job->arena, "delivered to command: %s", text), NULL, &status);
     report(job, target->address, &status);
 }
@@ -221,8 +232,7 @@ static void to_account(struct job *job, struct target *target, const struct acco
         report_format(job, target->address, OUTCOME_DEFERRED, "4.3.0", "table lookup failure");
     } else if (text[0] != '\0') {
         target->rights = *account;
-        char *expanded = macro_expand(job, target, account, text, job->params->command_expansion_filter, NULL);
-        last_command(job, target, expanded != NULL ? expanded : text, true, account);
+        last_command(job, target, text, true, account); /* $NAME is the shell's: nothing is substituted here */
     } else {
         to_mailbox(job, target, account);
     }

@@ -155,7 +155,7 @@ static void to_address(struct job *job, const struct target *parent, struct slic
     struct slice extension = parent->extension;
 
     address = route_rewrite(job->route, SLICE("local"), address, job->arena);
-    if (extension.len > 0 && !own_mailbox) {
+    if (extension.len > 0) {
         struct mail_address parts;
         mail_address_split(address, job->arena, &parts);
         address = mail_address_join(arena_format(job->arena, SLICE_FORMAT "%c" SLICE_FORMAT, SLICE_ARGS(parts.local_part),

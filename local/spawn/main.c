@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <sys/wait.h>
 
+#include "../common/command.h"
 #include "base/log.h"
 #include "service/service.h"
 
@@ -64,7 +65,10 @@ static NO_RETURN void child(struct service_context *context, int fd)
     if (context->running_as_root && (setgroups(1, &settings.gid) < 0 || setresgid(settings.gid, settings.gid, settings.gid) < 0 ||
                                      setresuid(settings.uid, settings.uid, settings.uid) < 0))
         _exit(75);
-    execvp(settings.argv[0], (char *const *)settings.argv);
+    struct environment environment;
+    environment_init(&environment, arena_new(0), NULL);
+    environment_add_exported(&environment, config_string(context->config, "export_environment"));
+    execvpe(settings.argv[0], (char *const *)settings.argv, (char *const *)environment_list(&environment));
     _exit(75);
 }
 

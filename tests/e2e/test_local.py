@@ -132,3 +132,16 @@ def test_pipe_services_that_cannot_work(make):
     here.wait_log(r"to=<[xy]@remote\.test>.*dsn=4\.3\.5, status=deferred \(mail system configuration error\)", 2)
     here.inject("a@client.test", "z@remote.test")
     here.wait_log(r"to=<z@remote\.test>.*status=sent \(delivered via several service\)")
+
+
+def test_mailbox_command_is_the_shells(make):
+    here = make(started=False, main_cf="allow_mail_to_commands = alias\nalias_maps = texthash:{directory}/etc/alias_rows\nrecipient_delimiter = +\n"
+                                       "mailbox_command = echo \"$USER:$EXTENSION:$local\" >> {directory}/mail/out\nfrozen_delivered_to = no\n"
+                                       "forward_path =\n")
+    here.write("alias_rows", 'where "|cat > %s/mail/message"\nfirst where\n' % here.directory)
+    here.start()
+    here.inject("a@client.test", [f"{here.user}+Ext@here.test", "first@here.test"])
+    here.wait_log(r"status=sent \(delivered to command: echo \"\$USER:\$EXTENSION:\$local\" >> ")
+    assert read(here, "out") == f"{here.user}:ext:\n"
+    here.wait_log(r"to=<where@here\.test>, orig_to=<first@here\.test>.*status=sent")
+    assert "\nDelivered-To: where@here.test\n" in read(here, "message")
