@@ -49,7 +49,7 @@ PACKAGE_CFLAGS := $(shell pkg-config --cflags $(PACKAGES))
 # program:folder[,folder of shared files]
 DAEMONS  = master:master smtpd:smtpd smtp:smtp cleanup:qmgr/cleanup qmgr:qmgr/qmgr bounce:qmgr/bounce \
            pickup:qmgr/pickup local:local/local,local/common virtual:local/virtual,local/common pipe:local/pipe,local/common \
-           error:local/error anvil:smtpd/anvil postlogd:master/postlogd spawn:local/spawn
+           error:local/error anvil:smtpd/anvil postlogd:master/postlogd spawn:local/spawn,local/common
 COMMANDS = postfix:tools/postfix postconf:tools/postconf postqueue:tools/postqueue postsuper:tools/postsuper \
            postcat:tools/postcat postmap:tools/postmap sendmail:tools/sendmail postdrop:tools/postdrop \
            postlog:tools/postlog postkick:tools/postkick postlock:tools/postlock postmulti:tools/postmulti
