@@ -331,3 +331,14 @@ def test_cdb(make):
     assert here.command("postmap", "-q", "anna", name).stdout == "one\n"   # as it was
     here.write("bad.cdb", "no cdb")
     assert "bad.cdb" in here.command("postmap", "-q", "x", f"cdb:{here.directory}/etc/bad").stderr
+
+
+def test_check_reads_definitions(make):
+    here = make(started=False, main_cf="virtual_alias_maps = redis:{directory}/etc/none.cf, mysql:{directory}/etc/bad.cf, pgsql:{directory}/etc/good.cf, redis:old\n"
+                "old_hosts = localhost\n", files={"bad.cf": "hosts = localhost\nquery = x\nexpansion_limit = many\n", "good.cf": "query = SELECT 1\n"})
+    done = here.command("postfix", "check")
+    assert done.returncode == 1
+    said = done.stdout + done.stderr
+    assert f"table redis:{here.directory}/etc/none.cf: open {here.directory}/etc/none.cf: No such file or directory" in said
+    assert "bad numerical configuration: expansion_limit = many" in said
+    assert "good.cf:" not in said and "old_hosts" not in said

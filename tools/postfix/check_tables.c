@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "checks.h"
+#include "conf/table_names.h"
 #include "table/table.h"
 
 struct table_check {
@@ -105,6 +106,30 @@ static void check_patterns(struct checks *checks, const struct table_use *use)
     buffer_release(&problems);
 }
 
+/* ---- tables of servers -------------------------------------------------------------------------------------------- */
+
+static void first_problem(enum log_severity severity UNUSED, const char *text, void *context)
+{
+    struct buffer *problem = context;
+    static const char label[] = "error: ";
+    if (problem->len == 0)
+        buffer_append_string(problem, strncmp(text, label, strlen(label)) == 0 ? text + strlen(label) : text);
+}
+
+/* check_definition - settings that cannot be read, and a client library that is not installed; nobody is connected to. */
+static void check_definition(struct checks *checks, const struct table_use *use)
+{
+    struct buffer problem = BUFFER_INIT;
+    if (use->path[0] == '/' && !readable(checks, use, use->path))
+        return;
+    log_set_watcher(first_problem, &problem);
+    table_free(table_open(slice_of(use->name), 0, checks->config));
+    log_set_watcher(NULL, NULL);
+    if (problem.len)
+        say_table(checks, use, FINDING_TABLE_UNREADABLE, FINDING_ERROR, arena_string(checks->arena, buffer_slice(&problem)));
+    buffer_release(&problem);
+}
+
 /* ---- all ---------------------------------------------------------------------------------------------------------- */
 
 static bool type_is_here(const char *type)
@@ -126,6 +151,10 @@ static void check_table(struct checks *checks, const struct table_use *use)
     }
     if (pattern) {
         check_patterns(checks, use);
+        return;
+    }
+    if (table_setting_at(slice_of(use->type), 0)) {
+        check_definition(checks, use);
         return;
     }
     if (!table_use_has_rows(use))
