@@ -103,7 +103,8 @@ bool configuration_accept(struct config *config, struct arena *memory, const str
     struct master_cf lines;
     bool broken;
     config_check(config, report_fatal, &only, &broken);
-    return !broken && master_cf_load(config_directory(config), config, memory, config_ignore_problem, NULL, &lines) &&
+    /* What is fatal was found above; the rest, and old defaults that are used, is for the log. */
+    return !broken && master_cf_load(config_directory(config), config, memory, NULL, NULL, &lines) &&
            services_build(config, &lines, old_services, services, why);
 }
 

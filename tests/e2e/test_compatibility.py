@@ -14,11 +14,12 @@ def unset(instance, *names):
 
 
 def test_old_defaults_are_told(make):
-    here = make(started=False, main_cf=OLD)
+    here = make(started=False, main_cf=OLD, master_cf="extra unix - - - - - smtp\n")
     unset(here, "append_dot_mydomain", "mynetworks")
     done = here.command("postfix", "start")
     assert done.returncode == 0 and "running with backwards-compatible default settings" in done.stderr
     assert 'To disable backwards compatibility use "postconf compatibility_level=3.6" and "postfix reload"' in done.stderr
+    here.wait_log(r"master\.cf: line \d+: " + USING + "chroot=y")
     with here.smtp() as smtp:
         smtp.say("EHLO c.test")
         assert smtp.say("MAIL FROM:<caf\u00e9@x.test>").startswith("250")
