@@ -87,6 +87,8 @@ header_checks = pcre:{etc}/header_checks
     lines = sorted((f["file"], f["line"]) for f in found["table-line"])
     assert lines == [(f"{etc}/header_checks", 2), (f"{etc}/virtual", 2)]
     assert [(f["file"], f["line"]) for f in found["table-shadowed"]] == [(f"{etc}/virtual2", 1)]
+    append(instance, "main.cf", "database_auto_update = yes\n")
+    assert "table-stale" not in check(instance)[1]
 
 
 def test_shadowed_rows(instance):
