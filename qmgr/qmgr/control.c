@@ -4,6 +4,7 @@
 #include "arrive.h"
 #include "base/log.h"
 #include "query.h"
+#include "queue/verb.h"
 #include "table/match.h"
 
 enum { BATCH = 50 /* messages between two looks at the rest of the world */ };
@@ -42,38 +43,6 @@ static int queues_of(const struct queue_control *request)
 static int queue_bit(enum index_queue queue)
 {
     return queue == INDEX_HOLD ? QUEUE_HOLD : queue == INDEX_INCOMING ? QUEUE_INCOMING : QUEUE_DEFERRED;
-}
-
-/* ---- what a verb does --------------------------------------------------------------------------------------------- */
-
-/* applies - to entries of that queue. */
-static bool applies(const struct control *c, enum index_queue queue)
-{
-    return (c->queues & queue_bit(queue)) && (queue == INDEX_HOLD ? c->verb != QUEUE_CONTROL_HOLD : c->verb != QUEUE_CONTROL_RELEASE);
-}
-
-/* change_of - to entries of that queue. */
-static struct index_change change_of(const struct control *c, enum index_queue queue)
-{
-    bool expire = c->verb == QUEUE_CONTROL_EXPIRE || c->verb == QUEUE_CONTROL_EXPIRE_RELEASE;
-    if (c->verb == QUEUE_CONTROL_DELETE)
-        return (struct index_change){.remove = true};
-    if (c->verb == QUEUE_CONTROL_HOLD || (c->verb == QUEUE_CONTROL_EXPIRE && queue == INDEX_HOLD))
-        return (struct index_change){.queue = INDEX_HOLD, .expire = expire};
-    return (struct index_change){.queue = INDEX_DEFERRED, .next_attempt = clock_wall(), .expire = expire, .requeue = c->verb == QUEUE_CONTROL_REQUEUE};
-}
-
-/* mark_record - the record in the segment must say the same as the entry, which is only a cache. */
-static bool mark_record(const struct control *c, const struct queue_place *place)
-{
-    struct store *store = c->q->store;
-    switch (c->verb) {
-    case QUEUE_CONTROL_DELETE: return store_mark_done(store, place);
-    case QUEUE_CONTROL_HOLD: return store_mark_state(store, place, MESSAGE_STATE_HELD);
-    case QUEUE_CONTROL_EXPIRE: return store_mark_expired(store, place);
-    case QUEUE_CONTROL_EXPIRE_RELEASE: return store_mark_expired(store, place) && store_mark_state(store, place, MESSAGE_STATE_LIVE);
-    default: return store_mark_state(store, place, MESSAGE_STATE_LIVE);
-    }
 }
 
 /* ---- one message -------------------------------------------------------------------------------------------------- */
@@ -123,21 +92,10 @@ static bool is_changed(const struct control *c, const struct message *m)
 
 static bool change_entry(struct control *c, struct index_entry *entry)
 {
-    struct qmgr *q = c->q;
-    struct index_change change = change_of(c, entry->queue);
-    if (!applies(c, entry->queue) || !mark_record(c, &entry->place))
+    if (!(c->queues & queue_bit(entry->queue)) || !queue_verb_do(c->q->store, c->verb, entry))
         return false;
-    if (change.remove)
-        return index_delete(q->index, entry->queue_id) > 0;
-    entry->queue = change.queue;
-    entry->requeue = change.requeue;
-    entry->forced_expire |= change.expire;
-    if (change.next_attempt)
-        entry->next_attempt = change.next_attempt;
-    if (index_put(q->index, entry) <= 0)
-        return false;
-    if (change.next_attempt)
-        pull_soon(q, change.next_attempt);
+    if (c->verb != QUEUE_CONTROL_DELETE && entry->queue == INDEX_DEFERRED)
+        pull_soon(c->q, entry->next_attempt);
     return true;
 }
 
@@ -197,12 +155,12 @@ static void change_active(struct control *c)
 static bool choose_entry(void *context, struct slice queue_id, const struct queue_place *place)
 {
     struct control *c = context;
-    return !message_find(c->q, queue_id) && mark_record(c, place);
+    return !message_find(c->q, queue_id) && queue_verb_mark(c->q->store, c->verb, place);
 }
 
 static void change_queue(struct control *c, enum index_queue queue)
 {
-    struct index_change change = change_of(c, queue);
+    struct index_change change = queue_verb_change(c->verb, queue);
     struct index_scan *scan = index_scan_start(c->q->index, INDEX_BY_ID, queue, (struct slice){NULL, 0});
     uint64_t changed = 0;
     int result = 1;
@@ -247,7 +205,7 @@ static void change_all(struct control *c)
         change_active(c);
     static const enum index_queue queues[] = {INDEX_DEFERRED, INDEX_INCOMING, INDEX_HOLD}; /* none goes where is still to be looked */
     for (size_t i = 0; i < COUNT_OF(queues) && c->reply.error.len == 0; i++) {
-        if (applies(c, queues[i]))
+        if ((c->queues & queue_bit(queues[i])) && queue_verb_applies(c->verb, queues[i]))
             change_queue(c, queues[i]);
     }
     if (c->queues & QUEUE_ACTIVE)

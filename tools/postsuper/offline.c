@@ -3,7 +3,7 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "postsuper.h"
-#include "queue/store.h"
+#include "queue/verb.h"
 #include "service/sandbox.h"
 
 struct offline {
@@ -108,40 +108,15 @@ static bool change_found(struct offline *offline, int verb, struct slice id, str
     return ok;
 }
 
-static bool move_entry(struct offline *offline, struct index_entry *entry, enum index_queue queue)
+/* requeue_entry - at once: nobody is there who could do it later. */
+static bool requeue_entry(struct offline *offline, const struct index_entry *entry)
 {
-    char state = queue == INDEX_HOLD ? MESSAGE_STATE_HELD : MESSAGE_STATE_LIVE;
-    entry->queue = queue;
-    if (queue != INDEX_HOLD)
-        entry->next_attempt = clock_wall();
-    return store_mark_state(offline->store, &entry->place, state) && index_put(offline->index, entry) > 0;
-}
-
-static bool end_entry(struct offline *offline, const struct index_entry *entry, bool marked)
-{
-    return marked && index_delete(offline->index, entry->queue_id) >= 0;
+    return put_back(offline, &entry->place) && index_delete(offline->index, entry->queue_id) >= 0;
 }
 
 static bool change_entry(struct offline *offline, int verb, struct index_entry *entry)
 {
-    bool held = entry->queue == INDEX_HOLD;
-    switch (verb) {
-    case QUEUE_CONTROL_DELETE:
-        return end_entry(offline, entry, store_mark_done(offline->store, &entry->place));
-    case QUEUE_CONTROL_REQUEUE:
-        return end_entry(offline, entry, put_back(offline, &entry->place));
-    case QUEUE_CONTROL_HOLD:
-        return !held && move_entry(offline, entry, INDEX_HOLD);
-    case QUEUE_CONTROL_RELEASE:
-        return held && move_entry(offline, entry, INDEX_DEFERRED);
-    case QUEUE_CONTROL_EXPIRE:
-    case QUEUE_CONTROL_EXPIRE_RELEASE:
-        entry->forced_expire = true;
-        if (!store_mark_expired(offline->store, &entry->place))
-            return false;
-        return held && verb == QUEUE_CONTROL_EXPIRE ? index_put(offline->index, entry) > 0 : move_entry(offline, entry, INDEX_DEFERRED);
-    }
-    return false;
+    return verb == QUEUE_CONTROL_REQUEUE ? requeue_entry(offline, entry) : queue_verb_do(offline->store, verb, entry);
 }
 
 static int queue_of(enum index_queue queue)
@@ -243,14 +218,44 @@ static void change_all_found(struct offline *offline, int verb, int queues, stru
         outcome->count += change_id(offline, verb, queues, id);
 }
 
-static void change_all_in(struct offline *offline, int verb, enum index_queue queue, struct outcome *outcome)
+static void requeue_all_in(struct offline *offline, enum index_queue queue, struct outcome *outcome)
 {
     struct index_entry entry;
     struct index_scan *scan = index_scan_start(offline->index, INDEX_BY_ID, queue, SLICE(""));
     while (index_scan_next(scan, offline->arena, &entry) > 0) {
-        outcome->count += change_entry(offline, verb, &entry);
+        outcome->count += requeue_entry(offline, &entry);
         arena_reset(offline->arena);
     }
+    index_scan_free(scan);
+}
+
+struct choice {
+    struct store *store;
+    int verb;
+};
+
+static bool choose(void *context, struct slice queue_id UNUSED, const struct queue_place *place)
+{
+    const struct choice *choice = context;
+    return queue_verb_mark(choice->store, choice->verb, place);
+}
+
+static void change_all_in(struct offline *offline, int verb, enum index_queue queue, struct outcome *outcome)
+{
+    struct choice choice = {offline->store, verb};
+    struct index_change change = queue_verb_change(verb, queue);
+    struct index_scan *scan = index_scan_start(offline->index, INDEX_BY_ID, queue, SLICE(""));
+    int64_t next = clock_after(MICROSECONDS);
+    int result;
+    while ((result = index_change_some(scan, &change, choose, &choice, &outcome->count)) > 0) {
+        fiber_yield();
+        if (clock_monotonic() < next)
+            continue;
+        store_sync(offline->store);
+        next = clock_after(MICROSECONDS);
+    }
+    if (result < 0)
+        log_fatal("cannot write to the queue index");
     index_scan_free(scan);
 }
 
@@ -262,12 +267,15 @@ static void change_all(struct offline *offline, int verb, int queues, struct out
         outcome->count += store_drop_all(offline->store);
         return;
     }
-    if (queues & QUEUE_INCOMING)
-        change_all_in(offline, verb, INDEX_INCOMING, outcome);
-    if (queues & QUEUE_DEFERRED)
-        change_all_in(offline, verb, INDEX_DEFERRED, outcome);
-    if ((queues & QUEUE_HOLD) && verb != QUEUE_CONTROL_HOLD)
-        change_all_in(offline, verb, INDEX_HOLD, outcome);
+    static const enum index_queue order[] = {INDEX_DEFERRED, INDEX_INCOMING, INDEX_HOLD}; /* none goes where is still to be looked */
+    for (size_t i = 0; i < COUNT_OF(order); i++) {
+        if (!(queues & queue_of(order[i])) || !queue_verb_applies(verb, order[i]))
+            continue;
+        if (verb == QUEUE_CONTROL_REQUEUE)
+            requeue_all_in(offline, order[i], outcome);
+        else
+            change_all_in(offline, verb, order[i], outcome);
+    }
 }
 
 void offline_do(struct offline *offline, const struct action *action, int queues, struct outcome *outcome)

@@ -155,6 +155,26 @@ static void hold_some(void *arg UNUSED)
     config_free(config);
 }
 
+static void expire_all(void *arg UNUSED)
+{
+    char *why;
+    make_queue();
+    struct store *store = store_open(spool, NULL, NULL, &why);
+    for (unsigned i = 0; i < 4; i++)
+        defer(store_index(store), i, INDEX_INCOMING);
+    store_close(store);
+    expect(6, 5, 3);
+    ck_assert_uint_eq(perform(QUEUE_CONTROL_EXPIRE, true, ALL_QUEUES, NULL), 18); /* each once, wherever it goes */
+    expect(10, 5, 3);
+    config_free(config);
+}
+
+START_TEST(expiring_all)
+{
+    in_fiber(expire_all);
+}
+END_TEST
+
 START_TEST(holding_releasing_expiring)
 {
     in_fiber(hold_some);
@@ -219,4 +239,4 @@ START_TEST(searching_without_index)
 }
 END_TEST
 
-TEST_MAIN("postsuper/offline", deleting, holding_releasing_expiring, requeueing, searching_without_index)
+TEST_MAIN("postsuper/offline", deleting, holding_releasing_expiring, expiring_all, requeueing, searching_without_index)
