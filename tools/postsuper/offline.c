@@ -4,6 +4,7 @@
 #include "base/map.h"
 #include "postsuper.h"
 #include "queue/verb.h"
+#include "run/run.h"
 #include "service/sandbox.h"
 
 struct offline {
