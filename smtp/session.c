@@ -190,8 +190,6 @@ static bool hello(const struct client_params *params, struct session *session, c
     stream_flush(session->stream);
     bool answered = session_reply(session, params->helo_timeout, reply);
     session->take_line = NULL;
-    if (session->size_limit == 0)
-        session->features &= ~EHLO_SIZE; /* as good as not offered */
     if (answered && reply->code / 100 == 2 && verb[0] != 'H')
         discard_keywords(params, session);
     return answered;

@@ -96,7 +96,13 @@ static void settle_sent(struct exchange *x, size_t recipient, const struct reply
 
 static void build_mail(const struct exchange *x, struct buffer *out)
 {
-    command_mail(&x->t->delivery->request->envelope, x->sender, x->t->session->features, out);
+    const struct envelope *envelope = &x->t->delivery->request->envelope;
+    int features = x->t->session->features;
+
+    /* What may become quoted-printable on the way has a size that nobody knows yet. */
+    if (!(features & EHLO_8BITMIME) && !x->t->params->disable_mime_output_conversion && !slice_equal_case(envelope->encoding, SLICE("7bit")))
+        features &= ~EHLO_SIZE;
+    command_mail(envelope, x->sender, features, out);
 }
 
 static void build_rcpt(const struct exchange *x, size_t i, struct buffer *out)
