@@ -139,6 +139,7 @@ static void tell_workers(struct service_entry *service)
 void master_reload(void)
 {
     struct generation fresh = {0};
+    master_check_log(); /* one that was moved away is let go whatever becomes of the configuration */
     if (!read_generation(&fresh)) {
         log_error("the configuration was not reloaded: going on with the old one");
         discard(&fresh);

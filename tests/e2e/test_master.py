@@ -142,6 +142,15 @@ def test_broken_configuration_does_not_start(instance, command, file, text, comp
     assert not instance.pids()
 
 
+def test_log_is_rotated_though_the_configuration_is_refused(instance):
+    instance.start()
+    append(instance, "main.cf", "hopcount_limit = 0\n")
+    assert instance.command("postfix", "logrotate").returncode == 0
+    instance.wait_log("the configuration was not reloaded")  # in the new file
+    assert instance.inject("a@sup.test", "a@sup.test").startswith("250")
+    instance.wait_log(r"postfix/local\[\d+\]: .*to=<a@sup\.test>")
+
+
 def test_names_that_are_not_known_stop_nothing(instance):
     append(instance, "main.cf", "smtpd_baner = x\n")
     instance.start()
