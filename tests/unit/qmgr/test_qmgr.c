@@ -313,12 +313,12 @@ QMGR_TEST(full_memory_does_not_delay_deferred_mail, "qmgr_message_active_limit =
     send_mail("a@h.test", "later2@x.test", true, (struct envelope){0});
     wait_for("deliver smtp:x.test later2@x.test", 1000);
     fiber_sleep(50000);
-    delay_ms = 4000;
+    delay_ms = 9000;
     for (int i = 0; i < 40; i++) {
         snprintf(recipient, sizeof(recipient), "ok@slow%d.test", i);
         send_mail("a@h.test", recipient, true, (struct envelope){0});
     }
-    for (int i = 0; i < 250 && times("deliver smtp:x.test later@x.test") < 2; i++)
+    for (int i = 0; i < 800 && times("deliver smtp:x.test later@x.test") < 2; i++)
         fiber_sleep(10000);
     ck_assert_uint_gt(qmgr.active_count, 20);
     ck_assert_uint_eq(times("deliver smtp:x.test later@x.test"), 2);
