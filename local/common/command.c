@@ -225,7 +225,11 @@ static bool set_from_output(struct delivery_status *status, struct arena *arena,
 
     if (!status_code_parse(output, &code, &text))
         return false;
-    const char *shown = code.class == 2 ? "5.0.0" : arena_strdup(arena, status_code_format(code, buffer)); /* success it is not */
+    const char *shown = arena_strdup(arena, status_code_format(code, buffer));
+    if (code.class == 2) { /* success it is not */
+        log_warning("bounce_append: ignoring dsn code \"%s\"", shown);
+        shown = "5.0.0";
+    }
     set(status, arena, shown, slice_trim_left(arena_slice(arena, text)), (struct slice){0});
     status->diagnostic = slice_trim_right(status->reason);
     return true;

@@ -1,5 +1,6 @@
 /* main.c - the agents that deliver nothing: error (bounce with the next hop as reason), retry (defer), discard (compat.md g.5) */
 #include "address/mail_address.h"
+#include "base/log.h"
 #include "service/agent.h"
 
 struct kind {
@@ -31,8 +32,12 @@ static void deliver(struct delivery *delivery)
 
     snprintf(status, sizeof(status), "%s", kind->default_status);
     if (status_code_parse(text, &code, &rest)) {
-        code.class = (uint8_t)(kind->default_status[0] - '0');
         status_code_format(code, status);
+        if (status[0] != kind->default_status[0]) { /* a code that contradicts the outcome says nothing */
+            if (kind->outcome != OUTCOME_SENT)
+                log_warning("%s: ignoring dsn code \"%s\"", kind->outcome == OUTCOME_BOUNCED ? "bounce_append" : "defer_append", status);
+            snprintf(status, sizeof(status), "%c.0.0", kind->default_status[0]);
+        }
         text = rest;
     }
     for (size_t i = 0; i < delivery->recipient_count; i++) {

@@ -145,3 +145,12 @@ def test_mailbox_command_is_the_shells(make):
     assert read(here, "out") == f"{here.user}:ext:\n"
     here.wait_log(r"to=<where@here\.test>, orig_to=<first@here\.test>.*status=sent")
     assert "\nDelivered-To: where@here.test\n" in read(here, "message")
+
+
+def test_a_code_that_contradicts_the_transport_says_nothing(make):
+    here = make(main_cf="local_recipient_maps =\nrelay_domains = later.test\ndefault_transport = retry:5.7.9 later\nlocal_transport = error:4.7.1 temporary text\n"
+                        "smtpd_recipient_restrictions = permit_mynetworks\nsmtpd_reject_unlisted_recipient = no\n")
+    here.command("sendmail", "-f", "a@client.test", "u@here.test", "x@remote.test", input="Subject: x\n\nx\n")
+    here.wait_log(r'warning: bounce_append: ignoring dsn code "4\.7\.1"')
+    here.wait_log(r"to=<u@here\.test>.*dsn=5\.0\.0, status=bounced \(temporary text\)")
+    here.wait_log(r"to=<x@remote\.test>.*dsn=4\.0\.0, status=deferred \(later\)")
