@@ -127,7 +127,7 @@ static void search_list(struct search *search, struct slice list, int depth)
 static bool is_cache(const char *parameter)
 {
     struct slice name = slice_of(parameter);
-    return slice_ends(name, SLICE("_cache_database")) || slice_ends(name, SLICE("_cache_map")) || slice_equal(name, SLICE("address_verify_map"));
+    return slice_ends(name, SLICE("_cache_database")) || slice_ends(name, SLICE("_cache_map")) || slice_ends(name, SLICE("_verify_map"));
 }
 
 static void search_setting(void *context, const struct setting_place *place)
