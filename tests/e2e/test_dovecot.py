@@ -1,0 +1,91 @@
+"""AUTH against a real Dovecot, with our client as the peer: skipped where Dovecot is not installed."""
+import os
+import shutil
+import subprocess
+
+import pytest
+
+import harness
+from test_auth import auth_failed, b64, plain
+
+CONFIGURATION = """\
+base_dir = {directory}/run
+state_dir = {directory}/run
+log_path = {directory}/dovecot.log
+auth_mechanisms = plain login cram-md5 scram-sha-1 scram-sha-256
+auth_failure_delay = 0
+default_internal_user = {user}
+default_login_user = {user}
+default_internal_group = {group}
+ssl = no
+protocols =
+disable_plaintext_auth = no
+passdb {{
+  driver = passwd-file
+  args = scheme=PLAIN {directory}/users
+}}
+userdb {{
+  driver = static
+  args = uid=65534 gid=65534 home=/tmp
+}}
+service anvil {{
+  unix_listener anvil-auth-penalty {{
+    mode = 0
+  }}
+}}
+service auth {{
+  unix_listener postfix {{
+    mode = 0666
+  }}
+}}
+"""
+
+needed = pytest.mark.skipif(shutil.which("dovecot", path="/usr/sbin:/usr/bin") is None or os.geteuid() != 0, reason="needs dovecot-core and root")
+
+
+@pytest.fixture
+def dovecot(base):
+    directory = os.path.join(base, "dovecot")
+    os.makedirs(os.path.join(directory, "run"))
+    with open(os.path.join(directory, "dovecot.conf"), "w") as out:
+        out.write(CONFIGURATION.format(directory=directory, user="nobody", group="nogroup"))
+    with open(os.path.join(directory, "users"), "w") as out:
+        out.write("alice:{PLAIN}secret\n")
+    server = subprocess.Popen(["/usr/sbin/dovecot", "-F", "-c", os.path.join(directory, "dovecot.conf")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    path = os.path.join(directory, "run", "postfix")
+    harness.wait_until(lambda: os.path.exists(path), "Dovecot's socket")
+    yield path
+    server.terminate()
+    server.wait(20)
+
+
+@needed
+def test_every_mechanism(make, dovecot):
+    there = make(name="server", main_cf=f"smtpd_sasl_auth_enable = yes\nsmtpd_sasl_type = dovecot\nsmtpd_sasl_path = {dovecot}\n"
+                 "local_transport = discard\ndefault_transport = discard\n")
+    with there.smtp() as smtp:
+        assert "250-AUTH PLAIN LOGIN CRAM-MD5 SCRAM-SHA-1 SCRAM-SHA-256\n" in smtp.say("EHLO client.test")
+        assert smtp.say(plain("alice", "wrong")) == "535 5.7.8 Error: authentication failed: (reason unavailable)"
+        assert smtp.say("AUTH LOGIN") == "334 VXNlcm5hbWU6"
+        assert smtp.say(b64("alice")) == "334 UGFzc3dvcmQ6"
+        assert smtp.say(b64("secret")) == "235 2.7.0 Authentication successful"
+    assert "user=<alice>" in auth_failed(there, "credentials")
+    for number, mechanism in enumerate(("SCRAM-SHA-256", "SCRAM-SHA-1", "CRAM-MD5", "PLAIN", "LOGIN")):
+        here = make(name=f"client{number}", main_cf="smtp_sasl_auth_enable = yes\nsmtp_sasl_password_maps = inline:{{ {{ 127.0.0.1 = alice:secret }} }}\n"
+                    f"smtp_sasl_security_options = noanonymous\nsmtp_sasl_mechanism_filter = {mechanism}\nmydestination =\n"
+                    f"default_transport = smtp:[127.0.0.1]:{there.port}\n")
+        here.inject("a@x.test", "b@elsewhere.test")
+        here.wait_log("status=sent")
+        there.wait_log(f"sasl_method={mechanism}, sasl_username=alice")
+        here.cleanup()
+
+
+@needed
+def test_many_at_once(make, dovecot):
+    here = make(main_cf=f"smtpd_sasl_auth_enable = yes\nsmtpd_sasl_type = dovecot\nsmtpd_sasl_path = {dovecot}\n")
+    dialogues = [here.smtp() for _ in range(100)]
+    for dialogue in dialogues:
+        dialogue.send(plain("alice", "secret") + "\r\n")
+    assert {dialogue.reply() for dialogue in dialogues} == {"235 2.7.0 Authentication successful"}
+    for dialogue in dialogues:
+        dialogue.close()
