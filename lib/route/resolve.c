@@ -75,7 +75,7 @@ static bool normalise(struct resolution *r, struct slice recipient)
     /* resolve_dequoted_address = no: what was quoted is no routing. */
     if (p->resolve_dequoted_address || recipient.len == 0 || recipient.data[0] != '"')
         strip_local_routing(r);
-    if (a->local_part.len == 0)
+    if (a->local_part.len == 0 && (a->domain.len == 0 || is_local(r, a->domain))) /* elsewhere "" may be somebody */
         a->local_part = slice_of(p->empty_address_recipient);
     if (a->domain.len == 0)
         a->domain = slice_of(p->myhostname);
@@ -257,7 +257,9 @@ void route_resolve(struct route *route, struct slice sender, struct slice recipi
                            .result = result};
     *result = (struct route_result){.recipient = recipient, .class = ADDRESS_CLASS_DEFAULT};
     bool good = normalise(&r, recipient);
-    if (!is_unchanged(&r.address, recipient))
+    if (good && r.address.local_part.len == 0)
+        result->recipient = arena_format(arena, "\"\"@" SLICE_FORMAT, SLICE_ARGS(r.address.domain));
+    else if (!is_unchanged(&r.address, recipient))
         result->recipient = mail_address_join(r.address.local_part, r.address.domain, arena);
     if (!good) {
         fail(result, ROUTE_BAD_SYNTAX, SLICE("error"), SLICE("5.1.3 bad address syntax"));

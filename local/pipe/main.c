@@ -34,6 +34,7 @@ static void open_service(struct service_context *context)
     pipe_service.time_limit = config_transport_time(config, context->transport, "time_limit");
     pipe_service.export_environment = config_string(config, "export_environment");
     snprintf(pipe_service.delimiter, sizeof(pipe_service.delimiter), "%s", config_string(config, "recipient_delimiter"));
+    pipe_service.owner_request_special = config_bool(config, "owner_request_special");
 }
 
 /* ---- delivery ---- */

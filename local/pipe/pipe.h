@@ -18,6 +18,7 @@ struct pipe_arguments {
     int64_t size_limit, time_limit;
     const char *export_environment;
     char delimiter[16];
+    bool owner_request_special;
 };
 
 /* arguments_parse - "flags=... user=... argv=word word"; what is wrong is fatal.  The texts must stay. */

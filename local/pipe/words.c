@@ -18,6 +18,12 @@ static struct slice folded(const struct pipe_arguments *pipe, struct arena *aren
     return pipe->flags & flag ? arena_lower(arena, text) : text;
 }
 
+/* written - an address as flag q wants it. */
+static struct slice written(const struct macros *m, struct slice address)
+{
+    return m->pipe->flags & FLAG_QUOTE ? address : mail_address_internal(address, m->delivery->arena);
+}
+
 static struct slice recipient_value(struct macros *m, struct slice name, bool *known)
 {
     struct arena *arena = m->delivery->arena;
@@ -27,10 +33,11 @@ static struct slice recipient_value(struct macros *m, struct slice name, bool *k
 
     *known = true;
     mail_address_split(to->address, arena, &parts);
-    local = m->pipe->flags & FLAG_QUOTE ? mail_address_local(to->address) : parts.local_part;
-    local = folded(m->pipe, arena, local, FLAG_FOLD_USER);
-    address_split_extension(local, slice_of(m->pipe->delimiter), true, &user, &extension);
+    local = folded(m->pipe, arena, parts.local_part, FLAG_FOLD_USER); /* flag q is about whole addresses */
+    address_split_extension(local, slice_of(m->pipe->delimiter), m->pipe->owner_request_special, &user, &extension);
     struct slice domain = folded(m->pipe, arena, parts.domain, FLAG_FOLD_HOST);
+    if (slice_equal(name, SLICE("recipient")) && (m->pipe->flags & FLAG_QUOTE))
+        local = folded(m->pipe, arena, mail_address_local(to->address), FLAG_FOLD_USER);
     if (slice_equal(name, SLICE("recipient")))
         return domain.len > 0 ? arena_format(arena, SLICE_FORMAT "@" SLICE_FORMAT, SLICE_ARGS(local), SLICE_ARGS(domain)) : local;
     if (slice_equal(name, SLICE("user")))
@@ -42,7 +49,7 @@ static struct slice recipient_value(struct macros *m, struct slice name, bool *k
     if (slice_equal(name, SLICE("domain")))
         return domain;
     if (slice_equal(name, SLICE("original_recipient")))
-        return to->original.len > 0 ? to->original : to->address;
+        return written(m, to->original.len > 0 ? to->original : to->address);
     *known = false;
     return (struct slice){0};
 }
@@ -53,7 +60,7 @@ static struct slice sender_value(const struct macros *m)
 
     if (sender.len == 0)
         return slice_of(m->pipe->null_sender);
-    return m->pipe->flags & FLAG_QUOTE ? sender : mail_address_internal(sender, m->delivery->arena);
+    return written(m, sender);
 }
 
 static struct slice message_value(const struct macros *m, struct slice name, bool *known)

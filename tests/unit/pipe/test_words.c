@@ -57,7 +57,7 @@ static const char *expanded(int flags, struct slice sender, const char *const *a
     static struct buffer joined;
     struct arena *arena = arena_new(0);
     struct pipe_arguments pipe = {.flags = flags, .argv = argv, .null_sender = "MAILER-DAEMON", .delimiter = "+"};
-    struct recipient recipients[] = {{.address = SLICE("\"A b+Ext\"@Host.test"), .original = SLICE("list@x.test")}, {.address = SLICE("c@d.test")}};
+    struct recipient recipients[] = {{.address = SLICE("\"A b+Ext\"@Host.test"), .original = SLICE("\"list y\"@x.test")}, {.address = SLICE("c@d.test")}};
     struct delivery_request request = {.next_hop = SLICE("Next.test"),
                                        .envelope = {.queue_id = SLICE("ID"), .sender = sender, .message_size = 77, .client_address = SLICE("192.0.2.1")}};
     struct service_context context = {.config = config, .service_name = "p1"};
@@ -79,7 +79,9 @@ START_TEST(words_are_expanded)
     ck_assert_str_eq(expanded(FLAG_QUOTE, sender, WORDS("${recipient}")), "\"A b+Ext\"@Host.test|c@d.test|");
     ck_assert_str_eq(expanded(FLAG_FOLD_USER | FLAG_FOLD_HOST, sender, WORDS("$recipient", "$nexthop")), "a b+ext@host.test|c@d.test|next.test|");
     ck_assert_str_eq(expanded(0, sender, WORDS("<$user>", "${extension}", "$mailbox", "$domain")), "<A b>|<c>|Ext||A b+Ext|c|Host.test|d.test|");
-    ck_assert_str_eq(expanded(0, sender, WORDS("$original_recipient")), "list@x.test|c@d.test|");
+    ck_assert_str_eq(expanded(FLAG_QUOTE, sender, WORDS("<$user>", "${extension}", "$mailbox")), "<A b>|<c>|Ext||A b+Ext|c|");
+    ck_assert_str_eq(expanded(0, sender, WORDS("$original_recipient")), "list y@x.test|c@d.test|");
+    ck_assert_str_eq(expanded(FLAG_QUOTE, sender, WORDS("$original_recipient")), "\"list y\"@x.test|c@d.test|");
     ck_assert_str_eq(expanded(0, sender, WORDS("$$", "${size}", "$queue_id", "${client_address}", "${sasl_username}")), "$|77|ID|192.0.2.1||");
     ck_assert_str_eq(expanded(0, SLICE(""), WORDS("$sender")), "MAILER-DAEMON|");
     ck_assert_str_eq(expanded(0, SLICE("\"q s\"@x.test"), WORDS("$sender")), "q s@x.test|");

@@ -111,6 +111,8 @@ static void resolving_fiber(void *arg)
     check_resolve("a@b", "\"bob@far.test\"@lab.test", "4 smtp [smart.test] bob@far.test");
     check_resolve("a@b", "bob%lab.test%far.test@lab.test", "4R smtp [smart.test] bob%lab.test@far.test");
     check_resolve("a@b", "@lab.test", "0 local mail.lab.test MAILER-DAEMON@lab.test");
+    check_resolve("a@b", "\"\"@lab.test", "0 local mail.lab.test MAILER-DAEMON@lab.test");
+    check_resolve("a@b", "\"\"@far.test", "4 smtp [smart.test] \"\"@far.test");
     check_resolve("a@b", "alice", "0 local mail.lab.test alice@mail.lab.test");
     check_resolve("a@b", "x@a..b", "bad error:5.1.3 bad address syntax");
     check_resolve("a@b", "x@10.9.0.1", "bad error:5.1.3 bad address syntax");
