@@ -409,6 +409,15 @@ def test_postfix_explain_auth(make):
     assert "clients cannot log in: smtpd_sasl_auth_enable = no" in explain_auth(here, "x")[1]
 
 
+def test_check_knows_the_words(make):
+    here = make(started=False, main_cf="smtpd_sasl_auth_enable = yes\nsmtpd_sasl_type = dovcot\nsmtpd_sasl_security_options = noanonymus\n"
+                "smtp_sasl_security_options =\nsmtpd_sasl_tls_security_options = noplaintext, mutual_auth\n")
+    text = here.command("postfix", "check").stderr
+    assert 'smtpd_sasl_type: unknown value "dovcot"; known: cyrus|dovecot|file' in text
+    assert 'smtpd_sasl_security_options: unknown value "noanonymus"' in text
+    assert text.count("unknown value") == 2
+
+
 # ---- the client ----
 
 RELAY = """\
