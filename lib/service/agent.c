@@ -201,6 +201,8 @@ static struct recipient as_expanded(const struct recipient *recipient, const str
         shown.original = recipient->original.len > 0 ? recipient->original : recipient->address;
         shown.address = status->address;
     }
+    if (status->original_hidden)
+        shown.original = (struct slice){0};
     return shown;
 }
 

@@ -54,6 +54,7 @@ struct delivery_status {
     struct slice reason;       /* goes into (...) and the notice */
     bool soft_bounced;         /* logged as SOFTBOUNCE; set here, not by agents */
     bool notice_passed_on;     /* the next host promised to send the success notice */
+    bool original_hidden;      /* a list with an owner: what the list's address was does not show */
     struct slice address;      /* final recipient after expansion by the agent; empty: the recipient itself */
 };
 void delivery_result(struct delivery *delivery, size_t recipient, const struct delivery_status *status);

@@ -133,6 +133,8 @@ void forward_flush(struct job *job)
     size_t count = job->forward_count;
 
     job->forward_count = 0;
+    if (job->deferred) /* all of it is tried again: what is sent on now would be sent on twice */
+        return;
     for (size_t i = 0; i < count; i++)
         send_on(job, &job->forwards[i]);
 }

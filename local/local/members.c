@@ -154,7 +154,8 @@ static void to_address(struct job *job, const struct target *parent, struct slic
     struct route_result resolved;
     struct slice extension = parent->extension;
 
-    address = route_rewrite(job->route, SLICE("local"), address, job->arena);
+    /* a copy: the text of an include file is gone before what it names is sent on */
+    address = arena_slice(job->arena, route_rewrite(job->route, SLICE("local"), address, job->arena));
     if (extension.len > 0) {
         struct mail_address parts;
         mail_address_split(address, job->arena, &parts);

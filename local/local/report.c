@@ -12,6 +12,7 @@ void report(struct job *job, struct slice address, const struct delivery_status 
     shown.address = address.len > 0 ? address : job->delivery->recipients[job->recipient].address;
     if (shown.action == NULL && shown.outcome == OUTCOME_SENT)
         shown.action = "delivered";
+    shown.original_hidden = !slice_equal(job->sender, job->delivery->request->envelope.sender);
     if (shown.outcome == OUTCOME_SENT)
         shown.notice_passed_on = job->expanded;
     if (shown.outcome == OUTCOME_DEFERRED)

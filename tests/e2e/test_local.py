@@ -148,9 +148,29 @@ def test_mailbox_command_is_the_shells(make):
 
 
 def test_a_code_that_contradicts_the_transport_says_nothing(make):
-    here = make(main_cf="local_recipient_maps =\nrelay_domains = later.test\ndefault_transport = retry:5.7.9 later\nlocal_transport = error:4.7.1 temporary text\n"
+    here = make(main_cf="local_recipient_maps =\nlocal_transport = error:4.7.1 temporary text\n"
                         "smtpd_recipient_restrictions = permit_mynetworks\nsmtpd_reject_unlisted_recipient = no\n")
-    here.command("sendmail", "-f", "a@client.test", "u@here.test", "x@remote.test", input="Subject: x\n\nx\n")
+    here.command("sendmail", "-f", "a@client.test", "u@here.test", input="Subject: x\n\nx\n")
     here.wait_log(r'warning: bounce_append: ignoring dsn code "4\.7\.1"')
     here.wait_log(r"to=<u@here\.test>.*dsn=5\.0\.0, status=bounced \(temporary text\)")
-    here.wait_log(r"to=<x@remote\.test>.*dsn=4\.0\.0, status=deferred \(later\)")
+
+
+def test_lists_with_an_owner(make, sink):
+    """Addresses of include files outlive the file; nothing is sent on while a part has to be tried again; the list's address does not show."""
+    remote = sink()
+    here = make(started=False, main_cf=f"relayhost = [127.0.0.1]:{remote.port}\nallow_mail_to_commands = alias,include\n"
+                                       "alias_maps = texthash:{directory}/etc/alias_rows\n")
+    here.write("alias_rows", "list :include:%s/etc/members\nowner-list boss@remote.test\nhalf later@remote.test, \"|exit 75\"\nowner-half boss@remote.test\n"
+                             "outer Nested\nowner-outer boss@remote.test\nnested \"|exit 0\"\n" % here.directory)
+    here.write("members", "".join(f"member{i}@remote.test\n" for i in range(40)) + '"|cat > /dev/null"\n')
+    here.start()
+    here.inject("a@client.test", "List@here.test")
+    messages = remote.wait_messages(1)
+    recipients = sorted(recipient for message in messages for recipient in message[1])
+    assert recipients == sorted(f"member{i}@remote.test" for i in range(40)) and messages[0][0] == "owner-list@here.test"
+    assert "\r\nDelivered-To: list@here.test\r\n" in messages[0][2]
+    here.inject("a@client.test", "half@here.test")
+    here.wait_log(r"to=<half@here\.test>.*status=deferred")
+    here.inject("a@client.test", "outer@here.test")
+    here.wait_log(r": to=<Nested@here\.test>, relay=local,.*delivered to command: exit 0")
+    assert "forwarded as" in here.log() and not any("later@remote.test" in message[1] for message in remote.wait_messages(1))
