@@ -114,7 +114,7 @@ static bool connect_now(struct server *server, int64_t deadline, const char **wh
 
 bool server_begin(struct server *server, int64_t timeout, const char **why)
 {
-    int64_t deadline = clock_after(timeout), now = clock_monotonic();
+    int64_t deadline = clock_after(timeout);
 
     if (fiber_current() == NULL) {
         *why = "no event loop here";
@@ -126,12 +126,17 @@ bool server_begin(struct server *server, int64_t timeout, const char **why)
             return false;
         }
     }
+    /* Connecting waits too: nobody else may begin with it meanwhile. */
+    int64_t now = clock_monotonic();
+    server->busy = true;
     if (server->stream != NULL && (now - server->used > IDLE_LIMIT || now - server->opened > LIFE_LIMIT || stream_pending(server->stream)))
         server_close(server);
-    if (server->stream == NULL && !connect_now(server, deadline, why))
+    if (server->stream == NULL && !connect_now(server, deadline, why)) {
+        server->busy = false;
+        condition_signal(&server->idle);
         return false;
+    }
     stream_set_deadline(server->stream, deadline);
-    server->busy = true;
     return true;
 }
 

@@ -79,6 +79,14 @@ static const char *const *full_names(const struct options *o, char **arguments, 
     return names;
 }
 
+static void free_names(const char *const *names, char **arguments, int count)
+{
+    for (int i = 0; i < count; i++)
+        if (names[i] != arguments[i])
+            free((char *)(uintptr_t)names[i]);
+    free((void *)(uintptr_t)names);
+}
+
 static int make_all(const struct options *o, const char *const *names, int count)
 {
     struct slice type, path;
@@ -111,6 +119,8 @@ static void work(void *arg)
     else
         job->status = make_all(o, names, job->count);
     fflush(stdout);
+    free_names(names, job->arguments, job->count);
+    config_free(o->config);
 }
 
 static const char postmap_help[] =
