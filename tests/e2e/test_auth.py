@@ -376,6 +376,33 @@ smtpd_sasl_security_options = noanonymous, noplaintext
     assert "(Authenticated sender: alice)\n\tby here.test (Postfix) with ESMTPSA id " in text
 
 
+def test_notices_to_the_postmaster_have_no_password(make):
+    here = make(main_cf=FILE.replace("local_transport = discard\n", "") + f"""\
+local_transport = virtual
+virtual_mailbox_base = {{directory}}/mail
+virtual_mailbox_maps = static:all/
+virtual_uid_maps = static:{here_id()[0]}
+virtual_gid_maps = static:{here_id()[1]}
+virtual_minimum_uid = 1
+notify_classes = protocol, policy
+error_notice_recipient = pm@here.test
+""", files={"users": USERS})
+    with here.smtp() as smtp:
+        smtp.say("EHLO client.test")
+        smtp.say(plain("alice", "Wr0ngSecret"))
+        smtp.say("AUTH LOGIN")
+        smtp.say(b64("alice"))
+        smtp.say(b64("Wr0ngSecret"))
+        smtp.say("auth  login " + b64("Wr0ngSecret"))
+        smtp.say("*")
+        smtp.say("MAIL TO:<x>")
+        smtp.say("QUIT")
+    text = harness.wait_until(lambda: here.maildir("all"), "the notice")[0]
+    assert "In:  AUTH PLAIN" in text and "535 5.7.8" in text and "MAIL TO" in text
+    for secret in ("Wr0ngSecret", b64("Wr0ngSecret"), b64("\0alice\0Wr0ngSecret"), b64("alice")):
+        assert secret not in text and secret not in here.log()
+
+
 def here_id():
     account = pwd.getpwnam("nobody") if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
     return account.pw_uid, account.pw_gid
