@@ -97,6 +97,9 @@ void pass_on(struct job *job, const struct target *target, struct slice transpor
 /* forward.c - collect and send on. */
 void forward_add(struct job *job, struct slice address);
 void forward_flush(struct job *job);
+/* owner.c - a failure within a list with an owner: tells the owner, logs it, and settles the recipient; false: not such a list, or the owner could not be told.
+   Waits. */
+bool owner_hears(struct job *job, struct slice address, const struct delivery_status *status);
 /* report.c - results; address: the final one. */
 void report(struct job *job, struct slice address, const struct delivery_status *status);
 void report_format(struct job *job, struct slice address, int outcome, const char *code, const char *format, ...) PRINTF_LIKE(5, 6);

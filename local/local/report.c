@@ -13,6 +13,8 @@ void report(struct job *job, struct slice address, const struct delivery_status 
     if (shown.action == NULL && shown.outcome == OUTCOME_SENT)
         shown.action = "delivered";
     shown.original_hidden = !slice_equal(job->sender, job->delivery->request->envelope.sender);
+    if (shown.outcome == OUTCOME_BOUNCED && owner_hears(job, shown.address, &shown))
+        return;
     if (shown.outcome == OUTCOME_SENT)
         shown.notice_passed_on = job->expanded;
     if (shown.outcome == OUTCOME_DEFERRED)

@@ -121,7 +121,8 @@ static bool notify_sender(struct notice *notice, struct arena *arena)
     const struct envelope *envelope = &notice->request->envelope;
     struct slice queue_id;
 
-    if (!send_notice(notice, (struct slice){0}, envelope->sender, arena, &queue_id))
+    struct slice to = envelope->dsn_sender.len > 0 ? envelope->dsn_sender : envelope->sender; /* a list's owner hears in the sender's place */
+    if (!send_notice(notice, (struct slice){0}, to, arena, &queue_id))
         return false;
     log_info(SLICE_FORMAT ": sender %s: " SLICE_FORMAT, SLICE_ARGS(envelope->queue_id), notice_name(notice->request->kind), SLICE_ARGS(queue_id));
     return true;
@@ -148,7 +149,7 @@ static bool failure_notices(struct notice *notice, struct notice *everybody, str
         log_warning(SLICE_FORMAT ": undeliverable postmaster notification discarded", SLICE_ARGS(notice->request->envelope.queue_id));
         return true;
     }
-    if (sender.len == 0) {
+    if (sender.len == 0 && notice->request->envelope.dsn_sender.len == 0) {
         if (in_list(params.notify_classes, SLICE("bounce")) || in_list(params.notify_classes, SLICE("2bounce")))
             return notify_postmaster(everybody, params.twice_bounce_notice_recipient, arena);
         return true;

@@ -252,7 +252,7 @@ static void recipient_fields(struct writer *w, const struct bounce_recipient *r)
     line(w, "Final-Recipient: %s; " SLICE_FORMAT, address_type(n, r->recipient.address), SLICE_ARGS(clean(r->recipient.address, &copy)));
     if (r->recipient.orcpt.len > 0)
         line(w, "Original-Recipient: " SLICE_FORMAT, SLICE_ARGS(clean(r->recipient.orcpt, &copy)));
-    else {
+    else if (n->request->envelope.dsn_sender.len == 0) {
         struct arena *arena = arena_new(0);
         struct slice original = mail_address_internal(r->recipient.original.len ? r->recipient.original : r->recipient.address, arena);
         line(w, "Original-Recipient: rfc822;" SLICE_FORMAT, SLICE_ARGS(clean(original, &copy)));

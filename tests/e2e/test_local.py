@@ -161,7 +161,8 @@ def test_lists_with_an_owner(make, sink):
     here = make(started=False, main_cf=f"relayhost = [127.0.0.1]:{remote.port}\nallow_mail_to_commands = alias,include\n"
                                        "alias_maps = texthash:{directory}/etc/alias_rows\n")
     here.write("alias_rows", "list :include:%s/etc/members\nowner-list boss@remote.test\nhalf later@remote.test, \"|exit 75\"\nowner-half boss@remote.test\n"
-                             "outer Nested\nowner-outer boss@remote.test\nnested \"|exit 0\"\n" % here.directory)
+                             "outer Nested\nowner-outer boss@remote.test\nnested \"|exit 0\"\n"
+                             "broken \"|exit 69\"\nowner-broken boss@remote.test\n" % here.directory)
     here.write("members", "".join(f"member{i}@remote.test\n" for i in range(40)) + '"|cat > /dev/null"\n')
     here.start()
     here.inject("a@client.test", "List@here.test")
@@ -174,3 +175,9 @@ def test_lists_with_an_owner(make, sink):
     here.inject("a@client.test", "outer@here.test")
     here.wait_log(r": to=<Nested@here\.test>, relay=local,.*delivered to command: exit 0")
     assert "forwarded as" in here.log() and not any("later@remote.test" in message[1] for message in remote.wait_messages(1))
+    here.inject("a@client.test", "broken@here.test")
+    here.wait_log(r"to=<broken@here\.test>.*status=bounced \(service unavailable\)")
+    here.wait_log(r"sender non-delivery notification")
+    notice = [message for message in remote.wait_messages(2) if "Undelivered" in message[2]]
+    assert notice[0][1] == ["boss@remote.test"] and "\r\nTo: owner-broken@here.test\r\n" in notice[0][2]
+    assert "\r\nX-Postfix-Sender: rfc822; a@client.test\r\n" in notice[0][2] and "Original-Recipient" not in notice[0][2]
