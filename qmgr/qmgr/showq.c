@@ -1,7 +1,7 @@
 /* showq.c - the queue listing for postqueue and other people's exporters: attributes as NUL-terminated names and values
 
-   An announcement of the protocol, then per message queue_name, queue_id, time, size, forced_expire, sender, and per recipient orig_recipient,
-   recipient, reason; a lone NUL ends a message, another one the listing.  Order as Postfix: maildrop, active, incoming, deferred, hold. */
+   An announcement of the protocol, then per message queue_name, queue_id, time, size, forced_expire, sender, and per recipient recipient, reason
+   (Postfix 3.11 puts orig_recipient before it, which postqueue of 3.7 takes for an error); a lone NUL ends a message, another one the listing.  Order as Postfix: maildrop, active, incoming, deferred, hold. */
 #include "query.h"
 
 static const int64_t write_time = 600 * MICROSECONDS;
@@ -48,7 +48,8 @@ void showq_put(struct buffer *out, const struct queue_item *item, struct slice e
             const struct index_recipient *r = &e->recipients[i];
             if ((r->reason.len > 0) != with_reason)
                 continue;
-            put_attribute(out, "orig_recipient", r->original);
+            if (extended)
+                put_attribute(out, "orig_recipient", r->original);
             put_attribute(out, "recipient", r->address);
             put_attribute(out, "reason", r->reason);
             if (extended)

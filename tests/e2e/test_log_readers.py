@@ -131,3 +131,23 @@ def test_showq_exporter(make):
     finally:
         exporter.kill()
         exporter.wait()
+
+
+PEER = os.path.abspath(os.path.join(os.path.dirname(__file__), "../../build/peer/usr"))
+
+
+@pytest.mark.skipif(not os.path.exists(PEER + "/sbin/postqueue"), reason="Debian's Postfix is not unpacked (make bench)")
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_debians_postqueue(make, tmp_path):
+    """The showq socket speaks the protocol of Postfix: its own postqueue prints what ours prints."""
+    here = make(main_cf="relayhost = [127.0.0.1]:1\n")
+    for i in range(2):
+        here.inject("s@client.test", ["x@remote.test", "y@remote.test"])
+    wait_until(lambda: [entry["queue_name"] for entry in here.queue()] == ["deferred"] * 2, "all wait")
+    (tmp_path / "main.cf").write_text(f"queue_directory = {here.directory}/spool\nmail_owner = nobody\nsetgid_group = mail\ndefault_privs = daemon\n")
+    (tmp_path / "master.cf").write_text("")
+    os.utime(tmp_path / "main.cf", (1, 1))
+    for option in ("-p", "-j"):
+        done = subprocess.run([PEER + "/sbin/postqueue", "-c", str(tmp_path), option], capture_output=True, text=True,
+                              env={"LD_LIBRARY_PATH": PEER + "/lib/postfix", "PATH": "/usr/bin:/bin", "TZ": "UTC"}, timeout=30)
+        assert (done.returncode, done.stdout) == (0, here.command("postqueue", option).stdout), done.stderr
