@@ -72,7 +72,7 @@ static void show_tls(const char *mode)
 
 void show_lists(struct postconf *pc, char **arguments, int count)
 {
-    static const char *const server_sasl[] = {"cyrus", "dovecot", NULL}, *const client_sasl[] = {"cyrus", NULL},
+    static const char *const server_sasl[] = {"cyrus", "dovecot", "file", NULL}, *const client_sasl[] = {"cyrus", NULL},
                       *const locks[] = {"flock", "fcntl", "dotlock", NULL};
     if ((pc->options & (OPTION_b | OPTION_t)) && count > 1)
         log_fatal("options -b and -t require at most one template file");
