@@ -1,6 +1,8 @@
 """smtpd_proxy_filter: a content filter that gets the message while the client waits."""
 import re
 
+from harness import wait_until
+
 
 def talk(here):
     with here.smtp() as smtp:
@@ -14,6 +16,7 @@ def test_the_filter_answers(make, sink):
     filter = sink(ehlo=("8BITMIME", "XFORWARD NAME ADDR PROTO HELO SOURCE"), replies={"XFORWARD": "250 ok"})
     here = make(main_cf=f"smtpd_proxy_filter = 127.0.0.1:{filter.port}\nsmtpd_proxy_ehlo = proxy.test\n")
     assert talk(here) == ["250 2.1.0 Ok", "250 2.1.5 Ok", "250 2.1.5 Ok", "250 2.0.0 stored"]
+    wait_until(lambda: filter.sessions[0][-1] == "QUIT", "QUIT to the filter")
     assert filter.sessions[0] == ["EHLO proxy.test", "XFORWARD NAME=localhost ADDR=127.0.0.1 HELO=client.test PROTO=ESMTP SOURCE=LOCAL",
                                   "MAIL FROM:<a@client.test> BODY=8BITMIME", "RCPT TO:<b@here.test>", "RCPT TO:<c@here.test>", "DATA", "QUIT"]
     sender, recipients, text = filter.messages[0]
