@@ -1,6 +1,9 @@
 """Tables of real servers: PostgreSQL, MariaDB, SQLite, OpenLDAP, Redis, memcached."""
+import os
+import pwd
 import socket
 import sqlite3
+import time
 
 import pytest
 
@@ -180,7 +183,6 @@ def test_sqlite(postmap):
     with sqlite3.connect(path) as database:
         database.executescript(SQL)
     database.close()
-    import os
     os.chmod(path, 0o644)
     sql_cases(postmap, "sqlite", f"dbpath = {path}\n")
     assert "query error" in postmap("sqlite", "dbpath = /nowhere/t.sqlite\n" + QUERY, "single@v.test")
@@ -288,7 +290,6 @@ def test_many_lookups_at_once(pgsql, make):
     slow = "query = SELECT goto FROM aliases, pg_sleep(0.5) WHERE address = '%s' LIMIT 1\n"
     here = make(main_cf="smtpd_sender_restrictions = check_sender_access pgsql:{directory}/etc/slow.cf\n",
                 files={"slow.cf": f"hosts = 127.0.0.1:{pgsql.port}\nuser = mail\npassword = secret\ndbname = postgres\ndomain = slow.test\n" + slow})
-    import time
     sessions = [here.smtp() for _ in range(6)]
     for session in sessions:
         session.say("EHLO c.test")
@@ -342,3 +343,33 @@ def test_check_reads_definitions(make):
     assert f"table redis:{here.directory}/etc/none.cf: open {here.directory}/etc/none.cf: No such file or directory" in said
     assert "bad numerical configuration: expansion_limit = many" in said
     assert "good.cf:" not in said and "old_hosts" not in said
+
+
+def test_every_program_asks(make, sink):
+    """smtpd, cleanup, qmgr, smtp, local and virtual, each with a table of its own."""
+    server = sink()
+    account = pwd.getpwnam("nobody") if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
+    here = make(started=False, main_cf="alias_maps = proxy:sqlite:{directory}/etc/alias.cf\nlocal_recipient_maps = $alias_maps\n"
+                "proxy_read_maps = $alias_maps\nvirtual_alias_maps =\nrecipient_canonical_maps = sqlite:{directory}/etc/canonical.cf\n"
+                "transport_maps = sqlite:{directory}/etc/transport.cf\nsmtp_generic_maps = sqlite:{directory}/etc/generic.cf\n"
+                "virtual_mailbox_domains = sqlite:{directory}/etc/domain.cf\nvirtual_mailbox_maps = sqlite:{directory}/etc/mailbox.cf\n"
+                "virtual_mailbox_base = {directory}/mail\nvirtual_uid_maps = static:%d\nvirtual_gid_maps = static:%d\nvirtual_minimum_uid = 1\n"
+                "relay_domains = r.test\n" % (account.pw_uid, account.pw_gid))
+    path = f"{here.directory}/data/t.sqlite"
+    with sqlite3.connect(path) as database:
+        database.executescript(f"""CREATE TABLE t (kind, k, v); INSERT INTO t VALUES ('alias', 'sales', '{here.directory}/mail/sales/'),
+            ('canonical', 'old@r.test', 'new@r.test'), ('transport', 'r.test', 'smtp:[127.0.0.1]:{server.port}'), ('generic', 'x@c.test', 'y@c.test'),
+            ('domain', 'm.test', 'm.test'), ('mailbox', 'anna@m.test', 'anna/');""")
+    database.close()
+    for kind in ("alias", "canonical", "transport", "generic", "domain", "mailbox"):
+        here.write(f"{kind}.cf", f"dbpath = {path}\nquery = SELECT v FROM t WHERE kind = '{kind}' AND k = '%s'\n")
+    here.command("chmod", "644", path)
+    here.start()
+    assert here.inject("x@c.test", "sales@here.test").startswith("250 ")
+    assert here.inject("x@c.test", "old@r.test").startswith("250 ")
+    assert here.inject("x@c.test", "anna@m.test").startswith("250 ")
+    assert here.inject("x@c.test", "nobody@m.test").startswith("550 5.1.1")
+    here.wait_queue_empty()
+    assert len(here.maildir("sales")) == 1 and len(here.maildir("anna")) == 1
+    assert len(server.messages) == 1 and "y@c.test" in str(server.messages[0]) and "new@r.test" in str(server.messages[0])
+    assert not here.log_lines("opened too late")
