@@ -15,7 +15,8 @@ static enum tls_level default_level(const struct tls_params *p)
         return p->enforce_tls ? (p->tls_enforce_peername ? TLS_VERIFY : TLS_ENCRYPT) : p->use_tls ? TLS_MAY : TLS_NONE;
     if (tls_level_parse(slice_of(p->tls_security_level), &level))
         return level;
-    log_warning("%s_tls_security_level: invalid level \"%s\": mail is deferred where a table does not say otherwise", p->prefix, p->tls_security_level);
+    log_warning("%s_tls_security_level: invalid level \"%s\": mail is deferred where a table does not say otherwise", p->prefix,
+                p->tls_security_level);
     return TLS_SECURE;
 }
 
@@ -111,7 +112,8 @@ static struct dns_answer look_up_anchors(struct slice name, unsigned port, struc
     return dns_query(arena_format(arena, "_%u._tcp." SLICE_FORMAT, port, SLICE_ARGS(name)), DNS_TLSA, arena);
 }
 
-/* find_anchors - under the name that the addresses were found under, else under the host's own (RFC 7672 2.2.2).  NULL, or why the host cannot be used. */
+/* find_anchors - under the name that the addresses were found under, else under the host's own (RFC 7672 2.2.2).  NULL, or why the host cannot
+   be used. */
 static const char *find_anchors(const struct host *host, struct arena *arena, struct tls_plan *plan, bool *any)
 {
     unsigned port = net_address_port(&host->address);

@@ -117,7 +117,8 @@ bool starttls_wrap(struct session *s)
     if (!s->server->tls_params.tls_wrappermode || s->server->stand_alone)
         return true;
     if (!tls_server_is_ready(s->server->tls)) {
-        log_warning("Wrapper-mode request dropped from %s for service %s. TLS context initialization failed. For details see earlier warnings in your logs.",
+        log_warning("Wrapper-mode request dropped from %s for service %s. TLS context initialization failed. "
+                    "For details see earlier warnings in your logs.",
                     s->client.text, s->server->service_name);
         s->closing = true;
         return false;
@@ -138,7 +139,8 @@ enum outcome command_starttls(struct session *s, struct slice arguments)
     if (!starttls_is_offered(s) || (s->ehlo_hidden & EHLO_STARTTLS))
         return answer_failed(s, REPLY_NOT_IMPLEMENTED);
     if (!tls_server_is_ready(s->server->tls)) {
-        log_warning("NOQUEUE: reject: STARTTLS from %s: TLS context initialization failed. For details see earlier warnings in your logs.", s->client.text);
+        log_warning("NOQUEUE: reject: STARTTLS from %s: TLS context initialization failed. For details see earlier warnings in your logs.",
+                    s->client.text);
         return answer_failed(s, REPLY_TLS_UNAVAILABLE);
     }
     if (limits_tls(s)) {
@@ -182,8 +184,10 @@ void starttls_received(const struct session *s, struct buffer *out)
 static bool is_listed(struct session *s, const char *fingerprint, bool *failed)
 {
     struct buffer value = BUFFER_INIT;
+    enum table_result found = TABLE_NOT_FOUND;
 
-    enum table_result found = fingerprint[0] ? table_list_lookup(s->server->client_certificates, slice_of(fingerprint), true, &value) : TABLE_NOT_FOUND;
+    if (fingerprint[0])
+        found = table_list_lookup(s->server->client_certificates, slice_of(fingerprint), true, &value);
     if (found == TABLE_TRY_AGAIN) {
         log_warning("relay_clientcerts: lookup error for fingerprint \"%s\"", fingerprint);
         *failed = true;

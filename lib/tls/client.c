@@ -140,11 +140,15 @@ static bool set_strength(const struct tls_client *client, SSL *ssl, const struct
     bool mandatory = policy->level >= TLS_ENCRYPT;
     struct buffer ciphers = BUFFER_INIT_MAX(8192);
     struct slice grade = first_of(policy->ciphers, mandatory ? p->tls_mandatory_ciphers : p->tls_ciphers);
-    struct slice more = policy->has_exclude ? policy->exclude : slice_of(mandatory ? p->tls_mandatory_exclude_ciphers : "");
+    struct slice without = slice_of(p->tls_exclude_ciphers), more = slice_of(mandatory ? p->tls_mandatory_exclude_ciphers : "");
     struct slice protocols = first_of(policy->protocols, mandatory ? p->tls_mandatory_protocols : p->tls_protocols);
     int versions = tls_versions_parse(protocols);
 
-    bool good = versions > 0 && tls_cipher_list(p, grade, policy->has_exclude ? (struct slice){0} : slice_of(p->tls_exclude_ciphers), more, &ciphers);
+    if (policy->has_exclude) { /* in place of both */
+        without = policy->exclude;
+        more = slice_of("");
+    }
+    bool good = versions > 0 && tls_cipher_list(p, grade, without, more, &ciphers);
     if (good && tls_level_authenticates(policy->level))
         buffer_append_string(&ciphers, ":!aNULL");
     if (good) {
@@ -152,7 +156,8 @@ static bool set_strength(const struct tls_client *client, SSL *ssl, const struct
         good = SSL_set_cipher_list(ssl, buffer_string(&ciphers)) == 1;
     }
     if (!good)
-        log_warning("TLS settings cannot be used: protocols \"" SLICE_FORMAT "\", ciphers \"" SLICE_FORMAT "\"", SLICE_ARGS(protocols), SLICE_ARGS(grade));
+        log_warning("TLS settings cannot be used: protocols \"" SLICE_FORMAT "\", ciphers \"" SLICE_FORMAT "\"", SLICE_ARGS(protocols),
+                    SLICE_ARGS(grade));
     buffer_printf(key, "/%d/%s", versions, buffer_string(&ciphers));
     buffer_release(&ciphers);
     return good;
@@ -220,7 +225,8 @@ static bool set_anchors(SSL *ssl, const struct tls_connect *connect)
         return false;
     for (size_t i = 0; i < connect->anchor_count; i++) {
         const struct tls_anchor *a = &connect->anchors[i];
-        if (tls_anchor_is_usable(a) && SSL_dane_tlsa_add(ssl, a->usage, a->selector, a->matching, (const unsigned char *)a->data.data, a->data.len) == 1)
+        const unsigned char *data = (const unsigned char *)a->data.data;
+        if (tls_anchor_is_usable(a) && SSL_dane_tlsa_add(ssl, a->usage, a->selector, a->matching, data, a->data.len) == 1)
             used++;
     }
     return used > 0;

@@ -65,7 +65,8 @@ static const char *details(SSL *ssl, X509 *peer, bool reused, struct arena *aren
 
     if (SSL_version(ssl) < TLS1_3_VERSION)
         return "";
-    bool signed_here = !reused && SSL_get_signature_type_nid(ssl, &own_type) == 1, signed_there = !reused && SSL_get_peer_signature_type_nid(ssl, &their_type) == 1;
+    bool signed_here = !reused && SSL_get_signature_type_nid(ssl, &own_type) == 1;
+    bool signed_there = !reused && SSL_get_peer_signature_type_nid(ssl, &their_type) == 1;
     SSL_get_signature_nid(ssl, &own_digest);
     SSL_get_peer_signature_nid(ssl, &their_digest);
     key_exchange(ssl, arena, &out);

@@ -409,7 +409,8 @@ static enum tls_outcome shake(struct tls_server *server, struct tls_layer *layer
 
 static void log_failure(enum tls_outcome outcome, const char *peer)
 {
-    log_info("SSL_accept error from %s: %s", peer, outcome == TLS_FAILED ? "-1" : outcome == TLS_TIMEOUT ? "Connection timed out" : "lost connection");
+    log_info("SSL_accept error from %s: %s", peer,
+             outcome == TLS_FAILED ? "-1" : outcome == TLS_TIMEOUT ? "Connection timed out" : "lost connection");
 }
 
 static void log_success(const struct tls_server *server, SSL *ssl, const struct tls_facts *facts, const char *peer)
