@@ -3,6 +3,7 @@ import os
 import pwd
 import socket
 import sqlite3
+import threading
 import time
 
 import pytest
@@ -373,3 +374,30 @@ def test_every_program_asks(make, sink):
     assert len(here.maildir("sales")) == 1 and len(here.maildir("anna")) == 1
     assert len(server.messages) == 1 and "y@c.test" in str(server.messages[0]) and "new@r.test" in str(server.messages[0])
     assert not here.log_lines("opened too late")
+
+
+@pytest.mark.parametrize("reply", [b"", b"garbage\r\n", b"VALUE x 0\r\n", b"VALUE x 0 99999999999\r\n", b"VALUE x 0 -1\r\nEND\r\n", b"VALUE x 0 3\r\nabcdefEND\r\n",
+                                   b"VALUE x 0 3\r\nabc\r\nVALUE y 0 1\r\n", b"x" * 100000, b"SERVER_ERROR out of memory\r\n"])
+def test_memcache_server_that_talks_nonsense(postmap, reply):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        def serve():
+            while True:
+                try:
+                    connection, _ = server.accept()
+                except OSError:
+                    return
+                with connection:
+                    connection.recv(100)
+                    connection.sendall(reply)
+        threading.Thread(target=serve, daemon=True).start()
+        said = postmap("memcache", f"memcache = inet:127.0.0.1:{server.getsockname()[1]}\nretry_pause = 0\n", "x")
+    assert "memcache server inet:127.0.0.1" in said and "query error" in said
+
+
+@pytest.mark.parametrize("kind", ["pgsql", "mysql", "ldap", "redis", "memcache"])
+def test_nobody_there_is_not_not_found(postmap, make, kind):
+    dead = "hosts = 127.0.0.1:1\nserver_host = 127.0.0.1:1\nmemcache = inet:127.0.0.1:1\nretry_pause = 0\nsearch_base = dc=test\nquery = GET %s\n"
+    assert "query error" in postmap(kind, dead, "x@v.test")
+    here = make(name="daemon", main_cf="virtual_alias_domains = v.test\nvirtual_alias_maps = " + kind + ":{directory}/etc/dead.cf\n", files={"dead.cf": dead})
+    for _ in range(2):      # also when the server is known to be dead
+        assert here.inject("a@c.test", "x@v.test") == "451 4.3.0 <x@v.test>: Temporary lookup failure"
