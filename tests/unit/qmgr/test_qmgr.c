@@ -190,6 +190,15 @@ QMGR_TEST(pause_between_deliveries_to_a_destination, "smtp_destination_rate_dela
     core_end(&qmgr);
 }
 
+QMGR_TEST(retry_takes_no_codes_of_another_kind, "default_transport = retry:5.1.1 under repair\n")
+{
+    start();
+    send_mail("a@h.test", "one@x.test", true, (struct envelope){0});
+    wait_for("dsn=4.0.0, status=deferred (under repair)", 1000);
+    ck_assert(happened("log warning: defer_append: ignoring dsn code \"5.1.1\""));
+    core_end(&qmgr);
+}
+
 QMGR_TEST(deferred_transports, "defer_transports = smtp\nminimal_backoff_time = 300s\n")
 {
     start();
@@ -314,7 +323,7 @@ QMGR_TEST(full_memory_does_not_delay_deferred_mail, "qmgr_message_active_limit =
     wait_for("deliver smtp:x.test later2@x.test", 1000);
     fiber_sleep(50000);
     delay_ms = 9000;
-    for (int i = 0; i < 40; i++) {
+    for (int i = 0; i < 30; i++) { /* full, not overfull */
         snprintf(recipient, sizeof(recipient), "ok@slow%d.test", i);
         send_mail("a@h.test", recipient, true, (struct envelope){0});
     }
@@ -357,7 +366,7 @@ TEST_MAIN("qmgr/qmgr", delivered_and_removed, deferred_and_tried_again, flush_tr
           success_is_reported_when_asked_for, verify_only_reports_all, expired_is_returned, delay_is_reported_once,
           dead_destination_is_suspended, transport_that_is_not_there, transport_that_comes_back,
           concurrency_per_recipient, notices_have_their_own_lifetime, pause_between_deliveries_of_a_transport,
-          pause_between_deliveries_to_a_destination, deferred_transports, held_mail_waits,
+          pause_between_deliveries_to_a_destination, retry_takes_no_codes_of_another_kind, deferred_transports, held_mail_waits,
           held_mail_waits_for_an_index_that_can_be_written, memory_is_bounded_without_an_index, unannounced_mail_is_found,
           backlog_is_spilled_and_fetched, recipients_in_memory_are_bounded, full_memory_does_not_delay_deferred_mail, redirect_replaces_all, filter_overrides_routing,
           verp_delivers_one_by_one)
