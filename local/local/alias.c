@@ -93,7 +93,7 @@ static void expand(struct job *job, struct target *target, struct slice text, st
     member.address = target->address;
     bool tells = report_expansion_begin(job);
     if (!job->params->frozen_delivered_to)
-        job->delivered = arena_lower(job->arena, target->address);
+        job->delivered = target->address;
     if (members_deliver(job, &member, text, false) == 0) {
         log_warning("no recipient in alias lookup result for " SLICE_FORMAT, SLICE_ARGS(target->user));
         report_format(job, target->address, OUTCOME_DEFERRED, "4.3.0", "alias database unavailable");

@@ -91,7 +91,7 @@ bool dotforward_deliver(struct job *job, struct target *target, const struct acc
         bool tells = report_expansion_begin(job);
         struct slice kept = job->delivered;
         if (!job->params->frozen_delivered_to)
-            job->delivered = arena_lower(job->arena, target->address);
+            job->delivered = target->address;
         done = members_deliver(job, &member, buffer_slice(&text), true) > 0; /* an empty file: the mailbox */
         forward_flush(job);
         job->delivered = kept;

@@ -84,8 +84,9 @@ static bool send_content(struct job *job, struct submission *submission)
     buffer_printf(&head, "Received: by %s (%s)\r\n\tid " SLICE_FORMAT "; ", job->params->myhostname, job->params->mail_name, SLICE_ARGS(submit_queue_id(submission)));
     clock_rfc5322(&head, clock_wall());
     buffer_append_string(&head, "\r\n");
+    struct slice delivered = arena_lower(job->arena, job->delivered); /* what is compared when it comes back knows no case */
     if (list_has(job->params->prepend_delivered_header, SLICE("forward")))
-        buffer_printf(&head, "Delivered-To: " SLICE_FORMAT "\r\n", SLICE_ARGS(job->delivered));
+        buffer_printf(&head, "Delivered-To: " SLICE_FORMAT "\r\n", SLICE_ARGS(delivered));
     submit_content(submission, buffer_slice(&head));
     buffer_release(&head);
     while (position < delivery->content_length) {

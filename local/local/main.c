@@ -75,7 +75,7 @@ static void find_delivered(struct job *job)
 static void deliver_recipient(struct delivery *delivery, size_t recipient)
 {
     struct job job = {.params = &params, .route = route, .delivery = delivery, .recipient = recipient, .arena = delivery->arena,
-                      .sender = delivery->request->envelope.sender, .delivered = arena_lower(delivery->arena, delivery->recipients[recipient].address),
+                      .sender = delivery->request->envelope.sender, .delivered = delivery->recipients[recipient].address,
                       .probe = (delivery->request->flags & DELIVERY_PROBE) != 0};
     struct target target = {.origin = ORIGIN_REQUEST};
 
