@@ -24,7 +24,7 @@
     X(STRING, smtpd_upstream_proxy_protocol) X(TIME, smtpd_upstream_proxy_timeout) \
     /* the message */ \
     X(SIZE, message_size_limit) X(SIZE, queue_minfree) X(INT, smtpd_recipient_limit) X(INT, smtpd_recipient_overshoot_limit) \
-    X(STRING, content_filter) X(STRING, receive_override_options) X(STRING, local_header_rewrite_clients) X(STRING, smtpd_proxy_filter) X(STRING, smtpd_proxy_ehlo) X(TIME, smtpd_proxy_timeout) \
+    X(STRING, content_filter) X(STRING, receive_override_options) X(STRING, local_header_rewrite_clients) X(STRING, smtpd_proxy_filter) X(STRING, smtpd_proxy_ehlo) X(STRING, smtpd_proxy_options) X(TIME, smtpd_proxy_timeout) \
     X(STRING, smtpd_milters) X(STRING, milter_default_action) X(BOOL, smtpd_delay_open_until_valid_rcpt) X(BOOL, smtpd_hide_client_session) \
     /* limits by client */ \
     X(INT, smtpd_client_connection_count_limit) X(INT, smtpd_client_connection_rate_limit) X(INT, smtpd_client_message_rate_limit) \

@@ -6,10 +6,20 @@
 #include "net/stream.h"
 #include "smtp/xtext.h"
 
-enum { REPLY_LINE_MAX = 2048, REPLY_LINES_MAX = 200, REPLY_MAX = 16 * 1024 };
+enum {
+    REPLY_LINE_MAX = 2048, REPLY_LINES_MAX = 200, REPLY_MAX = 16 * 1024,
+    PUT_OFF_MAX = 1 << 20 /* content that waits for its end (speed_adjust); a larger message is passed on while it comes in */
+};
 
 struct proxy_filter {
-    struct stream *stream;
+    struct session *session;
+    struct stream *stream; /* NULL: not connected yet, or no more */
+    /* smtpd_proxy_options = speed_adjust: the filter is not kept busy by a client that takes its time */
+    bool put_off;
+    struct buffer commands; /* said to us so far, LF after each */
+    struct buffer content;
+    bool failed;            /* what was put off came to nothing: */
+    struct submit_outcome refusal;
     char *endpoint;      /* as configured, without "inet:" */
     int64_t timeout;
     bool in_content;     /* between DATA and the dot */
@@ -87,8 +97,18 @@ static void take_refusal(struct proxy_filter *p, struct arena *arena, struct sub
                                            arena_slice(arena, buffer_slice(&p->reply))};
 }
 
+static void put_off_command(struct proxy_filter *p, struct slice command)
+{
+    buffer_append_slice(&p->commands, command);
+    buffer_append_byte(&p->commands, '\n');
+}
+
 bool proxy_filter_say(struct proxy_filter *p, struct slice command, int wanted, struct arena *arena, struct submit_outcome *refusal)
 {
+    if (p->put_off) {
+        put_off_command(p, command);
+        return true;
+    }
     bool good = converse(p, command, arena_string(arena, command), wanted);
 
     if (!good)
@@ -177,6 +197,33 @@ static bool tell_client(struct session *s, struct proxy_filter *p)
     return good;
 }
 
+/* start - connect, and everything up to MAIL. */
+static bool start(struct proxy_filter *p, struct arena *arena, struct submit_outcome *refusal)
+{
+    struct session *s = p->session;
+    struct slice hello = arena_format(arena, "EHLO %s", s->server->params.smtpd_proxy_ehlo);
+
+    *refusal = unavailable;
+    return (p->stream = connect_now(p, arena)) != NULL && converse(p, (struct slice){0}, "connection request", 2) && converse(p, hello, hello.data, 2) &&
+           (!p->takes_xforward || tell_client(s, p)) && proxy_filter_say(p, s->mail->command, 2, arena, refusal);
+}
+
+/* catch_up - what was put off is done now. */
+static void catch_up(struct proxy_filter *p)
+{
+    struct arena *arena = p->session->mail->arena;
+    struct slice rest = buffer_slice(&p->commands), command;
+
+    p->put_off = false;
+    bool good = start(p, arena, &p->refusal);
+    while (good && slice_next_line(&rest, &command))
+        good = proxy_filter_say(p, command, slice_equal(command, SLICE("DATA")) ? 3 : 2, arena, &p->refusal);
+    p->failed = !good;
+    if (good)
+        proxy_filter_content(p, buffer_slice(&p->content));
+    buffer_release(&p->content);
+}
+
 struct proxy_filter *proxy_filter_open(struct session *s, struct submit_outcome *refusal)
 {
     const struct smtpd_params *params = &s->server->params;
@@ -187,13 +234,11 @@ struct proxy_filter *proxy_filter_open(struct session *s, struct submit_outcome 
     p->timeout = params->smtpd_proxy_timeout;
     buffer_init(&p->reply, REPLY_MAX);
     buffer_init(&p->xforward, REPLY_LINE_MAX + 2);
-    *refusal = unavailable;
-    if ((p->stream = connect_now(p, s->scratch)) != NULL) {
-        struct slice hello = arena_format(s->scratch, "EHLO %s", params->smtpd_proxy_ehlo);
-        if (converse(p, (struct slice){0}, "connection request", 2) && converse(p, hello, hello.data, 2) && (!p->takes_xforward || tell_client(s, p)) &&
-            proxy_filter_say(p, s->mail->command, 2, s->scratch, refusal))
-            return p;
-    }
+    buffer_init(&p->content, PUT_OFF_MAX * 2);
+    p->session = s;
+    p->put_off = config_list_has(params->smtpd_proxy_options, "speed_adjust");
+    if (p->put_off || start(p, s->scratch, refusal))
+        return p;
     proxy_filter_close(p);
     return NULL;
 }
@@ -202,6 +247,14 @@ struct proxy_filter *proxy_filter_open(struct session *s, struct submit_outcome 
 
 void proxy_filter_content(struct proxy_filter *p, struct slice data)
 {
+    if (p->put_off && p->content.len + data.len > PUT_OFF_MAX)
+        catch_up(p);
+    if (p->failed)
+        return;
+    if (p->put_off) {
+        buffer_append_slice(&p->content, data);
+        return;
+    }
     stream_set_deadline(p->stream, clock_after(p->timeout));
     while (data.len) {
         size_t end = slice_find(data, '\n');
@@ -216,6 +269,12 @@ void proxy_filter_content(struct proxy_filter *p, struct slice data)
 
 void proxy_filter_end(struct proxy_filter *p, struct arena *arena, struct submit_outcome *outcome)
 {
+    if (p->put_off)
+        catch_up(p);
+    if (p->failed) {
+        *outcome = p->refusal;
+        return;
+    }
     stream_set_deadline(p->stream, clock_after(p->timeout));
     stream_write_slice(p->stream, p->at_line_start ? SLICE(".\r\n") : SLICE("\r\n.\r\n"));
     bool answered = stream_flush(p->stream) ? read_reply(p) : lost(p);
@@ -237,6 +296,8 @@ void proxy_filter_close(struct proxy_filter *p)
     stream_free(p->stream);
     buffer_release(&p->reply);
     buffer_release(&p->xforward);
+    buffer_release(&p->commands);
+    buffer_release(&p->content);
     free(p->endpoint);
     free(p);
 }

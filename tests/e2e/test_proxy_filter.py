@@ -54,3 +54,22 @@ def test_a_message_that_is_not_finished_is_not_delivered(make, sink):
     here.wait_log("lost connection after DATA")
     assert here.inject("a@client.test", "b@here.test") == "250 2.0.0 stored"
     assert len(filter.messages) == 1
+
+
+def test_speed_adjust(make, sink):
+    """The filter hears of a message when it is complete, or too large to wait."""
+    filter = sink(replies={"RCPT TO:<no": "550 5.1.1 not here"})
+    here = make(main_cf=f"smtpd_proxy_filter = 127.0.0.1:{filter.port}\nsmtpd_proxy_options = speed_adjust\nmessage_size_limit = 0\nvirtual_mailbox_limit = 0\n"
+                "mailbox_size_limit = 0\n")
+    with here.smtp() as smtp:
+        for line in ("EHLO client.test", "MAIL FROM:<a@client.test>", "RCPT TO:<b@here.test>", "DATA"):
+            smtp.say(line)
+        smtp.send("Subject: slow\r\n\r\n.x\r\n")
+        assert filter.sessions == []
+        smtp.send(".\r\n")
+        assert smtp.reply() == "250 2.0.0 stored"
+    assert here.inject("a@client.test", ["b@here.test", "no@here.test"]) == "550 5.1.1 not here"
+    here.wait_log("proxy-reject: END-OF-MESSAGE: 550 5.1.1 not here; from=")
+    body = "".join(f"line {i} of a long message\n" for i in range(100000))
+    assert here.inject("a@client.test", "b@here.test", "Subject: large\n\n" + body) == "250 2.0.0 stored"
+    assert len(filter.messages) == 2 and filter.messages[1][2].endswith(body.replace("\n", "\r\n"))
