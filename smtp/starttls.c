@@ -280,6 +280,8 @@ bool starttls_begin(const struct client_params *params, struct session *session,
 
 bool starttls_may_do_without(const struct client_params *params, const struct session *session, const struct delivery *delivery)
 {
-    return session->tls_failed && session->plan->policy.level == TLS_MAY && !params->tls_params.tls_wrappermode
+    bool broke = session->tls_failed || (session->tls && stream_error(session->stream) != STREAM_OK);
+
+    return broke && session->plan->policy.level == TLS_MAY && !params->tls_params.tls_wrappermode
            && clock_wall() - delivery->request->envelope.arrival_time >= params->minimal_backoff_time;
 }

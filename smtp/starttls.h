@@ -22,7 +22,7 @@ struct tls_plan *starttls_plan(const struct client_params *params, const struct 
    offers; a session that is in TLS afterwards must say EHLO again.  False with *failure.  Wait. */
 bool starttls_wrap(const struct client_params *params, struct session *session, struct arena *arena, struct failure *failure);
 bool starttls_begin(const struct client_params *params, struct session *session, struct arena *arena, struct failure *failure);
-/* starttls_may_do_without - after a failed handshake: may the message go in the clear now?  Only at level may, and when it has waited for a while: what is
+/* starttls_may_do_without - after a failed handshake, or when the connection was lost soon after it: may the message go in the clear now?  Only at level may, and when it has waited for a while: what is
    broken for a moment shall not cost the protection. */
 bool starttls_may_do_without(const struct client_params *params, const struct session *session, const struct delivery *delivery);
 

@@ -1,7 +1,8 @@
 """TLS towards other servers: policies, certificates of both sides, resumption, what happens when it does not work."""
 import re
+import ssl
 
-from harness import free_port
+from harness import Sink, free_port
 from test_tls_server import Authority
 
 CLIENT = """\
@@ -105,6 +106,50 @@ def test_a_broken_handshake(make, sink):
     here.inject("a@here.test", "c@there.test")
     here.wait_log(r"to=<c@there.test>.*status=deferred \(Cannot start TLS: handshake failure\)", 3)
     assert len(broken.messages) == 1
+
+
+class Breaking(Sink):
+    """Shakes hands and then hangs up; in the clear it takes mail."""
+
+    def __init__(self, authority):
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.load_cert_chain(authority.path("there.chain"))
+        super().__init__(ehlo=("STARTTLS",))
+
+    def _serve(self, connection):
+        try:
+            with connection, connection.makefile("rb", buffering=0) as lines:
+                connection.sendall(b"220 sink ESMTP\r\n")
+                if not lines.readline().startswith(b"EHLO"):
+                    return
+                connection.sendall(b"250-sink\r\n250 STARTTLS\r\n")
+                line = lines.readline()
+                if line == b"STARTTLS\r\n":
+                    connection.sendall(b"220 go ahead\r\n")
+                    with self.context.wrap_socket(connection, server_side=True) as wrapped:
+                        wrapped.recv(100)
+                    return
+                while line:
+                    verb = line[:4].upper()
+                    connection.sendall(b"354 go ahead\r\n" if verb == b"DATA" else b"250 2.0.0 ok\r\n")
+                    if verb == b"DATA":
+                        self.messages.append(self._content(lines))
+                        connection.sendall(b"250 2.0.0 stored\r\n")
+                    line = lines.readline()
+        except OSError:
+            pass
+
+
+def test_a_connection_that_is_lost_after_the_handshake(make, base):
+    authority = Authority(base + "/ca")
+    authority.sign("there", "there.test")
+    breaking = Breaking(authority)
+    here = make(main_cf=CLIENT + f"relayhost = [127.0.0.1]:{breaking.port}\n", files={"policies": ""})
+    here.inject("a@here.test", "b@there.test")
+    here.wait_log(r"dsn=4\.4\.2, status=deferred \(lost connection with 127\.0\.0\.1\[127\.0\.0\.1\] while performing the EHLO handshake\)")
+    breaking.wait_messages(1)
+    here.wait_log(r"status=sent")
+    breaking.close()
 
 
 def test_a_server_without_tls(make, sink):
