@@ -104,6 +104,7 @@ class Instance:
 
     def __init__(self, name="here", main_cf="", master_cf="", base=None, dns_port=None, aliases="", files=None):
         self.name = name
+        self.own_base = base is None
         self.base = base or tempfile.mkdtemp(prefix="postern-")
         self.directory = os.path.join(self.base, name)
         self.port = free_port()
@@ -212,7 +213,7 @@ class Instance:
             pass
         self.kill_all()
         if not keep:
-            shutil.rmtree(self.directory, ignore_errors=True)
+            shutil.rmtree(self.base if self.own_base else self.directory, ignore_errors=True)
 
     # ---- looking at it ----
 
