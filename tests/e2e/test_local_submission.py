@@ -137,3 +137,5 @@ def test_small_commands(instance):
     done = instance.command("postcat", "/etc/passwd")
     assert (done.returncode, done.stderr) == (0, "postcat: warning: /etc/passwd: input is not a valid queue file\n")
     assert instance.command("postdrop", "-x").returncode == 1
+    done = instance.command("postqueue", "-s", "bad..site")
+    assert done.stderr == 'postqueue: fatal: Cannot flush mail queue - invalid destination: "bad..site"\n'

@@ -2,6 +2,7 @@
 #include <getopt.h>
 #include <signal.h>
 
+#include "address/mail_address.h"
 #include "base/log.h"
 #include "ipc/lane.h"
 #include "listing.h"
@@ -140,7 +141,8 @@ static void flush_id(const char *id)
 
 static void flush_site(const char *site)
 {
-    if (*site == '\0' || strlen(site) > 512)
+    struct slice domain = slice_of(*site == '@' ? site + 1 : site);
+    if (domain.len == 0 || (domain.data[0] != '[' && !domain_is_valid(domain, NULL)))
         log_fatal("Cannot flush mail queue - invalid destination: \"%s\"", site);
     send_request(QUEUE_CONTROL_FLUSH_SITE, site);
 }
