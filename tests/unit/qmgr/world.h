@@ -5,6 +5,7 @@
 #include "testing.h"
 
 #include <fcntl.h>
+#include <ftw.h>
 #include <sys/stat.h>
 
 #include "../../../qmgr/qmgr/arrive.h"
@@ -134,10 +135,22 @@ static void start_service(const char *name)
 
 /* ---- the world ---- */
 
+static char directory[] = "/tmp/qmgr-test-XXXXXX";
+
+static int remove_one(const char *path, const struct stat *status UNUSED, int flag UNUSED, struct FTW *ftw UNUSED)
+{
+    return remove(path);
+}
+
+static void remove_world(void)
+{
+    nftw(directory, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
 static UNUSED void make_world(const char *more)
 {
-    char directory[] = "/tmp/qmgr-test-XXXXXX";
     ck_assert_ptr_nonnull(mkdtemp(directory));
+    atexit(remove_world);
     ck_assert_int_eq(chdir(directory), 0);
     mkdir("private", 0700);
     mkdir("public", 0700);
