@@ -1,6 +1,7 @@
 """Selections of messages: postqueue and postsuper with --sender, --domain, --reason and so on; counts and groups; with the system up and down."""
 import json
 import re
+import subprocess
 
 import pytest
 
@@ -148,3 +149,24 @@ def test_many(make):
     assert here.command("postqueue", "--count", "--queue", "hold").stdout == "700\n"
     assert "Deleted: 300 messages" in change(here, "-d", "ALL", "--sender", "bulk@one.test", "--limit", "300")
     assert here.command("postqueue", "--count").stdout == "401\n"
+
+
+def test_by_login(make):
+    """A stolen password: everything that came with it is found, in the records themselves."""
+    hashed = subprocess.run(["openssl", "passwd", "-6", "secret"], capture_output=True, text=True, check=True).stdout.strip()
+    here = make(main_cf="relayhost = [127.0.0.1]:1\nsmtpd_sasl_auth_enable = yes\nsmtpd_sasl_type = file\nsmtpd_sasl_path = texthash:{directory}/etc/users\n",
+                files={"users": f"alice {hashed}\n"})
+    with here.smtp() as smtp:
+        smtp.say("EHLO client.test")
+        assert smtp.say("AUTH PLAIN AGFsaWNlAHNlY3JldA==").startswith("235")
+        for i in range(3):
+            smtp.mail("any@one.test", ["x@remote.test"], f"Subject: {i}\n\nx\n")
+    here.inject("any@one.test", "x@remote.test")
+    wait_until(lambda: [entry["queue_name"] for entry in here.queue()] == ["deferred"] * 4, "all deferred")
+    count = lambda *options: here.command("postqueue", "--count", *options, check=True).stdout
+    assert (count("--sasl-user", "alice"), count("--sasl-user", "bob"), count()) == ("3\n", "0\n", "4\n")
+    assert "Placed on hold: 3 messages" in change(here, "-h", "ALL", "--sasl-user", "alice")
+    here.stop()
+    assert count("--sasl-user", "alice", "--queue", "hold") == "3\n"
+    assert "Deleted: 3 messages" in change(here, "-d", "ALL", "--sasl-user", "alice")
+    assert count() == "1\n"
