@@ -305,7 +305,7 @@ static struct slice texts_of(struct session *s, struct slice reply, struct statu
 /* pass_on - the filter's reply becomes ours. */
 static enum outcome pass_on(struct session *s, const struct submit_outcome *outcome)
 {
-    struct status_code status;
+    struct status_code status = {0};
     struct slice rest;
     char status_text[STATUS_CODE_TEXT] = "";
     int code;

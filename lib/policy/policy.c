@@ -25,7 +25,7 @@ struct policy_params {
 };
 
 struct connection {
-    struct list link; /* policy.idle */
+    struct connection *next; /* of policy.idle */
     struct stream *stream;
     int64_t opened, used; /* clock_monotonic */
     int64_t requests;
@@ -38,7 +38,7 @@ struct policy {
     struct slice shown;      /* without the type */
     struct server server;    /* where it is; never connected itself */
     struct net_address address;
-    struct list idle;        /* the one used last comes first */
+    struct connection *idle; /* the one used last comes first */
     size_t idle_count;
 };
 
@@ -108,7 +108,6 @@ struct policy *policy_open(struct slice text, struct config *config)
         endpoint = SLICE("");
     policy->config = config_copy_quiet(config);
     policy->endpoint = slice_string(endpoint);
-    list_init(&policy->idle);
     policy->shown = slice_of(policy->endpoint);
     if (slice_starts(policy->shown, SLICE("inet:")) || slice_starts(policy->shown, SLICE("unix:")))
         policy->shown = slice_from(policy->shown, 5);
@@ -145,9 +144,8 @@ void policy_close(struct policy *policy)
 {
     if (!policy)
         return;
-    while (!list_is_empty(&policy->idle)) {
-        struct connection *c = LIST_ENTRY(policy->idle.next, struct connection, link);
-        list_remove(&c->link);
+    for (struct connection *c = policy->idle, *next; c; c = next) {
+        next = c->next;
         drop(c);
     }
     config_free(policy->config);
@@ -167,9 +165,8 @@ static bool is_stale(const struct policy *policy, struct connection *c)
 
 static struct connection *take_idle(struct policy *policy)
 {
-    while (!list_is_empty(&policy->idle)) {
-        struct connection *c = LIST_ENTRY(policy->idle.next, struct connection, link);
-        list_remove(&c->link);
+    for (struct connection *c; (c = policy->idle) != NULL;) {
+        policy->idle = c->next;
         policy->idle_count--;
         if (!is_stale(policy, c))
             return c;
@@ -202,7 +199,8 @@ static void keep(struct policy *policy, struct connection *c)
         drop(c);
         return;
     }
-    list_prepend(&policy->idle, &c->link);
+    c->next = policy->idle;
+    policy->idle = c;
     policy->idle_count++;
 }
 

@@ -140,10 +140,12 @@ static bool set_strength(const struct tls_client *client, SSL *ssl, const struct
     bool mandatory = policy->level >= TLS_ENCRYPT;
     struct buffer ciphers = BUFFER_INIT_MAX(8192);
     struct slice grade = first_of(policy->ciphers, mandatory ? p->tls_mandatory_ciphers : p->tls_ciphers);
-    struct slice without = slice_of(p->tls_exclude_ciphers), more = slice_of(mandatory ? p->tls_mandatory_exclude_ciphers : "");
+    struct slice without = slice_of(p->tls_exclude_ciphers), more = {0};
     struct slice protocols = first_of(policy->protocols, mandatory ? p->tls_mandatory_protocols : p->tls_protocols);
     int versions = tls_versions_parse(protocols);
 
+    if (mandatory)
+        more = slice_of(p->tls_mandatory_exclude_ciphers);
     if (policy->has_exclude) { /* in place of both */
         without = policy->exclude;
         more = slice_of("");

@@ -105,9 +105,9 @@ SSL_CTX *tls_context_new(const struct tls_params *params, bool server)
 
 void tls_set_versions(SSL_CTX *ctx, SSL *ssl, int versions)
 {
-    static const struct { int bit; uint64_t option; int version; } rows[] = {
-        {TLS_10, SSL_OP_NO_TLSv1, TLS1_VERSION}, {TLS_11, SSL_OP_NO_TLSv1_1, TLS1_1_VERSION}, {TLS_12, SSL_OP_NO_TLSv1_2, TLS1_2_VERSION},
-        {TLS_13, SSL_OP_NO_TLSv1_3, TLS1_3_VERSION}};
+    static const struct { uint64_t option; int bit, version; } rows[] = {
+        {SSL_OP_NO_TLSv1, TLS_10, TLS1_VERSION}, {SSL_OP_NO_TLSv1_1, TLS_11, TLS1_1_VERSION}, {SSL_OP_NO_TLSv1_2, TLS_12, TLS1_2_VERSION},
+        {SSL_OP_NO_TLSv1_3, TLS_13, TLS1_3_VERSION}};
     uint64_t off = 0;
     int least = 0, most = 0;
 

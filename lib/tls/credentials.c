@@ -168,7 +168,7 @@ static bool load_pair(SSL_CTX *ctx, const struct credentials_file *certificate, 
         return false;
     }
     bio = BIO_new_mem_buf(key->file.content.data, (int)key->file.content.len);
-    while (!chain.key && bio && (more = next_item(bio, &item)) > 0) {
+    while (!chain.key && bio && next_item(bio, &item) > 0) {
         chain.key = item.key;
         X509_free(item.certificate);
     }

@@ -127,7 +127,8 @@ static bool load(struct tls_directory *d, struct entry *entry)
         SSL_CTX_free(ctx);
     }
     forget(entry);
-    explicit_bzero(pem.data, pem.capacity);
+    if (pem.data)
+        explicit_bzero(pem.data, pem.capacity);
     buffer_release(&pem);
     buffer_release(&why);
     return good;

@@ -316,7 +316,7 @@ int do_explain(struct control *control)
     optind = 0;
     while ((letter = getopt_long((int)control->argument_count + 1, (char *const *)control->arguments - 1, "", options, NULL)) > 0) {
         switch (letter) {
-        case 's': e->sender = optarg; break;
+        case 's': e->sender = optarg ? optarg : ""; break;
         case 'c': e->client = optarg; break;
         case 'a': e->sasl_user = optarg; break;
         default: say_fatal("%s", usage);
