@@ -1,7 +1,5 @@
 /* fuzz_members.c - the items of an alias (first byte even) or of a .forward file (odd), asked as a probe asks: nothing is run or written
-   uses: local/local/alias.c local/local/dotforward.c local/local/forward.c local/local/last.c local/local/members.c local/local/pass.c
-   uses: local/local/report.c local/local/target.c local/common/command.c local/common/copy.c local/common/environment.c
-   uses: local/common/maildir.c local/common/mbox.c */
+   uses: local/local/ local/common/ */
 #include "../../local/local/local.h"
 #include "base/log.h"
 
