@@ -80,12 +80,14 @@ static size_t find_colon(struct slice line)
     return line.len;
 }
 
-/* without_escapes - the value in external form: a backslash outside quotes only marks the next character as it is. */
+/* without_escapes - the value in external form: a backslash outside quotes only marks the next character as it is,
+ * and blanks there are one space. */
 static struct slice without_escapes(struct arena *arena, struct slice value)
 {
     struct buffer out = BUFFER_INIT;
     bool quoted = false;
     for (size_t i = 0; i < value.len; i++) {
+        bool blank = !quoted && (value.data[i] == ' ' || value.data[i] == '\t');
         if (value.data[i] == '"')
             quoted = !quoted;
         if (value.data[i] == '\\' && i + 1 < value.len) {
@@ -93,7 +95,8 @@ static struct slice without_escapes(struct arena *arena, struct slice value)
                 buffer_append_byte(&out, '\\');
             i++;
         }
-        buffer_append_byte(&out, value.data[i]);
+        if (!blank || (out.len && out.data[out.len - 1] != ' '))
+            buffer_append_byte(&out, blank ? ' ' : value.data[i]);
     }
     struct slice copy = arena_slice(arena, buffer_slice(&out));
     buffer_release(&out);
@@ -112,12 +115,14 @@ static bool add_alias(struct compiling *c, struct slice line)
         return true;
     }
     if (slice_find(name, '@') < name.len && name.data[0] != '"') {
-        log_warning("%s, line %d: name must be local and have no domain", c->how->file, number);
+        log_warning("%s, line %d: name must be local", c->how->file, number);
         c->source.bad++;
         return true;
     }
     /* "Quoted User" and Quoted User are the same name */
-    return add(c, mail_address_internal(name, c->arena), without_escapes(c->arena, value));
+    bool escaped = name.data[0] != '"' && slice_find(name, '\\') < name.len;
+    struct slice key = escaped ? without_escapes(c->arena, name) : mail_address_internal(name, c->arena);
+    return add(c, key, without_escapes(c->arena, value));
 }
 
 /* add_last_rows - what sendmail-style alias files end with, and (as Debian's) what NIS masters look for. */

@@ -155,7 +155,10 @@ bool table_can_be_made(struct slice type, char **why)
 {
     if (find_format(type))
         return true;
-    *why = printed("unsupported dictionary type: " SLICE_FORMAT "%s", SLICE_ARGS(type), is_known_type(type) ? " does not support bulk-mode creation." : "");
+    if (is_known_type(type))
+        *why = printed("unsupported dictionary type: " SLICE_FORMAT " does not support bulk-mode creation.", SLICE_ARGS(type));
+    else
+        *why = printed("unsupported dictionary type: " SLICE_FORMAT ". Is the postfix-" SLICE_FORMAT " package installed?", SLICE_ARGS(type), SLICE_ARGS(type));
     return false;
 }
 

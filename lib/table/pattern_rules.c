@@ -78,29 +78,70 @@ static void *compile_next(const struct pattern_rules *rules, struct slice *rest,
     return compiled;
 }
 
+/* index_word - what the "$" before *at names, with *at moved behind it. */
+static bool index_word(struct slice result, size_t *at, struct slice *word)
+{
+    char open = *at < result.len ? result.data[*at] : '\0';
+    size_t start = *at, end;
+
+    if (open == '{' || open == '(') {
+        end = ++start;
+        end += slice_find(slice_from(result, start), open == '{' ? '}' : ')');
+        *at = end + 1;
+        if (end >= result.len)
+            return log_warning("truncated macro reference: \"" SLICE_FORMAT "\"", SLICE_ARGS(result)), false;
+    } else {
+        for (end = start; end < result.len && (isalnum((unsigned char)result.data[end]) || result.data[end] == '_'); end++)
+            continue;
+        *at = end;
+    }
+    *word = slice_make(result.data + start, end - start);
+    if (word->len == 0)
+        return log_warning("empty macro name: \"" SLICE_FORMAT "\"", SLICE_ARGS(result)), false;
+    return true;
+}
+
+/* take_index - the number of a group; false, and said why, when it is none. */
+static bool take_index(const struct pattern_rules *rules, int line, struct slice result, size_t *at, uint64_t *number)
+{
+    struct slice word;
+
+    if (!index_word(result, at, &word))
+        return false;
+    bool numeric = slice_to_u64(word, number);
+    if (numeric && *number > 0)
+        return true;
+    log_warning("%s map %s, line %d: %s replacement index \"" SLICE_FORMAT "\"", rules->engine->type, rules->file, line,
+                numeric ? "out of range" : "non-numeric", SLICE_ARGS(word));
+    return false;
+}
+
+static bool skip_index(const struct pattern_rules *rules, int line, uint64_t number)
+{
+    log_warning("%s map %s, line %d: out of range replacement index \"%llu\": skipping this rule", rules->engine->type, rules->file, line,
+                (unsigned long long)number);
+    return false;
+}
+
 /* check_result - every $n names a group that exists, and is allowed. */
 static bool check_result(const struct pattern_rules *rules, const struct rule *rule, struct slice result, unsigned groups)
 {
+    uint64_t number;
+
     for (size_t i = 0; i < result.len; i++) {
         if (result.data[i] != '$')
             continue;
         if (++i < result.len && result.data[i] == '$')
             continue;
-        if (i < result.len && (result.data[i] == '{' || result.data[i] == '('))
-            i++;
-        uint64_t number;
-        size_t digits = i;
-        while (digits < result.len && isdigit((unsigned char)result.data[digits]))
-            digits++;
-        if (digits == i || !slice_to_u64(slice_make(result.data + i, digits - i), &number))
+        if (!take_index(rules, rule->line, result, &i, &number))
             return skip(rules, rule->line, "bad replacement syntax"), false;
         if (rule->negated)
             return skip(rules, rule->line, "$number found in negative match replacement text"), false;
         if (rules->no_substitution)
             return skip(rules, rule->line, "regular expression substitution is not allowed"), false;
-        if (number == 0 || number > groups || number >= PATTERN_GROUPS)
-            return skip(rules, rule->line, "out of range replacement index"), false;
-        i = digits;
+        if (number > groups || number >= PATTERN_GROUPS)
+            return skip_index(rules, rule->line, number);
+        i--;
     }
     return true;
 }

@@ -74,4 +74,19 @@ static enum table_result texthash_lookup(struct table *table, struct slice key, 
     return TABLE_FOUND;
 }
 
-const struct table_driver table_driver_texthash = {"texthash", 0, texthash_open, texthash_close, texthash_lookup, NULL, NULL, NULL};
+/* texthash_next - one walk at a time: for postmap -s. */
+static enum table_result texthash_next(struct table *table, bool first, struct buffer *key, struct buffer *value)
+{
+    static size_t position;
+    struct slice k, v;
+
+    if (first)
+        position = 0;
+    if (!rows_next(table->state, &position, &k, &v))
+        return TABLE_NOT_FOUND;
+    buffer_append_slice(key, k);
+    buffer_append_slice(value, v);
+    return TABLE_FOUND;
+}
+
+const struct table_driver table_driver_texthash = {"texthash", 0, texthash_open, texthash_close, texthash_lookup, NULL, NULL, texthash_next};

@@ -159,3 +159,21 @@ def test_databases_made_by_debians_postmap(make):
             assert here.command("postmap", "-q", key, table).stdout.strip() == value, (kind, key)
         assert sorted(here.command("postmap", "-s", table).stdout.splitlines()) == ['"quo ted"\tq', "alice\tone", "bob@example.test\ttwo words", "empty1\tx"]
     assert here.command("postalias", "-q", "list", f"hash:{here.directory}/etc/aliases").stdout == 'a, b, "c d"@x\n'
+
+
+def test_words_of_postmap(make):
+    here = make(started=False, files={"src": "b 2\na 1\n", "al": "list: a,\n  b,\t c\nesc\\ ed: \"x  y\"\n", "pc": "/x/ $0\n/y/ ${1z}\n/(a)/ $2\n/(b)/ ${1\n/(c)/ a$-\n"})
+    etc = f"{here.directory}/etc"
+    assert here.command("postmap", "-s", f"texthash:{etc}/src").stdout == "b\t2\na\t1\n"
+    here.command("postalias", f"hash:{etc}/al", check=True)
+    assert here.command("postalias", "-q", "list", f"hash:{etc}/al").stdout == "a, b, c\n"
+    assert here.command("postalias", "-q", "esc ed", f"hash:{etc}/al").stdout == '"x  y"\n'
+    for argv, words in ((("-s", "static:x"), "postmap: fatal: table static:x: sequence operation is not supported"),
+                        (("-d", "k", "static:x"), "postmap: fatal: table static:x: delete operation is not supported"),
+                        (("nosuch:x",), "postmap: fatal: unsupported dictionary type: nosuch. Is the postfix-nosuch package installed?"),
+                        (("-q", "q", f"pcre:{etc}/pc"), f'postmap: warning: pcre map {etc}/pc, line 1: out of range replacement index "0"'),
+                        (("-q", "q", f"pcre:{etc}/pc"), f'postmap: warning: pcre map {etc}/pc, line 2: non-numeric replacement index "1z"'),
+                        (("-q", "q", f"pcre:{etc}/pc"), f'postmap: warning: pcre map {etc}/pc, line 3: out of range replacement index "2": skipping this rule'),
+                        (("-q", "q", f"pcre:{etc}/pc"), f"postmap: warning: truncated macro reference: \"${{1\""),
+                        (("-q", "q", f"pcre:{etc}/pc"), f"postmap: warning: empty macro name: \"a$-\"")):
+        assert words in here.command("postmap", *argv).stderr.splitlines()

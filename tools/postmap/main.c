@@ -51,7 +51,11 @@ static void check_options(struct options *o, int count)
         log_fatal("specify only one of -s -q or -d");
     if (o->query != NULL && strcmp(o->query, "-") == 0 && count == 0 && o->delete_key == NULL)
         usage(o);
-    if ((o->bodies || o->headers || o->mime) && (o->query == NULL || strcmp(o->query, "-") != 0))
+    if (o->mime && !o->bodies && !o->headers) {
+        log_warning("ignoring -m option without -b or -h");
+        o->mime = false;
+    }
+    if ((o->bodies || o->headers) && (o->query == NULL || strcmp(o->query, "-") != 0))
         log_fatal("specify -b -h or -m only with \"-q -\"");
     if (count == 0)
         usage(o);

@@ -32,6 +32,16 @@ static void fail_query(const struct table *table)
     log_fatal("table %s: query error: %s", table_name(table), why[0] != '\0' ? why : "Application error");
 }
 
+/* fail_change - what the type cannot do at all is a sentence of its own. */
+static void fail_change(const struct table *table, const char *what)
+{
+    const char *why = table_why(table);
+
+    if (strncmp(why, "table ", 6) == 0)
+        log_fatal("%s", why);
+    log_fatal("table %s: %s error: %s", table_name(table), what, why);
+}
+
 /* first_hit - the value of the first table that has the key. */
 static bool first_hit(struct table **tables, size_t count, struct slice key, struct buffer *value)
 {
@@ -198,7 +208,7 @@ static bool delete_one(const struct options *o, const char *const *names, size_t
         struct table *table = table_open(slice_of(names[i]), o->table_flags | TABLE_WRITE, o->config);
         enum table_result result = table_delete(table, key);
         if (result == TABLE_TRY_AGAIN)
-            log_fatal("table %s: delete error: %s", table_name(table), table_why(table));
+            fail_change(table, "delete");
         found = found || result == TABLE_FOUND;
         table_free(table);
     }
@@ -220,14 +230,14 @@ int delete_key(const struct options *o, const char *const *names, size_t count)
 
 int dump_table(const struct options *o, const char *name)
 {
-    struct table *table = table_open(slice_of(name), o->table_flags, o->config);
+    struct table *table = table_open(slice_of(name), o->table_flags & ~TABLE_UTF8, o->config); /* what is there is shown */
     struct buffer key = BUFFER_INIT, value = BUFFER_INIT;
     enum table_result result;
 
     for (result = table_next(table, true, &key, &value); result == TABLE_FOUND; result = table_next(table, false, &key, &value))
         print_pair(o, buffer_slice(&key), buffer_slice(&value));
     if (result == TABLE_TRY_AGAIN)
-        log_fatal("table %s: sequence error: %s", table_name(table), table_why(table));
+        fail_change(table, "sequence");
     buffer_release(&key);
     buffer_release(&value);
     table_free(table);
