@@ -138,6 +138,7 @@ unit: $(TEST_FILES) $(REPLAY_FILES)
 	@tests/run-unit $(TEST_FILES) $(REPLAY_FILES)
 
 e2e: programs
+	-@tests/peer $(BUILD)
 	@tests/run-e2e $(BUILD)
 
 check: unit e2e
