@@ -147,6 +147,13 @@ class Instance:
         if self.as_root:
             os.chown(full, self.uid, self.gid)
 
+    def reload(self):
+        """postfix reload; until master has reloaded and its workers have been told (the command does not wait for that)."""
+        before = len(self.log_lines(r"master\[\d+\]: reload -- "))
+        self.command("postfix", "reload", check=True)
+        self.wait_log(r"master\[\d+\]: reload -- ", before + 1)
+        time.sleep(0.3)
+
     def command(self, *argv, input=None, check=False, timeout=60):
         """Run a command of this instance as its user; the CompletedProcess."""
         environment = {"PATH": f"{self.programs}/bin:{self.programs}/sbin:/usr/bin:/bin:/usr/sbin:/sbin",

@@ -274,7 +274,7 @@ def test_the_connection_to_dovecot_keeps_no_worker(make):
     here = make(main_cf=DOVECOT + f"smtpd_sasl_path = inet:localhost:{dovecot.port}\nmax_idle = 1s\n")
     assert attempt(here).startswith("235")
     before = {pid for pid, name in here.pids() if name == "smtpd"}
-    here.command("postfix", "reload", check=True)
+    here.reload()
     harness.wait_until(lambda: not before & {pid for pid, name in here.pids()}, "the old worker to go")
     assert attempt(here).startswith("235")
     dovecot.close()

@@ -83,7 +83,7 @@ def test_what_a_command_says_is_told_as_postfix_tells_it(make):
     with open(os.path.join(here.directory, "etc", "alias_rows"), "a") as rows:
         rows.write('missing "|/no/such/command x"\nspeaks "|echo 5.7.9 go away; exit 69"\nodd "|echo some output; exit 3"\nsilent "|exit 3"\n'
                    'shell "|env > %s/mail/env; umask >> %s/mail/env"\nnofile /no/such/dir/file\n' % (here.directory, here.directory))
-    here.command("postfix", "reload", check=True)
+    here.reload()
     here.inject("box@here.test", ["missing@here.test", "speaks@here.test", "odd@here.test", "silent@here.test", "Shell+Ext@here.test", "nofile@here.test"])
     here.wait_log(r"to=<missing@here\.test>.*dsn=4\.3\.0, status=deferred \(temporary failure\. Command output: "
                   r"local: fatal: execvp /no/such/command: No such file or directory \)")

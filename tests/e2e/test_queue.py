@@ -44,7 +44,7 @@ def test_requeue(make, sink):
     old = here.queue()[0]["queue_id"]
     remote = sink()
     here.write("main.cf", open(os.path.join(here.directory, "etc/main.cf")).read().replace("127.0.0.1]:1\n", f"127.0.0.1]:{remote.port}\n"))
-    here.command("postfix", "reload", check=True)
+    here.reload()
     here.command("postsuper", "-r", "ALL")
     remote.wait_messages(1, timeout=30)
     here.wait_queue_empty()
@@ -59,7 +59,7 @@ def test_requeue_of_many_maps_addresses_again(make, sink):
     with open(os.path.join(here.directory, "etc/main.cf")) as f:
         text = f.read().replace("127.0.0.1]:1\n", f"127.0.0.1]:{remote.port}\n")
     here.write("main.cf", text + "virtual_alias_maps = static:new@remote.test\nvirtual_alias_domains =\n")
-    here.command("postfix", "reload", check=True)
+    here.reload()
     assert "Requeued: 30 messages" in here.command("postsuper", "-r", "ALL").stderr
     remote.wait_messages(30)
     here.wait_queue_empty()

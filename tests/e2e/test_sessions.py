@@ -77,7 +77,7 @@ def test_a_session_outlives_a_reload_and_ends_with_the_system(make):
     smtp = here.smtp()
     assert smtp.say("EHLO x").startswith("250-here.test")
     here.command("postconf", "-e", "smtpd_banner = new", check=True)
-    here.command("postfix", "reload")
+    here.reload()
     with here.smtp() as other:
         other_greeting = other.greeting
         deadline = time.monotonic() + 10

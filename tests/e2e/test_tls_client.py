@@ -62,7 +62,7 @@ def test_names_and_fingerprints(make, base):
                            ("fingerprint match=00:11", "deferred (Server certificate not verified)"),
                            ("secure surprise=1", "deferred (client TLS configuration problem)")):
         here.write("policies", f"[127.0.0.1]:{there.port} {policy}\n")
-        here.command("postfix", "reload", check=True)
+        here.reload()
         here.inject("a@here.test", "b@there.test")
         here.wait_log(r"dsn=4\.7\.5, status=" + re.escape(answer), 1)
         here.command("postsuper", "-d", "ALL", check=True)
@@ -85,7 +85,7 @@ def test_trust_anchors_stand_in_for_authorities(make, base):
     here.wait_log(r"status=sent")
     Authority(base + "/other")
     here.command("postconf", f"smtp_tls_trust_anchor_file = {base}/other/ca.pem", check=True)
-    here.command("postfix", "reload", check=True)
+    here.reload()
     here.inject("a@here.test", "b@there.test")
     here.wait_log(r"dsn=4\.7\.5, status=deferred \(Server certificate not verified\)")
     here.wait_log(r"server certificate verification failed for 127\.0\.0\.1\[127\.0\.0\.1\]:\d+: ")
@@ -102,7 +102,7 @@ def test_a_broken_handshake(make, sink):
     here.wait_log(r"status=sent")
     assert [c for c in broken.sessions[-1] if c == "STARTTLS"] == []
     here.write("policies", f"[127.0.0.1]:{broken.port} encrypt\n")
-    here.command("postfix", "reload", check=True)
+    here.reload()
     here.inject("a@here.test", "c@there.test")
     here.wait_log(r"to=<c@there.test>.*status=deferred \(Cannot start TLS: handshake failure\)", 3)
     assert len(broken.messages) == 1
