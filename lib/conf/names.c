@@ -283,6 +283,7 @@ static void check_table_file(void *context, struct slice type, struct slice path
     const char *file = arena_string(arena, path);
     if (!config_read_file(file, &text)) {
         s->report(s->context, NAME_TABLE_UNREADABLE, file, arena_string(arena, type), strerror(errno));
+        buffer_release(&text);
         return;
     }
     struct config *settings = config_empty_reporting(config_ignore_problem, NULL);

@@ -35,10 +35,9 @@ static void take_size(struct queue_selection *request, const char *text)
 
 static void add_queue(struct queue_selection *request, const char *name)
 {
-    struct buffer names = BUFFER_INIT;
-    buffer_append_slice(&names, request->queues);
+    static struct buffer names; /* of the command line: lives as long as the process */
     buffer_printf(&names, "%s%s", names.len ? " " : "", name);
-    request->queues = slice_of(buffer_steal(&names)); /* lives as long as the process */
+    request->queues = buffer_slice(&names);
 }
 
 bool selection_option(struct queue_selection *request, int letter, const char *argument)

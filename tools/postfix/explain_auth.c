@@ -134,8 +134,12 @@ static void tell_services(struct auth_story *story)
         const struct master_service *service = &services.services[i];
         if ((service->type != SERVICE_INET && service->type != SERVICE_PASS) || strcmp(service->command, "smtpd") != 0)
             continue;
-        if (!story->service || strcmp(service->name, story->service) == 0)
-            tell_service(story, config_of(story, service), service->name);
+        if (story->service && strcmp(service->name, story->service) != 0)
+            continue;
+        struct config *config = config_of(story, service);
+        tell_service(story, config, service->name);
+        if (story->config != config)
+            config_free(config);
     }
 }
 
@@ -244,6 +248,8 @@ static void tell_all(void *arg)
     become(story->config);
     try_password(story);
     explicit_bzero(story->password, sizeof(story->password));
+    sasl_server_free(story->server);
+    config_free(story->config);
     fflush(stdout);
 }
 
