@@ -1,9 +1,8 @@
-/* give_back.c - what cleanup refuses for a local submitter goes back to the sender; success notices for aliases
+/* give_back.c - what cleanup refuses for a local submitter goes back to the sender
 
-   Both go through the bounce service, which queues a notice and answers when it is durable.  When it cannot be reached the submitter is
-   told to try again: it still has the message. */
+   The bounce service queues a notice and answers when it is durable.  When it cannot be reached the submitter is told to try again: it
+   still has the message. */
 #include <sys/mman.h>
-#include <sys/stat.h>
 
 #include "base/log.h"
 #include "ipc/lane.h"
@@ -77,45 +76,4 @@ bool give_back(struct transaction *t)
     if (fd >= 0)
         close(fd);
     return done;
-}
-
-/* A success notice on its way. */
-struct expanded_notice {
-    int content_fd;
-    struct arena *arena;
-    struct bounce_request request;
-};
-
-static void expanded_fiber(void *arg)
-{
-    struct expanded_notice *notice = arg;
-    if (!ask_bounce(&notice->request, notice->content_fd))
-        log_warning(SLICE_FORMAT ": no notice that the recipient was an alias", SLICE_ARGS(notice->request.envelope.queue_id));
-    if (notice->content_fd >= 0)
-        close(notice->content_fd);
-    arena_free(notice->arena); /* holds notice as well */
-}
-
-int copy_for_notice(struct transaction *t)
-{
-    return t->expanded_count > 0 ? content_as_file(t) : -1;
-}
-
-void notify_expanded(struct transaction *t, int content_fd)
-{
-    if (t->expanded_count == 0)
-        return;
-    struct arena *arena = arena_new(0);
-    struct expanded_notice *notice = arena_alloc(arena, sizeof(*notice));
-    struct bounce_request request = {.kind = NOTICE_SUCCESS, .envelope = t->envelope, .recipients = t->expanded,
-                                     .recipients_count = t->expanded_count};
-    request.envelope.recipients = NULL;
-    request.envelope.recipients_count = 0;
-    struct stat info;
-    request.content_attached = content_fd >= 0 && fstat(content_fd, &info) == 0;
-    request.content_length = request.content_attached ? (int64_t)info.st_size : 0;
-    notice->arena = arena;
-    notice->content_fd = content_fd;
-    MESSAGE_COPY(bounce_request, &request, arena, &notice->request);
-    fiber_start("expanded notice", expanded_fiber, notice);
 }

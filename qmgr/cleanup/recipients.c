@@ -53,13 +53,12 @@ static void add(struct transaction *t, const struct recipient *r)
 /* note_expanded - the sender wants to hear of success: the way ends here, for it (RFC 3461 5.2.7.3). */
 static void note_expanded(struct transaction *t, const struct recipient *r)
 {
-    struct bounce_recipient *larger = arena_alloc(t->arena, (t->expanded_count + 1) * sizeof(*larger));
-    if (t->expanded_count)
-        memcpy(larger, t->expanded, t->expanded_count * sizeof(*larger));
-    larger[t->expanded_count++] = (struct bounce_recipient){
-        .recipient = *r, .result = {.outcome = OUTCOME_SENT, .status = SLICE("2.0.0"), .action = SLICE("expanded"),
-                                    .reason = SLICE("alias expanded")}};
-    t->expanded = larger;
+    struct envelope *e = &t->envelope;
+    struct recipient *larger = arena_alloc(t->arena, (e->expanded_count + 1) * sizeof(*larger));
+    if (e->expanded_count)
+        memcpy(larger, e->expanded, e->expanded_count * sizeof(*larger));
+    larger[e->expanded_count++] = *r;
+    e->expanded = larger;
 }
 
 /* expand_and_add - a rewritten recipient through virtual_alias_maps. */

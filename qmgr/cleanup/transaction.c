@@ -127,14 +127,10 @@ static void store(struct transaction *t)
 {
     struct queue_place place;
     notifier_wait(t->cleanup->notifier, t->cleanup->params.in_flow_delay);
-    int copy = copy_for_notice(t);
     if (segment_append(t->cleanup->writer, &t->envelope, t->sink, &place) < 0) {
         transaction_write_failed(t, errno);
-        if (copy >= 0)
-            close(copy);
         return;
     }
-    notify_expanded(t, copy);
     struct queue_arrival *arrival = arena_alloc(t->arena, sizeof(*arrival));
     *arrival = (struct queue_arrival){.segment = (int64_t)place.segment, .offset = (int64_t)place.offset, .length = (int64_t)place.length,
                                       .envelope = t->envelope, .content_offset = (int64_t)place.content_offset,

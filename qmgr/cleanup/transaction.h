@@ -28,8 +28,6 @@ struct transaction {
     /* recipients.c */
     size_t recipient_room;
     struct map *recipients_seen; /* duplicate filter; NULL as long as there is one recipient */
-    struct bounce_recipient *expanded; /* who asked for success notices and was an alias */
-    size_t expanded_count;
 
     /* content.c */
     struct message_scanner *scanner;
@@ -109,9 +107,5 @@ void log_mime_error(struct transaction *t, const char *error, struct slice conte
 /* ---- give_back.c ---- */
 /* give_back - a refused message returns to its sender: true when that is settled, false: the submitter must keep it.  Waits. */
 bool give_back(struct transaction *t);
-/* copy_for_notice - the content in a file of its own, when there will be such a notice; -1: none.  notify_expanded - success notices for recipients that were
-   aliases; takes over the file.  In the background. */
-int copy_for_notice(struct transaction *t);
-void notify_expanded(struct transaction *t, int content_fd);
 
 #endif

@@ -114,11 +114,27 @@ static size_t result_count(const struct message *m)
     return count;
 }
 
+/* add_expanded - aliases, whose way ended before the queue; told once, with what the first attempt tells. */
+static void add_expanded(const struct message *m, struct notice_list *list)
+{
+    for (size_t i = 0; i < m->envelope.expanded_count; i++)
+        list->items[list->count++] = (struct bounce_recipient){
+            .recipient = m->envelope.expanded[i], .result = {.outcome = OUTCOME_SENT, .status = SLICE("2.0.0"), .action = SLICE("expanded"),
+                                                             .reason = SLICE("alias expanded")}};
+}
+
+static bool owes_expanded(const struct message *m)
+{
+    return m->envelope.expanded_count > 0 && m->attempts == 0 && !message_is_probe(m);
+}
+
 /* collect - the results that belong into a notice of that kind; true when there are some. */
 static bool collect(const struct qmgr *q, const struct message *m, int kind, bool expired, struct arena *arena, struct notice_list *list)
 {
-    list->items = arena_alloc(arena, (result_count(m) + 1) * sizeof(*list->items));
+    list->items = arena_alloc(arena, (m->envelope.expanded_count + result_count(m) + 1) * sizeof(*list->items));
     list->count = 0;
+    if (kind == NOTICE_SUCCESS && owes_expanded(m))
+        add_expanded(m, list);
     for (uint32_t i = 0; i < m->slot_count; i++) {
         for (const struct slot_result *at = m->slots[i].results; at; at = at->next) {
             if (belongs(q, m, &m->slots[i], at, kind, expired))
@@ -189,6 +205,8 @@ static bool send_notices(struct qmgr *q, struct message *m, bool expired, struct
             continue;
         if (notices_send(q, kinds[i], m, list.items, list.count))
             set_told(q, m, kinds[i], expired);
+        else if (kinds[i] == NOTICE_SUCCESS && owes_expanded(m) && list.count == m->envelope.expanded_count)
+            log_warning(SLICE_FORMAT ": no notice that a recipient was an alias", SLICE_ARGS(m->envelope.queue_id));
         else
             all = false;
     }
@@ -325,6 +343,8 @@ static void finish_fiber(void *arg)
 
 static bool is_simple(const struct message *m)
 {
+    if (owes_expanded(m))
+        return false;
     for (uint32_t i = 0; i < m->slot_count; i++) {
         if (m->slots[i].state != SLOT_SENT || m->slots[i].results)
             return false;

@@ -146,7 +146,7 @@ static void fill_request(struct worker *w, const struct claim *claim, struct del
     request->envelope.recipients = recipients;
     request->envelope.recipients_count = claim->count;
     if (m->envelope.verp_delimiters.len)
-        request->envelope.sender = verp_sender(m->envelope.verp_delimiters, m->envelope.sender, recipients[0].address, w->arena);
+        request->envelope.sender = verp_sender(m->envelope.verp_delimiters, m->envelope.sender, verp_recipient(&recipients[0]), w->arena);
     request->flags = (m->envelope.trace & TRACE_VERBOSE ? DELIVERY_TRACE : 0) | (message_is_probe(m) ? DELIVERY_PROBE : 0) |
                      (keeps_connection(claim->destination) ? DELIVERY_KEEP_CONNECTION : 0) | DELIVERY_TELL_WRITTEN;
 }

@@ -124,11 +124,20 @@ def test_success_notice_for_a_virtual_alias(make):
                                "transport_maps = inline:{ {a@here.test = box:} }\n"),
                 master_cf="box unix - n n - - pipe\n  user={user} argv=/bin/sh -c {{ cat >> {directory}/mail/box }}\n")
     with here.smtp() as smtp:
-        for line in ("EHLO client.test", "MAIL FROM:<a@here.test> ENVID=e1", "RCPT TO:<list@here.test> NOTIFY=SUCCESS", "DATA"):
+        for line in ("EHLO client.test", "MAIL FROM:<a@here.test> ENVID=e1", "RCPT TO:<list@here.test> NOTIFY=SUCCESS",
+                     "RCPT TO:<two@here.test> NOTIFY=SUCCESS", "DATA"):
             smtp.say(line)
         assert smtp.say("Subject: of the original\r\n\r\nHello.\r\n.").startswith("250")
     here.wait_log(r"to=<a@here\.test>.*status=sent")
     with open(f"{here.directory}/mail/box") as f:
         notice = f.read()
     assert "\n<list@here.test>: alias expanded\n" in notice and "\nAction: expanded\nStatus: 2.0.0\n" in notice
+    assert "\n<two@here.test>: " in notice and notice.count("Reporting-MTA:") == 1
     assert "Content-Description: Message Headers\n" in notice and "\nSubject: of the original\n" in notice and "Hello" not in notice
+
+
+def test_variable_return_path_of_an_alias(make, sink):
+    remote = sink()
+    here = make(main_cf=braced("virtual_alias_maps = inline:{ {list@here.test = one@remote.test} }\n") + f"relayhost = [127.0.0.1]:{remote.port}\n")
+    here.command("sendmail", "-XV", "-f", "sender@here.test", "list@here.test", input="Subject: x\n\nbody\n")
+    assert remote.wait_messages(1)[0][:2] == ("sender+list=here.test@here.test", ["one@remote.test"])
