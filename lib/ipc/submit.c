@@ -1,7 +1,7 @@
 /* submit.c - the client side of the way into the queue
 
    On a fresh lane, and after an abort:   submit_open      -> submit_opened (queue id of the next transaction)
-   Each transaction:                      submit_envelope, submit_content..., submit_end -> submit_reply (outcome, next queue id)
+   Each transaction:                      submit_milter..., submit_envelope, submit_content..., submit_end -> submit_reply (outcome, next queue id)
    or at any point of it:                 submit_abort     (no reply; cleanup drops what it has)
 
    A queue id that was shown to a caller is never given to another transaction. */
@@ -137,6 +137,11 @@ void submit_envelope(struct submission *s, const struct envelope *envelope, int 
 {
     struct submit_envelope message = {.options = options, .envelope = *envelope};
     lane_send(s->lane, MESSAGE_submit_envelope, &message, -1);
+}
+
+void submit_milter(struct submission *s, const struct submit_milter *milter, int fd)
+{
+    lane_send(s->lane, MESSAGE_submit_milter, milter, fd);
 }
 
 static void send_content(struct submission *s, struct slice data)

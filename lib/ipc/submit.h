@@ -24,6 +24,9 @@ struct slice submit_queue_id(const struct submission *s);
 /* submit_envelope - once, before content; queue_id and recipients included (all are known at DATA).  submit_content - append content in wire form
    (CRLF, not dot-stuffed).  Errors are sticky and show in submit_finish.  Wait when much is unsent. */
 void submit_envelope(struct submission *s, const struct envelope *envelope, int options);
+/* submit_milter - before the envelope: a filter's connection that cleanup goes on with (milters_hand_over).  fd stays the caller's and must stay open until
+   submit_finish or submit_cancel. */
+void submit_milter(struct submission *s, const struct submit_milter *milter, int fd);
 void submit_content(struct submission *s, struct slice data);
 /* submit_decide - what became clear only after submit_envelope (decisions->message_size is not looked at); the memory must stay until
    submit_finish. */
