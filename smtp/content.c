@@ -65,7 +65,7 @@ static bool is_plain(const struct client_params *params, const struct delivery *
 {
     int64_t flags = delivery->request->envelope.content_flags;
 
-    return !(flags & CONTENT_DOT_LINES) && (!(flags & CONTENT_LONG_LINES) || params->line_length_limit <= 0);
+    return !(flags & (CONTENT_DOT_LINES | CONTENT_STRAY_CR_LF)) && (!(flags & CONTENT_LONG_LINES) || params->line_length_limit <= 0);
 }
 
 /* A message on its way to the wire. */

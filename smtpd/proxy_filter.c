@@ -24,6 +24,7 @@ struct proxy_filter {
     int64_t timeout;
     bool in_content;     /* between DATA and the dot */
     bool at_line_start;  /* of the content */
+    bool held_cr;        /* the last byte of content: LF may be next */
     struct buffer reply; /* the last: all lines, CRLF between them */
     int code;
     bool takes_xforward;
@@ -245,6 +246,24 @@ struct proxy_filter *proxy_filter_open(struct session *s, struct submit_outcome 
 
 /* ---- content ---- */
 
+/* write_part - of a line, its LF included.  A stray CR becomes a blank: a filter that takes it for a line end must not find the end of data in here. */
+static void write_part(struct proxy_filter *p, struct slice part)
+{
+    bool ends = part.data[part.len - 1] == '\n';
+
+    if (p->at_line_start && part.data[0] == '.')
+        stream_write_slice(p->stream, SLICE("."));
+    p->at_line_start = ends;
+    while (part.len) {
+        if (p->held_cr)
+            stream_write_slice(p->stream, part.data[0] == '\n' ? SLICE("\r") : SLICE(" "));
+        size_t cr = slice_find(part, '\r');
+        p->held_cr = cr < part.len;
+        stream_write_slice(p->stream, slice_first(part, cr));
+        part = slice_from(part, cr + 1);
+    }
+}
+
 void proxy_filter_content(struct proxy_filter *p, struct slice data)
 {
     if (p->put_off && p->content.len + data.len > PUT_OFF_MAX)
@@ -258,12 +277,8 @@ void proxy_filter_content(struct proxy_filter *p, struct slice data)
     stream_set_deadline(p->stream, clock_after(p->timeout));
     while (data.len) {
         size_t end = slice_find(data, '\n');
-        struct slice part = slice_first(data, end + 1);
-        if (p->at_line_start && part.data[0] == '.')
-            stream_write_slice(p->stream, SLICE("."));
-        stream_write_slice(p->stream, part);
-        p->at_line_start = part.data[part.len - 1] == '\n';
-        data = slice_from(data, part.len);
+        write_part(p, slice_first(data, end + 1));
+        data = slice_from(data, end + 1);
     }
 }
 
@@ -276,6 +291,8 @@ void proxy_filter_end(struct proxy_filter *p, struct arena *arena, struct submit
         return;
     }
     stream_set_deadline(p->stream, clock_after(p->timeout));
+    if (p->held_cr)
+        stream_write_slice(p->stream, SLICE(" "));
     stream_write_slice(p->stream, p->at_line_start ? SLICE(".\r\n") : SLICE("\r\n.\r\n"));
     bool answered = stream_flush(p->stream) ? read_reply(p) : lost(p);
     p->in_content = !answered;

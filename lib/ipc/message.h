@@ -47,7 +47,7 @@ enum message_type {
 /* recipient.notify (RFC 3461) */
 enum { NOTIFY_NEVER = 1, NOTIFY_SUCCESS = 2, NOTIFY_FAILURE = 4, NOTIFY_DELAY = 8 };
 /* envelope.content_flags */
-enum { CONTENT_8BIT_HEADER = 1, CONTENT_8BIT_BODY = 2, CONTENT_DOT_LINES = 4, CONTENT_LONG_LINES = 8 /* over 998 bytes */ };
+enum { CONTENT_8BIT_HEADER = 1, CONTENT_8BIT_BODY = 2, CONTENT_DOT_LINES = 4, CONTENT_LONG_LINES = 8 /* over 998 bytes */, CONTENT_STRAY_CR_LF = 16 };
 /* envelope.trace: report the delivery (-v), only verify (-bv), address probe of the verify service */
 enum { TRACE_VERBOSE = 1, TRACE_VERIFY_ONLY = 2, TRACE_PROBE = 4 };
 /* envelope.source */

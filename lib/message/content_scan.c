@@ -26,6 +26,19 @@ static void end_line(struct content_scan *scan, uint64_t length)
     scan->line_length = 0;
 }
 
+/* scan_line_end - strays in a line, or in the part of it that is there: end is its LF or NULL. */
+static void scan_line_end(struct content_scan *scan, struct slice part, const char *end)
+{
+    size_t len = end ? (size_t)(end - part.data) : part.len;
+    const char *cr = memchr(part.data, '\r', len);
+    bool cr_is_last = cr && (size_t)(cr - part.data) == len - 1;
+
+    scan->has_stray_cr_lf |= (scan->after_cr && part.data[0] != '\n') || (cr && !cr_is_last);
+    if (end)
+        scan->has_stray_cr_lf |= len > 0 ? !cr : !scan->after_cr;
+    scan->after_cr = !end && cr_is_last;
+}
+
 void content_scan_feed(struct content_scan *scan, struct slice data)
 {
     scan->bytes += data.len;
@@ -34,6 +47,7 @@ void content_scan_feed(struct content_scan *scan, struct slice data)
         if (scan->line_length == 0 && data.data[0] == '.')
             scan->has_dot_lines = true;
         const char *end = memchr(data.data, '\n', data.len);
+        scan_line_end(scan, data, end);
         if (!end) {
             scan->line_length += data.len;
             return;

@@ -62,7 +62,9 @@ struct content_scan {
     uint64_t bytes, lines;
     uint64_t long_records; /* lines over 127 bytes: Postfix's size= counts one byte more for each */
     bool has_8bit, has_dot_lines, has_long_lines /* over 998 bytes */;
+    bool has_stray_cr_lf;  /* a CR or LF that is not part of CRLF */
     uint64_t line_length;  /* of the unfinished line */
+    bool after_cr;
 };
 void content_scan_feed(struct content_scan *scan, struct slice data);
 

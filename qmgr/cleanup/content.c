@@ -139,6 +139,12 @@ static void clean(struct transaction *t, struct slice data, struct buffer *out)
     }
 }
 
+/* is_line_end - CR LF, which stay whatever the sets of characters say. */
+static bool is_line_end(struct slice data, size_t i)
+{
+    return data.data[i] == '\n' || (data.data[i] == '\r' && i + 1 < data.len && data.data[i + 1] == '\n');
+}
+
 /* filter_bytes - message_reject_characters and message_strip_characters. */
 static struct slice filter_bytes(struct transaction *t, struct slice data, struct buffer *out)
 {
@@ -148,13 +154,13 @@ static struct slice filter_bytes(struct transaction *t, struct slice data, struc
     buffer_clear(out);
     for (size_t i = 0; i < data.len; i++) {
         unsigned char c = (unsigned char)data.data[i];
-        if (reject->has[c]) {
+        if (reject->has[c] && !is_line_end(data, i)) {
             struct slice line = slice_from(data, i);
             log_content_action(t, "reject", "content", slice_first(line, slice_find(line, '\r')), SLICE("5.7.1 disallowed character"));
             transaction_refuse(t, SUBMIT_STATUS_REFUSED, 550, SLICE("5.7.1 disallowed character"));
             return data;
         }
-        if (!strip->has[c])
+        if (!strip->has[c] || is_line_end(data, i))
             buffer_append_byte(out, (char)c);
     }
     return buffer_slice(out);

@@ -117,7 +117,7 @@ static void seal(struct transaction *t)
     struct envelope *e = &t->envelope;
     e->message_size = (int64_t)(t->written.bytes + t->written.long_records);
     e->content_flags |= (t->written.has_8bit ? CONTENT_8BIT_BODY : 0) | (t->written.has_dot_lines ? CONTENT_DOT_LINES : 0) |
-                        (t->written.has_long_lines ? CONTENT_LONG_LINES : 0);
+                        (t->written.has_long_lines ? CONTENT_LONG_LINES : 0) | (t->written.has_stray_cr_lf ? CONTENT_STRAY_CR_LF : 0);
     e->message_id = t->message_id;
     note_utf8(t);
 }

@@ -172,5 +172,25 @@ START_TEST(content_is_measured)
 }
 END_TEST
 
+/* What must not go out as it is: in every piece size. */
+START_TEST(strays_are_found)
+{
+    static const struct { const char *text; bool stray, dots; } rows[] = {
+        {"a\r\nb\r\n", false, false}, {"a\nb\r\n", true, false}, {"a\rb\r\n", true, false}, {"a\r\r\n", true, false}, {"\r\n\r\n", false, false},
+        {"a\r\n\nb\r\n", true, false}, {"\n", true, false}, {"\rx", true, false}, {"a\r\n.b\r\n", false, true}, {"a.b\r\n", false, false},
+    };
+
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        for (size_t piece = 1; piece <= strlen(rows[i].text); piece++) {
+            struct content_scan scan = {0};
+            for (struct slice rest = slice_of(rows[i].text); rest.len; rest = slice_from(rest, piece))
+                content_scan_feed(&scan, slice_first(rest, piece));
+            ck_assert_msg(scan.has_stray_cr_lf == rows[i].stray, "\"%s\" in pieces of %zu", rows[i].text, piece);
+            ck_assert_int_eq(scan.has_dot_lines, rows[i].dots);
+        }
+    }
+}
+END_TEST
+
 TEST_MAIN("message/scanner", events_whole_and_cut, long_lines_come_in_pieces, long_headers_are_cut, strict_checks, known_headers,
-          content_is_measured)
+          content_is_measured, strays_are_found)
