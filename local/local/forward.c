@@ -1,6 +1,7 @@
 /* forward.c - what is sent on becomes a new message: Received and Delivered-To in front, one message per sender */
 #include "local.h"
 
+#include "address/mail_address.h"
 #include "base/log.h"
 
 #define SUBMIT_TIME (3600 * MICROSECONDS)
@@ -25,7 +26,7 @@ void forward_add(struct job *job, struct slice address)
     if (seen(job, "address", address, 0))
         return;
     if (job->probe) {
-        report_format(job, from, OUTCOME_SENT, "2.0.0", "forwards to " SLICE_FORMAT, SLICE_ARGS(address));
+        report_format(job, address, OUTCOME_SENT, "2.0.0", "forwards to " SLICE_FORMAT, SLICE_ARGS(mail_address_internal(address, job->arena)));
         return;
     }
     struct forward *forward = forward_for(job, job->sender, from);

@@ -11,20 +11,48 @@
 #define INCLUDE_LEVEL_MAX 100
 #define INCLUDE_PIECE 8192
 
+/* skip_separators - blanks, commas, a ">" that closes nothing, and in files comment lines. */
+static void skip_separators(struct slice *rest, bool in_file)
+{
+    while (rest->len > 0 && (isspace((unsigned char)rest->data[0]) || rest->data[0] == ',' || rest->data[0] == '>' ||
+                             (in_file && rest->data[0] == '#'))) {
+        if (rest->data[0] == '#')
+            *rest = slice_from(*rest, slice_find(*rest, '\n'));
+        else
+            *rest = slice_from(*rest, 1);
+    }
+}
+
+/* quoted_word - length of "\"|command args\"", of |"command args" and of the like, where the closing quote ends the item; 0: it is none. */
+static size_t quoted_word(struct slice text)
+{
+    size_t i = text.data[0] == '|' ? 1 : 0;
+    if (i + 1 >= text.len || text.data[i] != '"' || (i == 0 && strchr("|/:~\\", text.data[1]) == NULL))
+        return 0;
+    for (i++; i < text.len; i++) {
+        if (text.data[i] == '\\')
+            i++;
+        else if (text.data[i] == '"')
+            return i + 1;
+    }
+    return 0;
+}
+
 /* next_item - cut at commas (in files at line ends too) outside quotes, comments and <>; comment lines of files are dropped. */
 static bool next_item(struct slice *rest, bool in_file, struct slice *item)
 {
     size_t i = 0, depth = 0;
     bool quoted = false;
 
-    while (rest->len > 0 && (isspace((unsigned char)rest->data[0]) || rest->data[0] == ',' || (in_file && rest->data[0] == '#'))) {
-        if (rest->data[0] == '#')
-            *rest = slice_from(*rest, slice_find(*rest, '\n'));
-        else
-            *rest = slice_from(*rest, 1);
-    }
+    skip_separators(rest, in_file);
     if (rest->len == 0)
         return false;
+    size_t word = quoted_word(*rest);
+    if (word > 0) {
+        *item = slice_first(*rest, word);
+        *rest = slice_from(*rest, word);
+        return true;
+    }
     bool bare = rest->data[0] == '|' || rest->data[0] == '/'; /* without quotes a command is one word */
     for (; i < rest->len; i++) {
         char c = rest->data[i];
@@ -48,13 +76,15 @@ static bool next_item(struct slice *rest, bool in_file, struct slice *item)
     return true;
 }
 
-/* unquoted - take the quotes off "\"|command args\""; *was tells whether there were any. */
+/* unquoted - take the quotes off "\"|command args\"" and |"command args". */
 static struct slice unquoted(struct job *job, struct slice item)
 {
-    if (item.len < 2 || item.data[0] != '"' || item.data[item.len - 1] != '"')
+    size_t start = slice_starts(item, SLICE("|")) ? 1 : 0;
+    if (item.len < start + 2 || item.data[start] != '"' || item.data[item.len - 1] != '"')
         return item;
     struct buffer out = BUFFER_INIT;
-    struct slice inside = slice_make(item.data + 1, item.len - 2);
+    struct slice inside = slice_make(item.data + start + 1, item.len - start - 2);
+    buffer_append(&out, item.data, start);
     for (size_t i = 0; i < inside.len; i++) {
         if (inside.data[i] == '\\' && i + 1 < inside.len)
             i++;
@@ -167,6 +197,11 @@ static void to_address(struct job *job, const struct target *parent, struct slic
         report_format(job, parent->address, OUTCOME_DEFERRED, "4.3.0", "address resolver failure");
         return;
     }
+    if (resolved.flags & ROUTE_BAD_SYNTAX) {
+        report_format(job, parent->address, OUTCOME_BOUNCED, "5.1.3", "bad recipient address syntax: " SLICE_FORMAT,
+                      SLICE_ARGS(mail_address_internal(address, job->arena)));
+        return;
+    }
     member.extension = (struct slice){0};
     target_init(job, &member, address);
     if (!slice_equal(resolved.transport, slice_of(job->delivery->context->service_name))) {
@@ -185,9 +220,25 @@ static void to_address(struct job *job, const struct target *parent, struct slic
 
 static struct slice home_path(struct job *job, const struct target *parent, struct slice item)
 {
-    if (parent->owner == NULL || parent->owner->home == NULL)
-        return item;
+    if (parent->owner == NULL || parent->owner->home == NULL) {
+        log_warning("unknown home directory for: " SLICE_FORMAT, SLICE_ARGS(item));
+        return (struct slice){0};
+    }
     return arena_format(job->arena, "%s" SLICE_FORMAT, parent->owner->home, SLICE_ARGS(slice_from(item, 1)));
+}
+
+/* to_home - a file below the home directory of whose .forward it is. */
+static void to_home(struct job *job, const struct target *parent, struct slice item)
+{
+    struct slice path = {0};
+    if (slice_starts(item, SLICE("~/")))
+        path = home_path(job, parent, item);
+    else
+        log_warning("bad home directory syntax for: " SLICE_FORMAT, SLICE_ARGS(item));
+    if (path.len > 0)
+        to_file(job, parent, path);
+    else
+        report_format(job, parent->address, OUTCOME_BOUNCED, "5.3.5", "mail system configuration error");
 }
 
 static size_t to_addresses(struct job *job, const struct target *parent, struct slice item)
@@ -210,10 +261,8 @@ static size_t deliver_item(struct job *job, const struct target *parent, struct 
         to_include(job, parent, slice_from(plain, 9));
     else if (slice_starts(plain, SLICE("/")))
         to_file(job, parent, plain);
-    else if (slice_starts(plain, SLICE("~/")))
-        to_file(job, parent, home_path(job, parent, plain));
     else if (slice_starts(plain, SLICE("~")))
-        report_format(job, parent->address, OUTCOME_BOUNCED, "5.3.5", "mail system configuration error");
+        to_home(job, parent, plain);
     else if (slice_starts(plain, SLICE("\\")))
         to_address(job, parent, slice_from(plain, 1), true);
     else

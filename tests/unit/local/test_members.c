@@ -96,13 +96,20 @@ START_TEST(items_of_an_alias)
         {"a@b.test,a@b.test", "forwards to a@b.test\n"},
         {"Full Name <a@b.test>, (comment, with comma) c@d.test", "forwards to a@b.test\nforwards to c@d.test\n"},
         {"\"quoted, comma\" <a@b.test>", "forwards to a@b.test\n"},
-        {"|/bin/x -y", "delivers to command: /bin/x\nforwards to -y@h.test\n"}, /* a command of several words is quoted */
+        {"|/bin/x -y", "delivers to command: /bin/x\nbad recipient address syntax: -y@h.test\n"}, /* a command of several words is quoted */
+        {"|/bin/x y@b.test", "delivers to command: /bin/x\nforwards to y@b.test\n"},
+        {"|/bin/x > /tmp/y", "delivers to command: /bin/x\ndelivers to file: /tmp/y\n"},
+        {"|\"/bin/x -y\", a@b.test", "delivers to command: /bin/x -y\nforwards to a@b.test\n"},
+        {"|\"/bin/x 'a, \\\"b\\\"'\" a@b.test", "delivers to command: /bin/x 'a, \"b\"'\nforwards to a@b.test\n"},
+        {"\"|/bin/x \"a@b.test", "delivers to command: /bin/x\nforwards to a@b.test\n"},
+        {"|\"", "delivers to command: \"\n"},
+        {"~/x", "warning: unknown home directory for: ~/x\nmail system configuration error\n"},
         {"\"|/bin/x -y\"", "delivers to command: /bin/x -y\n"},
         {"\"|/bin/x 'a, b' \\\"q\\\"\"", "delivers to command: /bin/x 'a, b' \"q\"\n"},
         {"\"| /bin/x\", a@b.test", "delivers to command: /bin/x\nforwards to a@b.test\n"},
         {"/var/x/file", "delivers to file: /var/x/file\n"},
         {"\"/var/x/a file\", /dir/", "delivers to file: /var/x/a file\ndelivers to file: /dir/\n"},
-        {"~other/x", "mail system configuration error\n"},
+        {"~other/x", "warning: bad home directory syntax for: ~other/x\nmail system configuration error\n"},
         {"\\nobody", "delivers to mailbox\n"},
     };
     check(rows, COUNT_OF(rows), ORIGIN_ALIAS, false);
