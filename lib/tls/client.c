@@ -338,8 +338,11 @@ static void log_outcome(const struct tls_client *client, SSL *ssl, const struct 
 
     if (facts->has_certificate && !facts->trusted && (demanded || (log & TLS_LOG_UNTRUSTED)))
         tls_log_verify_error(ssl, facts->verify_result, "server", connect->peer);
-    if (log & TLS_LOG_PEERCERT)
-        tls_facts_log_peer(facts, connect->peer);
+    if ((log & TLS_LOG_CERTMATCH) && facts->matched && SSL_get0_peername(ssl))
+        log_info("%s: matched peername: %s", connect->peer, SSL_get0_peername(ssl));
+    if ((log & TLS_LOG_PEERCERT) && facts->has_certificate)
+        log_info("%s: subject_CN=%s, issuer_CN=%s, fingerprint=%s, pkey_fingerprint=%s", connect->peer, facts->subject, facts->issuer, facts->fingerprint,
+                 facts->key_fingerprint);
     bool matched = facts->matched;
     facts->matched = matched && !(is_dane(connect) && connect->insecure_mx);
     if (log & TLS_LOG_SUMMARY)
@@ -395,6 +398,8 @@ enum tls_connected tls_client_connect(struct tls_client *client, struct stream *
     tls_facts_take(ssl, client->params->tls_fingerprint_digest, arena, facts);
     judge(client, ssl, connect, facts);
     log_outcome(client, ssl, connect, facts);
+    if (connect->look)
+        connect->look(connect->look_context, ssl);
     if (tls_level_authenticates(connect->policy->level) && !facts->matched)
         result = TLS_NOT_VERIFIED;
     if (client->sessions)

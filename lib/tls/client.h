@@ -25,6 +25,8 @@ struct tls_connect {
     size_t anchor_count;
     const char *anchor_domain;    /* what the anchors were found under: the reference name and the SNI */
     bool insecure_mx;             /* the name of the host was not validated: what DANE says is no proof of more */
+    void (*look)(void *context, SSL *ssl); /* at the connection after the handshake (posttls-finger); NULL */
+    void *look_context;
 };
 
 /* How it came out. */
