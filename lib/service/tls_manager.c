@@ -1,0 +1,159 @@
+/* tls_manager.c - see tls_manager.h: a few lanes for questions, one for what is told */
+#include "service/tls_manager.h"
+
+#include "base/log.h"
+#include "run/run.h"
+
+enum { PATIENCE = 75, TELL_PATIENCE = 10, FINISH_PATIENCE = 2, COMPLAINT_INTERVAL = 60 /* seconds */, LANES_MAX = 16, WAITING_MAX = 10000 };
+
+/* What is to be told, in the order it happened. */
+struct told {
+    struct list link;
+    struct arena *arena;
+    struct tls_session session;
+};
+
+struct tls_manager {
+    char *path;
+    struct lane *idle[LANES_MAX];
+    size_t idle_count;
+    struct semaphore turns;
+    int64_t next_complaint;
+    struct list waiting;
+    size_t waiting_count;
+    bool telling; /* a fiber sends */
+    struct condition told;
+};
+
+struct tls_manager *tls_manager_new(const char *path)
+{
+    struct tls_manager *manager = memory_zalloc(1, sizeof(*manager));
+
+    manager->path = memory_string(path);
+    semaphore_init(&manager->turns, LANES_MAX);
+    list_init(&manager->waiting);
+    condition_init(&manager->told);
+    return manager;
+}
+
+static void told_free(struct tls_manager *manager, struct told *told)
+{
+    list_remove(&told->link);
+    manager->waiting_count--;
+    arena_free(told->arena);
+}
+
+void tls_manager_free(struct tls_manager *manager)
+{
+    if (!manager)
+        return;
+    LIST_EACH(&manager->waiting, link)
+        told_free(manager, LIST_ENTRY(link, struct told, link));
+    while (manager->idle_count)
+        lane_free(manager->idle[--manager->idle_count]);
+    free(manager->path);
+    free(manager);
+}
+
+static void complain(struct tls_manager *manager, const char *why)
+{
+    int64_t now = clock_monotonic();
+
+    if (now < manager->next_complaint)
+        return;
+    manager->next_complaint = now + COMPLAINT_INTERVAL * MICROSECONDS;
+    log_warning("problem talking to service %s: %s: going on without MTA-STS policies and TLS reports", manager->path, why);
+}
+
+static struct lane *take_lane(struct tls_manager *manager, int64_t deadline)
+{
+    while (manager->idle_count) {
+        struct lane *lane = manager->idle[--manager->idle_count];
+        if (!lane_is_idle_broken(lane))
+            return lane;
+        lane_free(lane);
+    }
+    return lane_connect(manager->path, deadline);
+}
+
+static void *call(struct tls_manager *manager, enum message_type type, const void *request, enum message_type reply_type, int seconds,
+                  struct arena *arena)
+{
+    int64_t deadline = clock_after(seconds * MICROSECONDS);
+    void *reply = NULL;
+
+    if (semaphore_take(&manager->turns, deadline) != WAIT_READY)
+        return NULL;
+    struct lane *lane = take_lane(manager, deadline);
+    if (!lane) {
+        complain(manager, strerror(errno));
+    } else if ((reply = lane_call(lane, type, request, -1, reply_type, arena, deadline)) == NULL) {
+        lane_free(lane);
+        complain(manager, "no answer");
+    } else {
+        manager->idle[manager->idle_count++] = lane;
+    }
+    semaphore_give(&manager->turns);
+    return reply;
+}
+
+void tls_manager_wake(struct tls_manager *manager)
+{
+    int64_t deadline = clock_after(TELL_PATIENCE * MICROSECONDS);
+
+    if (semaphore_take(&manager->turns, deadline) != WAIT_READY)
+        return;
+    struct lane *lane = take_lane(manager, deadline);
+    if (lane)
+        manager->idle[manager->idle_count++] = lane;
+    else
+        complain(manager, strerror(errno));
+    semaphore_give(&manager->turns);
+}
+
+struct mta_sts_reply *tls_manager_policy(struct tls_manager *manager, struct slice domain, struct arena *arena)
+{
+    struct mta_sts_request request = {.domain = domain};
+
+    return call(manager, MESSAGE_mta_sts_request, &request, MESSAGE_mta_sts_reply, PATIENCE, arena);
+}
+
+/* ---- telling ---- */
+
+static void tell_all(void *arg)
+{
+    struct tls_manager *manager = arg;
+    struct arena *arena = arena_new(256);
+
+    while (!list_is_empty(&manager->waiting)) {
+        struct told *told = LIST_ENTRY(manager->waiting.next, struct told, link);
+        call(manager, MESSAGE_tls_session, &told->session, MESSAGE_tls_session_reply, TELL_PATIENCE, arena);
+        told_free(manager, told);
+        arena_reset(arena);
+    }
+    arena_free(arena);
+    manager->telling = false;
+    condition_broadcast(&manager->told);
+}
+
+void tls_manager_tell(struct tls_manager *manager, const struct tls_session *session)
+{
+    if (manager->waiting_count >= WAITING_MAX)
+        return; /* tlsmgr does not answer, which was complained of */
+    struct arena *arena = arena_new(1024);
+    struct told *told = arena_alloc(arena, sizeof(*told));
+    told->arena = arena;
+    MESSAGE_COPY(tls_session, session, arena, &told->session);
+    list_append(&manager->waiting, &told->link);
+    manager->waiting_count++;
+    if (!manager->telling) {
+        manager->telling = true;
+        fiber_start("results of TLS", tell_all, manager);
+    }
+}
+
+void tls_manager_finish(struct tls_manager *manager)
+{
+    if (manager->telling)
+        condition_wait(&manager->told, clock_after(FINISH_PATIENCE * MICROSECONDS));
+}
