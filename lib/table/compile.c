@@ -114,6 +114,11 @@ static bool add_alias(struct compiling *c, struct slice line)
         c->source.bad++;
         return true;
     }
+    if (c->how->utf8 && !slice_is_utf8(line)) {
+        log_warning("%s, line %d: non-UTF-8 input \"" SLICE_FORMAT "\" -- ignoring this line", c->how->file, number, SLICE_ARGS(line));
+        c->source.bad++;
+        return true;
+    }
     if (slice_find(name, '@') < name.len && name.data[0] != '"') {
         log_warning("%s, line %d: name must be local", c->how->file, number);
         c->source.bad++;

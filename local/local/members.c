@@ -56,7 +56,7 @@ static bool next_item(struct slice *rest, bool in_file, struct slice *item)
     bool bare = rest->data[0] == '|' || rest->data[0] == '/'; /* without quotes a command is one word */
     for (; i < rest->len; i++) {
         char c = rest->data[i];
-        if (bare && (c == ' ' || c == '\t' || c == '\r'))
+        if (bare && (c == ' ' || c == '\t' || c == '\r' || c == ';'))
             break;
         if (c == '\\' && i + 1 < rest->len)
             i++;

@@ -177,3 +177,14 @@ def test_words_of_postmap(make):
                         (("-q", "q", f"pcre:{etc}/pc"), f"postmap: warning: truncated macro reference: \"${{1\""),
                         (("-q", "q", f"pcre:{etc}/pc"), f"postmap: warning: empty macro name: \"a$-\"")):
         assert words in here.command("postmap", *argv).stderr.splitlines()
+
+
+def test_alias_file_in_another_encoding(make):
+    here = make(started=False)
+    path = f"{here.directory}/etc/al"
+    with open(path, "wb") as f:
+        f.write(b"one: two\nthree: caf\xe9\n")
+    done = here.command("postalias", f"hash:{path}")
+    assert f"postalias: warning: {path}, line 2: non-UTF-8 input " in done.stderr and "ignoring this line" in done.stderr
+    assert here.command("postalias", "-q", "three", f"hash:{path}").returncode == 1
+    assert here.command("postalias", "-q", "one", f"hash:{path}").stdout == "two\n"
