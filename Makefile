@@ -43,16 +43,18 @@ CPPFLAGS  = -Ilib -Itests/unit -D_GNU_SOURCE -DPOSTERN_VERSION='"$(VERSION)"' \
 CFLAGS    = -std=gnu17 -g $(OPTIMISE) $(WARNINGS) $(HARDENING) $(SANITIZE)
 LDFLAGS   = $(LINKING) $(SANITIZE)
 LIBS      = $(shell pkg-config --libs $(PACKAGES)) -ldb-5.3 -lunistring -lcrypt -lresolv -lpthread -lm -ldl
+LIBS_tlsmgr = $(shell pkg-config --libs libcurl zlib)
 PACKAGE_CFLAGS := $(shell pkg-config --cflags $(PACKAGES))
 
 # ---- what is built ------------------------------------------------------------------------------------------------
 # program:folder[,folder of shared files]
-DAEMONS  = master:master smtpd:smtpd smtp:smtp cleanup:qmgr/cleanup qmgr:qmgr/qmgr bounce:qmgr/bounce \
+DAEMONS  = master:master smtpd:smtpd smtp:smtp tlsmgr:smtp/tlsmgr cleanup:qmgr/cleanup qmgr:qmgr/qmgr bounce:qmgr/bounce \
            pickup:qmgr/pickup local:local/local,local/common virtual:local/virtual,local/common pipe:local/pipe,local/common \
            error:local/error anvil:smtpd/anvil postlogd:master/postlogd spawn:local/spawn,local/common
 COMMANDS = postfix:tools/postfix postconf:tools/postconf postqueue:tools/postqueue postsuper:tools/postsuper \
            postcat:tools/postcat postmap:tools/postmap sendmail:tools/sendmail postdrop:tools/postdrop \
-           postlog:tools/postlog postkick:tools/postkick postlock:tools/postlock postmulti:tools/postmulti
+           postlog:tools/postlog postkick:tools/postkick postlock:tools/postlock postmulti:tools/postmulti \
+           posttls-finger:smtp/finger,smtp
 # other names of the same program
 DAEMON_LINKS  = lmtp:smtp retry:error discard:error nqmgr:qmgr postscreen:smtpd
 COMMAND_LINKS = postern:postfix postalias:postmap qshape:postqueue
@@ -99,7 +101,7 @@ SOURCES_$1 := $(foreach f,$2,$(filter-out %/main.c,$(wildcard $f/*.c)))
 $(BUILD)/lib/$1.a: $$(SOURCES_$1:%.c=$(BUILD)/obj/%.o)
 	@mkdir -p $$(@D) && rm -f $$@ && ar rcsD $$@ $$^
 $(BUILD)/$3/$1: $(BUILD)/obj/$(firstword $2)/main.o $(BUILD)/lib/$1.a $(LIBRARY)
-	@mkdir -p $$(@D) && echo "  LINK $$@" && $(CC) $(LDFLAGS) -o $$@ $$^ $(LIBS)
+	@mkdir -p $$(@D) && echo "  LINK $$@" && $(CC) $(LDFLAGS) -o $$@ $$^ $(LIBS) $(LIBS_$1)
 endef
 $(foreach p,$(call present,$(DAEMONS)),$(eval $(call program_rules,$(call name_of,$p),$(call folders_of,$p),sbin)))
 $(foreach p,$(call present,$(COMMANDS)),$(eval $(call program_rules,$(call name_of,$p),$(call folders_of,$p),bin)))
@@ -118,7 +120,7 @@ $(BUILD)/man/postconf.5: docs/man/postconf.5.in docs/man/postconf.5.txt lib/conf
 ALL_NAMES := $(foreach p,$(call present,$(DAEMONS) $(COMMANDS)),$(call name_of,$p))
 define test_rule
 $(BUILD)/tests/$1: $(BUILD)/obj/tests/unit/$1.o $(if $(filter $(firstword $(subst /, ,$1)),$(ALL_NAMES)),$(BUILD)/lib/$(firstword $(subst /, ,$1)).a) $(LIBRARY)
-	@mkdir -p $$(@D) && echo "  LINK $$@" && $(CC) $(LDFLAGS) -o $$@ $$^ $(shell pkg-config --libs check) $(LIBS)
+	@mkdir -p $$(@D) && echo "  LINK $$@" && $(CC) $(LDFLAGS) -o $$@ $$^ $(shell pkg-config --libs check) $(LIBS) $(LIBS_$(firstword $(subst /, ,$1)))
 endef
 $(foreach t,$(TEST_SOURCES:tests/unit/%.c=%),$(eval $(call test_rule,$t)))
 

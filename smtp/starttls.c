@@ -73,9 +73,10 @@ static enum table_result find_entry(const struct client_params *params, struct s
 }
 
 /* find_policy - false: the table cannot answer, or its entry is no good (logged). */
-static bool find_policy(const struct client_params *params, struct slice destination, struct arena *arena, struct tls_policy *policy)
+static bool find_policy(const struct client_params *params, struct slice destination, struct arena *arena, struct tls_plan *plan)
 {
     struct buffer value = BUFFER_INIT_MAX(16384), why = BUFFER_INIT_MAX(512);
+    struct tls_policy *policy = &plan->policy;
     bool good = true;
 
     *policy = (struct tls_policy){.level = params->tls_level, .connection_reuse = -1};
@@ -87,6 +88,7 @@ static bool find_policy(const struct client_params *params, struct slice destina
         log_warning("%s_tls_policy_maps, next-hop destination \"" SLICE_FORMAT "\": %s", params->name, SLICE_ARGS(destination), buffer_string(&why));
         good = false;
     }
+    plan->origin = arena_printf(arena, "%s_%s", params->name, found == TABLE_FOUND ? "tls_policy_maps" : "tls_security_level");
     buffer_release(&value);
     buffer_release(&why);
     return good;
@@ -193,7 +195,7 @@ struct tls_plan *starttls_plan(const struct client_params *params, const struct 
     plan->connect.policy = &plan->policy;
     plan->connect.host = arena_string(arena, host->name);
     plan->connect.next_hop = arena_string(arena, to ? to->host : host->name);
-    if (!find_policy(params, to ? to->text : host->name, arena, &plan->policy))
+    if (!find_policy(params, to ? to->text : host->name, arena, plan))
         trouble = "client TLS configuration problem";
     else if (plan->policy.level == TLS_DANE || plan->policy.level == TLS_DANE_ONLY) {
         trouble = plan_dane(params, host, arena, plan);

@@ -10,6 +10,7 @@ struct tls_plan {
     struct tls_policy policy;
     struct tls_connect connect;
     bool keep;                 /* the connection may be used again */
+    const char *origin;        /* what set the level: a parameter, for posttls-finger */
 };
 
 /* starttls_open - levels, tables, keys: before the sandbox closes.  starttls_close - give them back. */
