@@ -124,6 +124,22 @@ bool content_sink_export(struct content_sink *sink, int fd)
     return segment_file_write(fd, sink->memory.data, sink->memory.len, copied);
 }
 
+ssize_t content_sink_read(struct content_sink *sink, uint64_t offset, void *bytes, size_t size)
+{
+    size_t from_file = offset >= sink->written ? 0 : sink->written - offset < size ? (size_t)(sink->written - offset) : size;
+    if (from_file && segment_file_read(sink->fd, bytes, from_file, offset) != (ssize_t)from_file) {
+        errno = errno ? errno : EIO;
+        return -1;
+    }
+    if (from_file == size)
+        return (ssize_t)size;
+    struct slice rest = slice_from(buffer_slice(&sink->memory), (size_t)(offset + from_file - sink->written));
+    rest = slice_first(rest, size - from_file);
+    if (rest.len)
+        memcpy((char *)bytes + from_file, rest.data, rest.len);
+    return (ssize_t)(from_file + rest.len);
+}
+
 struct sync_work {
     const struct segment_directory *directory;
     uint64_t segment;

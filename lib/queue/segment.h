@@ -49,6 +49,8 @@ bool content_sink_write(struct content_sink *sink, struct slice data);
 uint64_t content_sink_size(const struct content_sink *sink);
 /* content_sink_export - write all of it to another file from its present position (a refused message that goes back to its sender). */
 bool content_sink_export(struct content_sink *sink, int fd);
+/* content_sink_read - up to size bytes at an offset: what there is (fewer only at the end), -1 with errno.  Waits (large contents only). */
+ssize_t content_sink_read(struct content_sink *sink, uint64_t offset, void *bytes, size_t size);
 void content_sink_free(struct content_sink *sink); /* drops what was not appended; NULL is fine */
 
 /* segment_append - write the record (envelope and the sink's content, which is consumed), wait for the group commit.  0 and *place, or -1
