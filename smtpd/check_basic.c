@@ -74,13 +74,6 @@ enum access_result check_never(struct access *a UNUSED, const struct restriction
     return ACCESS_DUNNO;
 }
 
-/* check_not_yet - what cannot be asked must not let mail through. */
-enum access_result check_not_yet(struct access *a, const struct restriction *item)
-{
-    log_warning("restriction %s: not yet supported", item->word);
-    return access_misconfigured(a);
-}
-
 enum access_result check_unknown(struct access *a, const struct restriction *item)
 {
     log_warning("unknown smtpd restriction: \"%s\"", item->word);

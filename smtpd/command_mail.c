@@ -202,15 +202,24 @@ static enum outcome too_many(struct session *s)
     return COMMAND_FAILED;
 }
 
+/* of_probes - mail for a sender of probes whose name changes with time goes to the name that does not. */
+static struct slice of_probes(struct session *s, struct slice address)
+{
+    struct server *server = s->server;
+    struct slice unchanging = slice_of(server->probe_sender);
+
+    return address_verify_is_sender(&server->verify_params, unchanging, address, clock_wall()) ? unchanging : address;
+}
+
 static enum outcome accept_recipient(struct session *s, struct slice path, struct slice address, const struct smtp_rcpt_parameters *parameters)
 {
     struct transaction *t = s->mail;
-    struct recipient recipient = {.address = address, .orcpt = parameters->orcpt, .notify = parameters->notify};
+    struct recipient recipient = {.address = of_probes(s, address), .orcpt = parameters->orcpt, .notify = parameters->notify};
     struct slice shown = mail_address_internal(address, t->arena);
     struct rejection rejection;
     struct submit_outcome refusal;
 
-    if (!access_rcpt(s, address, shown, &rejection))
+    if (!access_rcpt(s, recipient.address, shown, &rejection))
         return answer_rejection(s, &rejection, address);
     struct slice command = arena_format(s->scratch, "RCPT TO:" SLICE_FORMAT, SLICE_ARGS(path));
     if (!transaction_open_queue(s, &refusal) || !intake_recipient(t->intake, command, s->scratch, &refusal))

@@ -44,6 +44,10 @@
     X(INT, unknown_virtual_alias_reject_code) X(INT, unknown_virtual_mailbox_reject_code) X(INT, multi_recipient_bounce_reject_code) \
     X(INT, plaintext_reject_code) X(STRING, unknown_address_tempfail_action) X(STRING, unknown_helo_hostname_tempfail_action) \
     X(STRING, reject_tempfail_action) \
+    X(INT, address_verify_poll_count) X(TIME, address_verify_poll_delay) X(INT, unverified_sender_defer_code) \
+    X(INT, unverified_sender_reject_code) X(STRING, unverified_sender_reject_reason) X(STRING, unverified_sender_tempfail_action) \
+    X(INT, unverified_recipient_defer_code) X(INT, unverified_recipient_reject_code) X(STRING, unverified_recipient_reject_reason) \
+    X(STRING, unverified_recipient_tempfail_action) \
     /* TLS: more in tls/params.h */ \
     X(BOOL, smtpd_tls_auth_only) X(BOOL, smtpd_tls_received_header) X(STRING, relay_clientcerts) X(INT, smtpd_client_new_tls_session_rate_limit) \
     /* SASL */ \

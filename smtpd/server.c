@@ -105,6 +105,19 @@ static void open_tables(struct server *server)
     server->rbl_reply_maps = table_list_new("rbl_reply_maps", p->rbl_reply_maps, TABLE_FOLD, server->config);
 }
 
+static void open_verify(struct server *server)
+{
+    struct arena *arena = arena_new(0);
+
+    address_verify_params_load(server->config, &server->verify_params);
+    struct slice sender = address_verify_base(&server->verify_params);
+    if (sender.len)
+        sender = route_rewrite(server->route, SLICE("local"), sender, arena);
+    server->probe_sender = slice_string(sender);
+    server->probing = map_new(NULL);
+    arena_free(arena);
+}
+
 struct server *server_new(struct service_context *context)
 {
     struct server *server = memory_zalloc(1, sizeof(*server));
@@ -133,6 +146,8 @@ struct server *server_new(struct service_context *context)
     snprintf(path, sizeof(path), "public/%s", p->cleanup_service_name);
     server->cleanup = submit_pool_new(path);
     server->anvil = anvil_client_new("private/anvil");
+    server->store = store_new("private/anvil");
+    open_verify(server);
     return server;
 }
 
@@ -155,6 +170,9 @@ void server_free(struct server *server)
     route_free(server->route);
     submit_pool_free(server->cleanup);
     anvil_client_free(server->anvil);
+    store_free(server->store);
+    map_free(server->probing);
+    free(server->probe_sender);
     free(server->own_addresses);
     free(server->proxy_addresses);
     if (server->queue_fd >= 0)

@@ -6,7 +6,9 @@
 #include "ipc/submit.h"
 #include "params.h"
 #include "route/route.h"
+#include "service/address_verify.h"
 #include "service/service.h"
+#include "service/store.h"
 #include "smtp/ehlo_keywords.h"
 #include "table/match.h"
 #include "tls/server.h"
@@ -30,6 +32,10 @@ struct server {
     struct submit_pool *cleanup;
     struct access_rules *access;
     struct anvil_client *anvil;
+    struct store *store;            /* what is remembered across sessions */
+    struct address_verify_params verify_params;
+    char *probe_sender;             /* of address probes, completed; empty: the null sender */
+    struct map *probing;            /* addresses whose probe is just being submitted */
     struct auth *auth;              /* NULL: smtpd_sasl_auth_enable = no */
     struct map *client_names;       /* see client_name.c */
     struct net_address *own_addresses, *proxy_addresses;

@@ -48,8 +48,8 @@ enum message_type {
 enum { NOTIFY_NEVER = 1, NOTIFY_SUCCESS = 2, NOTIFY_FAILURE = 4, NOTIFY_DELAY = 8 };
 /* envelope.content_flags */
 enum { CONTENT_8BIT_HEADER = 1, CONTENT_8BIT_BODY = 2, CONTENT_DOT_LINES = 4, CONTENT_LONG_LINES = 8 /* over 998 bytes */, CONTENT_STRAY_CR_LF = 16 };
-/* envelope.trace: report the delivery (-v), only verify (-bv), address probe of the verify service */
-enum { TRACE_VERBOSE = 1, TRACE_VERIFY_ONLY = 2, TRACE_PROBE = 4 };
+/* envelope.trace: report the delivery (-v), only verify (-bv), address probe; of a probe: its address is an alias of several, which is good enough */
+enum { TRACE_VERBOSE = 1, TRACE_VERIFY_ONLY = 2, TRACE_PROBE = 4, TRACE_SEVERAL = 8 };
 /* envelope.source */
 enum { SOURCE_SMTPD = 0, SOURCE_PICKUP = 1, SOURCE_BOUNCE = 2 /* notifications */, SOURCE_FORWARD = 3 /* local(8) */, SOURCE_QMQPD = 4 };
 /* submit_envelope.options: what cleanup leaves out or does besides (receive_override_options, access actions) */

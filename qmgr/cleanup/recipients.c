@@ -72,6 +72,11 @@ static void expand_and_add(struct transaction *t, struct recipient *r)
     }
     if (!recipients_expand(t, r->address, &results, &count))
         return;
+    if (count > 1 && (t->envelope.trace & TRACE_PROBE)) {
+        t->envelope.trace |= TRACE_SEVERAL; /* the probe is answered: qmgr says so */
+        add(t, r);
+        return;
+    }
     bool itself = count == 1 && slice_equal_case(results[0], r->address);
     if (!itself && (r->notify & NOTIFY_SUCCESS)) {
         note_expanded(t, r);

@@ -4,6 +4,7 @@
 #include "address/mail_address.h"
 #include "arrive.h"
 #include "base/log.h"
+#include "probes.h"
 
 enum { BACKLOG = 100 /* jobs of a destination that has enough to do for now */ };
 
@@ -12,7 +13,7 @@ struct target {
     struct slice transport, key, next_hop;
     struct destination *destination;
     uint32_t group; /* index of the job */
-    bool sink;      /* postmaster notification that came back: nothing is to be done */
+    const char *sink; /* not NULL: nothing is to be done, and why */
 };
 
 /* ---- resolving ---------------------------------------------------------------------------------------------------- */
@@ -21,6 +22,13 @@ static void target_fails(struct target *target, struct slice transport, struct s
 {
     target->transport = transport;
     target->next_hop = reason;
+}
+
+/* target_ends - nothing is left to be done. */
+static void target_ends(struct target *target, const char *why)
+{
+    target_fails(target, SLICE(RETRY_TRANSPORT), (struct slice){0});
+    target->sink = why;
 }
 
 /* by_filter - content_filter and FILTER override everything: "transport:next_hop". */
@@ -58,7 +66,7 @@ static void by_route(struct qmgr *q, struct message *m, struct slot *slot, struc
     else if (result.flags & ROUTE_TRY_AGAIN)
         target_fails(target, SLICE(RETRY_TRANSPORT), SLICE("4.3.0 address resolver failure"));
     else
-        target->sink = is_double_bounce(q, &result);
+        target->sink = is_double_bounce(q, &result) ? "2.0.0 undeliverable postmaster notification discarded" : NULL;
     if (slice_equal(result.recipient, recipient->address))
         return;
     if (recipient->original.len == 0)
@@ -81,11 +89,15 @@ static struct slice key_of(struct qmgr *q, const struct transport *transport, st
 static void resolve_slot(struct qmgr *q, struct message *m, struct slot *slot, struct arena *arena, struct target *target)
 {
     struct recipient *recipient = message_recipient(m, slot);
-    *target = (struct target){.sink = false};
+    *target = (struct target){.sink = NULL};
     if (m->forced_expire)
         target_fails(target, SLICE(RETRY_TRANSPORT), SLICE("4.7.0 message is administratively expired"));
     else if (recipient->address.len == 0)
         target_fails(target, slice_of(q->params.error_service_name), SLICE("5.1.3 null recipient address"));
+    else if (probes_are(m) && probes_too_many(q))
+        target_fails(target, SLICE(RETRY_TRANSPORT), SLICE("4.3.2 Too many address verification requests"));
+    else if (m->envelope.trace & TRACE_SEVERAL)
+        target_ends(target, "2.0.0 aliased to multiple recipients");
     else if (m->envelope.content_filter.len)
         by_filter(q, m, recipient->address, target);
     else
@@ -259,7 +271,9 @@ static uint32_t settle_sinks(struct qmgr *q, struct message *m, struct target *t
     uint32_t kept = 0;
     for (uint32_t i = 0; i < count; i++) {
         if (targets[i].sink) {
-            finish_slot_text(q, m, &m->slots[waiting[i]], OUTCOME_SENT, "2.0.0 undeliverable postmaster notification discarded");
+            log_speak_for(m->envelope.trace & TRACE_SEVERAL ? "cleanup" : NULL); /* who found that */
+            finish_slot_text(q, m, &m->slots[waiting[i]], OUTCOME_SENT, targets[i].sink);
+            log_speak_for(NULL);
             continue;
         }
         targets[kept] = targets[i];

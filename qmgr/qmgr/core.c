@@ -3,6 +3,7 @@
 
 #include "arrive.h"
 #include "base/log.h"
+#include "probes.h"
 #include "service/agent.h"
 #include "service/sandbox.h"
 
@@ -45,6 +46,7 @@ void core_configure(struct qmgr *q, struct config *config)
 {
     qmgr_params_fill(&q->params, config);
     q->routing = routing_new(config);
+    probes_configure(config);
     delivery_log_digits(q->params.delay_logging_resolution_limit);
     find_owner(q);
 }
@@ -55,6 +57,7 @@ void core_reconfigure(struct qmgr *q, struct config *config)
     q->routing = routing_new(config);
     qmgr_params_release(&q->params);
     qmgr_params_fill(&q->params, config);
+    probes_configure(config);
     delivery_log_digits(q->params.delay_logging_resolution_limit);
     scheduler_reload(q->scheduler, clock_monotonic());
     routing_retire(old);

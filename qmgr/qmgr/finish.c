@@ -5,6 +5,7 @@
 #include "qmgr.h"
 
 #include "base/log.h"
+#include "probes.h"
 #include "service/agent.h"
 
 static const int64_t unsaved_pause = 60 * MICROSECONDS; /* after a failed write to the index */
@@ -48,7 +49,7 @@ void finish_slot(struct qmgr *q, struct message *m, struct slot *slot, const str
     m->unmarked -= slot->state == SLOT_SENT && !slot->marked;
     slot->state = first ? state : worse(slot->state, state);
     m->unmarked += slot->state == SLOT_SENT && !slot->marked;
-    if (state != SLOT_SENT || reports_all(m) || owes_success(q, m, slot, result))
+    if (state != SLOT_SENT || reports_all(m) || probes_are(m) || owes_success(q, m, slot, result))
         message_add_result(m, slot, result);
 }
 
@@ -58,7 +59,8 @@ void finish_slot_text(struct qmgr *q, struct message *m, struct slot *slot, int 
     slice_cut(slice_of(reason), ' ', &code, &text);
     char status[16];
     snprintf(status, sizeof(status), SLICE_FORMAT, SLICE_ARGS(slice_first(code, sizeof(status) - 1)));
-    struct delivery_status shown = {.outcome = outcome, .status = status, .relay = "none", .reason = text};
+    int said = !message_is_probe(m) ? outcome : outcome == OUTCOME_SENT ? OUTCOME_DELIVERABLE : OUTCOME_UNDELIVERABLE;
+    struct delivery_status shown = {.outcome = said, .status = status, .relay = "none", .reason = text};
     struct delivery_times times = {.arrival = m->envelope.arrival_time, .active = m->active_time, .done = clock_wall()};
     delivery_log(m->envelope.queue_id, message_recipient(m, slot), &times, 1, &shown);
     struct delivery_result result = {.index = slot->index, .outcome = outcome, .status = slice_of(status), .reason = text,
@@ -312,6 +314,12 @@ static void park(struct qmgr *q, struct message *m, bool owed)
 /* finish - in a fiber of its own when something may wait. */
 static void finish(struct qmgr *q, struct message *m)
 {
+    if (probes_are(m)) {
+        probes_record(m);
+        if (!q->closed)
+            end_message(q, m);
+        return;
+    }
     struct arena *arena = arena_new(0);
     bool expired = !m->deleted && is_expired(q, m);
     bool owed = !m->deleted && !send_notices(q, m, expired, arena);

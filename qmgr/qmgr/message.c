@@ -1,5 +1,5 @@
 /* message.c - messages in memory */
-#include "qmgr.h"
+#include "probes.h"
 
 #include "base/log.h"
 
@@ -26,6 +26,7 @@ void message_free(struct qmgr *q, struct message *m)
     list_remove(&m->link);
     q->active_count--;
     q->recipient_count -= m->counted;
+    q->probe_count -= probes_are(m) && m->counted > 0;
     map_remove(q->messages, m->envelope.queue_id);
     arena_free(m->arena);
 }
@@ -62,6 +63,7 @@ static void count_slots(struct qmgr *q, struct message *m)
 {
     m->counted = m->slot_count;
     q->recipient_count += m->counted;
+    q->probe_count += probes_are(m) && m->counted > 0;
 }
 
 struct message *message_of_envelope(struct qmgr *q, const struct envelope *envelope, const struct queue_place *place)

@@ -84,6 +84,7 @@ struct qmgr {
     struct map *messages; /* queue id -> struct message: those in memory */
     struct list active;
     size_t active_count, recipient_count; /* messages in memory, and their slots */
+    size_t probe_count;   /* address probes in memory */
     struct submit_pool *cleanup;
     struct notices *notices;
     struct pull *pull;

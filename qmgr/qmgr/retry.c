@@ -36,7 +36,7 @@ static void defer_slot(struct qmgr *q, struct message *m, struct slot *slot, con
     bool probe = message_is_probe(m);
     struct delivery_status shown = {.outcome = probe ? OUTCOME_UNDELIVERABLE : OUTCOME_DEFERRED, .status = status, .relay = "none", .reason = text};
     struct delivery_times times = {.arrival = m->envelope.arrival_time, .active = m->active_time, .agent = now, .done = now};
-    struct delivery_result result = {.index = slot->index, .outcome = shown.outcome, .status = slice_of(status), .reason = slice_trim_right(text),
+    struct delivery_result result = {.index = slot->index, .outcome = OUTCOME_DEFERRED, .status = slice_of(status), .reason = slice_trim_right(text),
                                      .relay = SLICE("none"), .action = probe ? SLICE("undeliverable") : SLICE("delayed")};
     delivery_log(m->envelope.queue_id, message_recipient(m, slot), &times, 1, &shown);
     finish_slot(q, m, slot, &result);
