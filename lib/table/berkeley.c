@@ -169,6 +169,8 @@ static bool begin(struct table *table, bool exclusive)
         return false;
     }
     struct file_stamp now = file_stamp_of(&info);
+    if (table->flags & TABLE_NO_SYNC)
+        return true; /* the change is our own: a page that had to leave memory */
     if (!file_stamp_equal(&now, &b->stamp) && info.st_nlink > 0 && !renew(table, b)) {
         unlock_file(b->fd, true);
         return false;
@@ -236,7 +238,7 @@ static int finish_change(struct table *table, int error)
 {
     struct berkeley *b = table->state;
     struct stat info;
-    if (!error)
+    if (!error && !(table->flags & TABLE_NO_SYNC))
         error = b->db->sync(b->db, 0);
     if (fstat(b->fd, &info) == 0)
         b->stamp = table->stamp = file_stamp_of(&info);
@@ -277,6 +279,19 @@ static enum table_result berkeley_remove(struct table *table, struct slice key)
     return error ? broken(table, "writing", error) : TABLE_FOUND;
 }
 
+static enum table_result berkeley_sync(struct table *table)
+{
+    struct berkeley *b = table->state;
+    if (!begin(table, true))
+        return TABLE_TRY_AGAIN;
+    int error = b->db->sync(b->db, 0);
+    struct stat info;
+    if (fstat(b->fd, &info) == 0)
+        b->stamp = table->stamp = file_stamp_of(&info);
+    end(table);
+    return error ? broken(table, "writing", error) : TABLE_FOUND;
+}
+
 static enum table_result berkeley_next(struct table *table, bool first, struct buffer *key, struct buffer *value)
 {
     DBT at = dbt_of(NULL, 0), what = dbt_of(NULL, 0);
@@ -303,9 +318,9 @@ static enum table_result berkeley_next(struct table *table, bool first, struct b
 }
 
 const struct table_driver table_driver_hash = {"hash",          0,               hash_open,       berkeley_close, berkeley_lookup,
-                                               berkeley_update, berkeley_remove, berkeley_next};
+                                               berkeley_update, berkeley_remove, berkeley_next, berkeley_sync};
 const struct table_driver table_driver_btree = {"btree",         0,               btree_open,      berkeley_close, berkeley_lookup,
-                                                berkeley_update, berkeley_remove, berkeley_next};
+                                                berkeley_update, berkeley_remove, berkeley_next, berkeley_sync};
 
 /* ---- making --------------------------------------------------------------------------------------------------------- */
 

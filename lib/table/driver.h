@@ -37,6 +37,7 @@ struct table_driver {
     enum table_result (*update)(struct table *table, struct slice key, struct slice value);
     enum table_result (*remove)(struct table *table, struct slice key);
     enum table_result (*next)(struct table *table, bool first, struct buffer *key, struct buffer *value);
+    enum table_result (*sync)(struct table *table);
 };
 
 /* The identity of a file as it was when it was read. */

@@ -75,11 +75,16 @@ static void lmdb_close(void *state)
     free(l);
 }
 
+static unsigned open_flags(const struct table *table, bool writable)
+{
+    return !writable ? MDB_RDONLY : table->flags & TABLE_NO_SYNC ? MDB_NOSYNC : 0;
+}
+
 static bool open_locked(struct table *table, const char *path, bool writable)
 {
     struct lmdb *l = memory_zalloc(1, sizeof(*l));
     struct stat info;
-    int error = open_environment(&l->env, &l->dbi, path, writable ? 0 : MDB_RDONLY, map_size(table->config));
+    int error = open_environment(&l->env, &l->dbi, path, open_flags(table, writable), map_size(table->config));
     if (error) {
         free(l);
         table_fail(table, "open database %s: %s", path, mdb_strerror(error));
@@ -134,7 +139,7 @@ static int renew(struct table *table, struct lmdb *l)
     MDB_env *env;
     MDB_dbi dbi;
     struct stat info;
-    int error = open_environment(&env, &dbi, table->path, l->writable ? 0 : MDB_RDONLY, map_size(table->config));
+    int error = open_environment(&env, &dbi, table->path, open_flags(table, l->writable), map_size(table->config));
     if (error) {
         tables_set_outdated();
         return error;
@@ -338,7 +343,14 @@ static enum table_result lmdb_remove(struct table *table, struct slice key)
     return error == MDB_NOTFOUND || error == MDB_BAD_VALSIZE ? TABLE_NOT_FOUND : broken(table, "deleting", error);
 }
 
-const struct table_driver table_driver_lmdb = {"lmdb", 0, lmdb_open, lmdb_close, lmdb_lookup, lmdb_update, lmdb_remove, lmdb_next};
+static enum table_result lmdb_sync(struct table *table)
+{
+    struct lmdb *l = table->state;
+    int error = l->writable ? mdb_env_sync(l->env, 1) : 0;
+    return error ? broken(table, "updating", error) : TABLE_FOUND;
+}
+
+const struct table_driver table_driver_lmdb = {"lmdb", 0, lmdb_open, lmdb_close, lmdb_lookup, lmdb_update, lmdb_remove, lmdb_next, lmdb_sync};
 
 /* ---- making --------------------------------------------------------------------------------------------------------- */
 
@@ -440,8 +452,8 @@ static bool lmdb_finish(struct table_maker *maker)
 const struct maker_format maker_format_lmdb = {"lmdb", ".lmdb", false, false, make, make, lmdb_add, lmdb_finish};
 
 #ifndef HAVE_BERKELEY_DB
-const struct table_driver table_driver_hash = {"hash", 0, lmdb_open, lmdb_close, lmdb_lookup, lmdb_update, lmdb_remove, lmdb_next};
-const struct table_driver table_driver_btree = {"btree", 0, lmdb_open, lmdb_close, lmdb_lookup, lmdb_update, lmdb_remove, lmdb_next};
+const struct table_driver table_driver_hash = {"hash", 0, lmdb_open, lmdb_close, lmdb_lookup, lmdb_update, lmdb_remove, lmdb_next, lmdb_sync};
+const struct table_driver table_driver_btree = {"btree", 0, lmdb_open, lmdb_close, lmdb_lookup, lmdb_update, lmdb_remove, lmdb_next, lmdb_sync};
 const struct maker_format maker_format_hash = {"hash", ".lmdb", false, false, make, make, lmdb_add, lmdb_finish};
 const struct maker_format maker_format_btree = {"btree", ".lmdb", false, false, make, make, lmdb_add, lmdb_finish};
 #endif

@@ -373,6 +373,11 @@ enum table_result table_delete(struct table *table, struct slice key)
     return result;
 }
 
+enum table_result table_sync(struct table *table)
+{
+    return table->driver->sync ? table->driver->sync(table) : TABLE_FOUND;
+}
+
 enum table_result table_next(struct table *table, bool first, struct buffer *key, struct buffer *value)
 {
     if (!table->driver->next)

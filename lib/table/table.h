@@ -23,6 +23,7 @@ enum {
     TABLE_UTF8 = 32,       /* smtputf8_enable: Unicode folding of UTF-8 keys */
     TABLE_WRITE = 64,      /* caches: open for update, create when missing (hash, btree, lmdb) */
     TABLE_FATAL = 128,     /* commands: log_fatal when the table cannot be opened or read */
+    TABLE_NO_SYNC = 512,   /* with TABLE_WRITE: changes reach the disk by table_sync, or when the table is closed; nobody else may use the file */
     TABLE_FILE_VALUES = 256 /* postmap -F, tls_server_sni_maps: a value names files, a lookup gives their joined content */
 };
 
@@ -52,6 +53,8 @@ enum table_result table_lookup(struct table *table, struct slice key, struct buf
 /* Writable tables: table_update replaces; table_delete: TABLE_NOT_FOUND when absent. */
 enum table_result table_update(struct table *table, struct slice key, struct slice value);
 enum table_result table_delete(struct table *table, struct slice key);
+/* table_sync - with TABLE_NO_SYNC: what was changed is on the disk now, or TABLE_TRY_AGAIN. */
+enum table_result table_sync(struct table *table);
 /* table_next - walk all entries: first true starts over.  TABLE_NOT_FOUND at the end, TABLE_TRY_AGAIN when the type cannot. */
 enum table_result table_next(struct table *table, bool first, struct buffer *key, struct buffer *value);
 /* table_changed - the file behind the table is newer than what was opened; table_refresh reopens what changed (also called by

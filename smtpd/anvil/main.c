@@ -1,12 +1,16 @@
-/* main.c - anvil: connection and event counters of the SMTP servers' clients (compat.md d.4, i.5) */
+/* main.c - anvil: connection and event counters of the SMTP servers' clients (compat.md d.4, i.5), and the store of what is remembered across sessions */
 #include "counters.h"
+#include "base/log.h"
 #include "service/service.h"
+#include "store.h"
 
 struct anvil {
     struct counters *counters;
+    struct anvil_store *store;
     int64_t status_interval;
 };
 
+#define LAST_WORDS (MICROSECONDS * 4 / 5) /* for what the files do not know yet: below the grace that the end has */
 enum { LANE_PATIENCE = 30 * 1000000, IDENT_MAX = 300 };
 
 static void open_anvil(struct service_context *context)
@@ -14,6 +18,7 @@ static void open_anvil(struct service_context *context)
     struct anvil *anvil = memory_zalloc(1, sizeof(*anvil));
 
     anvil->counters = counters_new(config_time(context->config, "anvil_rate_time_unit"));
+    anvil->store = anvil_store_open(context->config);
     anvil->status_interval = config_time(context->config, "anvil_status_update_time");
     context->state = anvil;
 }
@@ -32,7 +37,29 @@ static void report(void *arg)
 
 static void start(struct service_context *context)
 {
-    fiber_start("anvil statistics", report, context->state);
+    struct anvil *anvil = context->state;
+
+    fiber_start("anvil statistics", report, anvil);
+    anvil_store_start(anvil->store);
+}
+
+/* answer - one request of either kind; false: it is none.  Waits. */
+static bool answer(struct anvil *anvil, struct counter_owner *owner, struct lane *lane, int type, const void *value, struct arena *arena)
+{
+    if (type == MESSAGE_anvil_request) {
+        const struct anvil_request *request = value;
+        struct anvil_reply reply;
+        counters_event(owner, (int)request->verb, slice_first(request->ident, IDENT_MAX), clock_monotonic(), clock_wall(), &reply);
+        lane_send(lane, MESSAGE_anvil_reply, &reply, -1);
+        return true;
+    }
+    if (type == MESSAGE_store_request) {
+        struct store_reply reply;
+        anvil_store_request(anvil->store, value, arena, &reply);
+        lane_send(lane, MESSAGE_store_reply, &reply, -1);
+        return true;
+    }
+    return false;
 }
 
 static void serve(struct service_context *context, struct service_client *client)
@@ -45,16 +72,10 @@ static void serve(struct service_context *context, struct service_client *client
         return;
     struct counter_owner *owner = counter_owner_new(anvil->counters);
     struct arena *arena = arena_new(512);
-    void *value;
-    while (service_receive(client, lane, arena, &value, CLOCK_NEVER) == MESSAGE_anvil_request) {
-        const struct anvil_request *request = value;
-        struct anvil_reply reply;
-        counters_event(owner, (int)request->verb, slice_first(request->ident, IDENT_MAX), clock_monotonic(), clock_wall(), &reply);
-        lane_send(lane, MESSAGE_anvil_reply, &reply, -1);
-        if (!lane_flush(lane, clock_after(LANE_PATIENCE)))
-            break;
+    void *value = NULL;
+    while (answer(anvil, owner, lane, service_receive(client, lane, arena, &value, CLOCK_NEVER), value, arena)
+           && lane_flush(lane, clock_after(LANE_PATIENCE)))
         arena_reset(arena);
-    }
     arena_free(arena);
     counter_owner_free(owner);
     lane_free(lane);
@@ -65,13 +86,15 @@ static void end(struct service_context *context)
     struct anvil *anvil = context->state;
 
     counters_log(anvil->counters);
+    if (!anvil_store_flush(anvil->store, clock_after(LAST_WORDS)))
+        log_warning("the files of the store are written late");
 }
 
 int main(int argc, char **argv)
 {
     static const struct service service = {
         .name = "anvil",
-        .flags = SERVICE_MANY_CLIENTS | SERVICE_SINGLE | SERVICE_NO_FILES,
+        .flags = SERVICE_MANY_CLIENTS | SERVICE_SINGLE | SERVICE_NO_FILES | SERVICE_NEVER_IDLE_EXIT,
         .open = open_anvil,
         .start = start,
         .serve = serve,

@@ -1,0 +1,258 @@
+/* keeper.c - see keeper.h: files are tables (lib/table) whose values begin with when they end */
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/file.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "cache.h"
+#include "keeper.h"
+#include "table/table.h"
+
+/* How long the keeper of a process before us may take to end, and how often it is looked for. */
+enum { LOCK_PATIENCE = 20, LOCK_PAUSE_MILLISECONDS = 20, TEXT_MAX = 128 * 1024 };
+
+#define RECORD_START "p1:" /* then microseconds since 1970, ":", the value */
+
+struct kept {
+    const struct keeper_file *file;
+    struct table *table; /* NULL: none, or it failed */
+    bool changed;
+};
+
+static int service_fd;
+static struct config *config_of_service;
+
+bool keeper_parse(struct slice text, int64_t *expires, struct slice *value)
+{
+    struct slice number;
+
+    return slice_starts(text, SLICE(RECORD_START)) && slice_cut(slice_from(text, sizeof(RECORD_START) - 1), ':', &number, value)
+           && slice_to_i64(number, expires);
+}
+
+void keeper_format(struct buffer *out, int64_t expires, struct slice value)
+{
+    buffer_printf(out, RECORD_START "%lld:", (long long)expires);
+    buffer_append_slice(out, value);
+}
+
+/* ---- talking to anvil ---------------------------------------------------------------------------------------------- */
+
+static void tell(enum keeper_kind kind, size_t cache, struct slice data)
+{
+    uint8_t head[2] = {(uint8_t)kind, (uint8_t)cache};
+    struct iovec parts[] = {{head, sizeof(head)}, {(void *)(uintptr_t)data.data, data.len}};
+    struct msghdr message = {.msg_iov = parts, .msg_iovlen = COUNT_OF(parts)};
+    ssize_t sent;
+
+    do
+        sent = sendmsg(service_fd, &message, MSG_NOSIGNAL);
+    while (sent < 0 && errno == EINTR);
+    /* When anvil is gone there is still what it said before: the reader sees the end. */
+}
+
+static void tell_line(enum log_severity severity, const char *text, void *context UNUSED)
+{
+    static const char *const labels[] = {"warning: ", "error: "};
+
+    for (size_t i = 0; i < COUNT_OF(labels); i++)
+        if (slice_starts(slice_of(text), slice_of(labels[i])))
+            text += strlen(labels[i]);
+    tell(KEEPER_LOG, (size_t)severity, slice_of(text));
+}
+
+/* ---- reading -------------------------------------------------------------------------------------------------------- */
+
+/* take_record - one record of the file: for anvil, or to be removed. */
+static bool take_record(struct slice key, struct slice text, int64_t now, struct buffer *entries)
+{
+    struct cache_change entry = {.key = key};
+
+    if (!keeper_parse(text, &entry.expires, &entry.value) || entry.expires <= now || key.len == 0)
+        return false;
+    cache_change_put(entries, &entry);
+    return true;
+}
+
+/* load - false: the file cannot be read (the table has said why). */
+static bool load(struct kept *kept, size_t number)
+{
+    struct buffer key = BUFFER_INIT_MAX(TEXT_MAX), text = BUFFER_INIT_MAX(TEXT_MAX), entries = BUFFER_INIT;
+    int64_t now = clock_wall();
+    enum table_result result = table_next(kept->table, true, &key, &text);
+
+    for (; result == TABLE_FOUND; result = table_next(kept->table, false, &key, &text)) {
+        if (key.overflow || text.overflow || !take_record(buffer_slice(&key), buffer_slice(&text), now, &entries))
+            kept->changed |= table_delete(kept->table, buffer_slice(&key)) == TABLE_FOUND;
+        key.overflow = text.overflow = false;
+        if (entries.len >= KEEPER_BATCH) {
+            tell(KEEPER_ENTRIES, number, buffer_slice(&entries));
+            buffer_clear(&entries);
+        }
+    }
+    if (entries.len > 0)
+        tell(KEEPER_ENTRIES, number, buffer_slice(&entries));
+    if (result == TABLE_TRY_AGAIN)
+        log_warning("%s", table_why(kept->table));
+    buffer_release(&key);
+    buffer_release(&text);
+    buffer_release(&entries);
+    return result == TABLE_NOT_FOUND;
+}
+
+static bool open_and_load(struct kept *kept, size_t number)
+{
+    kept->table = table_open(slice_of(kept->file->where), TABLE_WRITE | TABLE_NO_SYNC | TABLE_NO_FOLD, config_of_service);
+    if (load(kept, number))
+        return true;
+    table_free(kept->table);
+    kept->table = NULL;
+    return false;
+}
+
+/* set_aside - a file that cannot be read makes room for a new one: nothing in it is the only copy of anything. */
+static bool set_aside(const struct keeper_file *file)
+{
+    static const char *const suffixes[] = {".db", ".lmdb"};
+    const char *name = strchr(file->where, ':') + 1;
+    bool moved = false;
+
+    for (size_t i = 0; i < COUNT_OF(suffixes); i++) {
+        struct buffer from = BUFFER_INIT, to = BUFFER_INIT;
+        buffer_printf(&from, "%s%s", name, suffixes[i]);
+        buffer_printf(&to, "%s.damaged", buffer_string(&from));
+        if (access(buffer_string(&from), R_OK | W_OK) == 0 && rename(buffer_string(&from), buffer_string(&to)) == 0) {
+            log_warning("cache %s: %s cannot be used: it is now %s", file->cache, buffer_string(&from), buffer_string(&to));
+            moved = true;
+        }
+        buffer_release(&from);
+        buffer_release(&to);
+    }
+    return moved;
+}
+
+static void open_file(struct kept *kept, size_t number)
+{
+    if (!*kept->file->where)
+        return;
+    if (!open_and_load(kept, number) && !(set_aside(kept->file) && open_and_load(kept, number)))
+        log_warning("cache %s: %s cannot be used: going on in memory only", kept->file->cache, kept->file->where);
+    tell(KEEPER_LOADED, number, slice_of(NULL));
+}
+
+/* take_turn - the keeper of an anvil that is being replaced writes what it still has before we read.  False: it does not end. */
+static bool take_turn(void)
+{
+    struct buffer path = BUFFER_INIT;
+    int64_t deadline = clock_after(LOCK_PATIENCE * MICROSECONDS);
+    bool ok;
+
+    buffer_printf(&path, "%s/anvil_store.lock", config_string(config_of_service, "data_directory"));
+    int fd = open(buffer_string(&path), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, 0600);
+    if (fd < 0)
+        log_warning("open %s: %s", buffer_string(&path), strerror(errno));
+    while (!(ok = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0) && fd >= 0 && clock_monotonic() < deadline)
+        usleep(LOCK_PAUSE_MILLISECONDS * 1000);
+    if (fd >= 0 && !ok)
+        log_warning("lock %s: %s", buffer_string(&path), strerror(errno));
+    buffer_release(&path);
+    return ok; /* locked as long as this process lives */
+}
+
+/* ---- writing -------------------------------------------------------------------------------------------------------- */
+
+static void give_up(struct kept *kept)
+{
+    log_warning("cache %s: %s: going on in memory only", kept->file->cache, table_why(kept->table));
+    table_free(kept->table);
+    kept->table = NULL;
+}
+
+static void write_changes(struct kept *kept, struct slice changes)
+{
+    struct buffer text = BUFFER_INIT;
+    struct cache_change change;
+    enum table_result result = TABLE_FOUND;
+
+    while (kept->table && result != TABLE_TRY_AGAIN && cache_change_next(&changes, &change)) {
+        buffer_clear(&text);
+        keeper_format(&text, change.expires, change.value);
+        result = change.is_delete ? table_delete(kept->table, change.key) : table_update(kept->table, change.key, buffer_slice(&text));
+        kept->changed |= result == TABLE_FOUND;
+    }
+    buffer_release(&text);
+    if (result == TABLE_TRY_AGAIN)
+        give_up(kept);
+}
+
+static void sync_all(struct kept *kept, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (kept[i].table && kept[i].changed && table_sync(kept[i].table) == TABLE_TRY_AGAIN)
+            give_up(&kept[i]);
+        kept[i].changed = false;
+    }
+}
+
+/* serve - until anvil is gone. */
+static void serve(struct kept *kept, size_t count)
+{
+    static char message[KEEPER_MESSAGE_MAX];
+
+    for (;;) {
+        ssize_t got = recv(service_fd, message, sizeof(message), 0);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 1)
+            return;
+        size_t number = (uint8_t)message[1];
+        if (message[0] == KEEPER_CHANGES && number < count) {
+            write_changes(&kept[number], slice_make(message + 2, (size_t)got - 2));
+        } else if (message[0] == KEEPER_SYNC) {
+            sync_all(kept, count);
+            tell(KEEPER_SYNCED, number, slice_of(NULL));
+        }
+    }
+}
+
+static void close_others(int socket)
+{
+    for (int fd = 3; fd < socket; fd++)
+        close(fd);
+    close_range((unsigned)socket + 1, ~0U, 0);
+}
+
+void keeper_main(int socket, struct config *config, const struct keeper_file *files, size_t count)
+{
+    struct kept *kept = memory_zalloc(count, sizeof(*kept));
+
+    service_fd = socket;
+    config_of_service = config;
+    close_others(socket);
+    (void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    (void)prctl(PR_SET_NAME, "anvil-keeper");
+    signal(SIGTERM, SIG_IGN); /* it ends with anvil, after the last change */
+    signal(SIGINT, SIG_IGN);
+    signal(SIGHUP, SIG_IGN);
+    signal(SIGPIPE, SIG_IGN);
+    log_set_watcher(tell_line, NULL);
+    umask(077);
+    bool mine = take_turn();
+    for (size_t i = 0; i < count; i++) {
+        kept[i].file = &files[i];
+        if (mine)
+            open_file(&kept[i], i);
+        else
+            tell(KEEPER_LOADED, i, slice_of(NULL));
+    }
+    if (!mine)
+        log_warning("the store goes on in memory only");
+    serve(kept, count);
+    for (size_t i = 0; i < count; i++)
+        table_free(kept[i].table);
+    _exit(0);
+}
