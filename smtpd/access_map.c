@@ -22,8 +22,7 @@ static const char *entry_table(const struct entry *e)
 
 /* ---- refusals ---- */
 
-/* map_status - subject and detail must speak of what was refused (RFC 3463 3.2: x.1.N is about addresses). */
-static struct status_code map_status(struct entry *e, struct status_code given)
+struct status_code access_map_status(enum subject subject, struct status_code given)
 {
     static const uint16_t sender[9] = {0, 7, 8, 7, 7, 0, 7, 7, 8}, recipient[9] = {0, 1, 2, 3, 4, 5, 6, 3, 2};
     struct status_code mapped = given;
@@ -32,14 +31,14 @@ static struct status_code map_status(struct entry *e, struct status_code given)
     if (given.subject != 1)
         return given;
     bool known = given.detail < 9;
-    if (e->subject == SUBJECT_SENDER)
+    if (subject == SUBJECT_SENDER)
         mapped.detail = known ? sender[given.detail] : 0;
-    else if (e->subject == SUBJECT_RECIPIENT)
-        mapped.detail = known ? recipient[given.detail] : given.detail;
+    else if (subject == SUBJECT_RECIPIENT)
+        mapped.detail = known ? recipient[given.detail] : 0;
     else
         mapped.subject = mapped.detail = 0;
     if (mapped.subject != given.subject || mapped.detail != given.detail)
-        log_info("mapping DSN status %s into %s status %s", status_code_format(given, from), subject_name(e->subject),
+        log_info("mapping DSN status %s into %s status %s", status_code_format(given, from), subject_name(subject),
                  status_code_format(mapped, to));
     return mapped;
 }
@@ -51,7 +50,7 @@ static enum access_result refuse(struct entry *e, int code, struct slice text)
     char status_text[STATUS_CODE_TEXT] = "5.7.1";
 
     if (status_code_parse(text, &status, &reason))
-        status_code_format(map_status(e, status), status_text);
+        status_code_format(access_map_status(e->subject, status), status_text);
     if (reason.len == 0)
         reason = SLICE("Access denied");
     return access_reject(e->a, code, status_text, TROUBLE_POLICY, "<" SLICE_FORMAT ">: %s rejected: " SLICE_FORMAT, SLICE_ARGS(e->shown),
@@ -77,7 +76,7 @@ static enum access_result do_defer_if(struct entry *e, enum access_result (*defe
     char status_text[STATUS_CODE_TEXT];
 
     if (status_code_parse(e->text, &status, &reason))
-        status = map_status(e, status);
+        status = access_map_status(e->subject, status);
     status.class = 4;
     if (reason.len == 0)
         reason = SLICE("Service unavailable");

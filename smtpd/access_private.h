@@ -18,6 +18,9 @@ enum subject {
     SUBJECT_CCERT, SUBJECT_SASL
 };
 const char *subject_name(enum subject subject); /* "Sender address" */
+/* access_map_status - a status given by a table or a transport: subject and detail must speak of what is refused (RFC 3463 3.2: x.1.N is about addresses).
+   A change is logged. */
+struct status_code access_map_status(enum subject subject, struct status_code given);
 
 /* A wish to defer that waits for how the rest comes out. */
 struct pending {

@@ -184,7 +184,10 @@ static enum access_result refuse_by_transport(struct access *a, const struct rou
     struct slice reason = r->next_hop;
     char text[STATUS_CODE_TEXT];
 
-    if (status_code_parse(r->next_hop, &status, &reason) && subject == SUBJECT_SENDER && status.subject == 1)
+    bool given = status_code_parse(r->next_hop, &status, &reason);
+    if (given && subject != SUBJECT_SENDER)
+        status = access_map_status(subject, status);
+    else if (given && status.subject == 1)
         status.detail = 0;
     return access_reject(a, retry ? 450 : 550, status_code_format(status, text), TROUBLE_BOUNCE, "<" SLICE_FORMAT ">: %s rejected: " SLICE_FORMAT,
                          SLICE_ARGS(shown), subject_name(subject), SLICE_ARGS(reason));

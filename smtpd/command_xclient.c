@@ -43,7 +43,7 @@ static bool take_attribute(struct session *s, struct slice word, struct attribut
 {
     struct slice value;
 
-    if (!slice_cut(word, '=', &a->name, &value)) {
+    if (!slice_cut(word, '=', &a->name, &value) || value.len == 0) {
         answer_failed(s, REPLY_ATTRIBUTE_NO_VALUE);
         return false;
     }
@@ -250,6 +250,7 @@ enum outcome command_xclient(struct session *s, struct slice arguments)
 
     if (!may_run(s, "XCLIENT", s->may_xclient && !(s->ehlo_hidden & EHLO_XCLIENT), arguments))
         return COMMAND_FAILED;
+    (void)session_rewrite_context(s); /* stays what it was for the client that is really there */
     char *helo = s->helo;
     bool esmtp = s->esmtp;
     s->helo = NULL;

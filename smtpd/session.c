@@ -201,7 +201,6 @@ void session_recognise(struct session *s)
     s->may_verp = is_listed(s, s->server->verp_clients);
     s->bare_lf_allowed = s->server->bare_newline != BARE_NEWLINE_ALLOWED && is_listed(s, s->server->bare_newline_exclusions);
     s->ehlo_hidden = withheld_keywords(s);
-    s->rewrite_locally = -1;
 }
 
 void session_greet(struct session *s)

@@ -92,3 +92,21 @@ def test_a_session_outlives_a_reload_and_ends_with_the_system(make):
     here.stop()
     assert time.monotonic() - begun < 8
     assert lines_until_closed(smtp.socket) == []
+
+
+def test_client_told_by_xclient(make):
+    here = make(main_cf="smtpd_authorized_xclient_hosts = 127.0.0.1\nsmtpd_authorized_xforward_hosts = 127.0.0.1\nlocal_recipient_maps =\n"
+                        "transport_maps = inline:{{ {{dead@here.test = error:5.1.7 gone}} }}\nlocal_transport = discard\n"
+                        "recipient_bcc_maps = inline:{{ {{a@here.test = box@here.test}} }}\nmailbox_transport =\n")
+    with here.smtp() as smtp:
+        smtp.say("EHLO client.test")
+        assert smtp.say("XCLIENT HELO=") == "501 5.5.4 Error: attribute=value expected"
+        assert smtp.say("XFORWARD NAME=") == "501 5.5.4 Error: attribute=value expected"
+        assert smtp.say("XCLIENT NAME=far.test ADDR=192.0.2.1").startswith("220 ")
+        for line in ("EHLO far.test", "MAIL FROM:<a@b.test>"):
+            smtp.say(line)
+        assert smtp.say("RCPT TO:<dead@here.test>") == "550 5.1.3 <dead@here.test>: Recipient address rejected: gone"
+        for line in ("RCPT TO:<a@here.test>", "DATA"):
+            smtp.say(line)
+        smtp.say("Subject: x\r\n\r\nbody\r\n.")
+    here.wait_log(r"message-id=<\w+\.\w+@")  # the client that is really there has its headers completed
