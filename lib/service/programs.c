@@ -23,9 +23,9 @@ static const struct program programs[] = {
     {"trivial-rewrite", PROGRAM_ABSORBED, false, "cleanup, qmgr and local"},
     {"scache", PROGRAM_ABSORBED, false, "smtp"},
     {"proxymap", PROGRAM_ABSORBED, false, "every program"},
+    {"verify", PROGRAM_ABSORBED, false, "smtpd, qmgr and anvil"},
     /* not yet: nobody does their job */
     {"tlsmgr", PROGRAM_ABSORBED, false, NULL},
-    {"verify", PROGRAM_ABSORBED, false, NULL},
     {"dnsblog", PROGRAM_ABSORBED, false, NULL},
     {"tlsproxy", PROGRAM_ABSORBED, false, NULL},
 };
