@@ -17,6 +17,7 @@ static const struct program programs[] = {
     {"retry", PROGRAM_EVENT, false, NULL},
     {"discard", PROGRAM_EVENT, false, NULL},
     {"anvil", PROGRAM_SINGLE, false, NULL},
+    {"tlsmgr", PROGRAM_SINGLE, false, NULL},
     {"postlogd", PROGRAM_SINGLE, false, NULL},
     {"showq", PROGRAM_QMGR_SOCKET, false, "qmgr"},
     {"flush", PROGRAM_QMGR_SOCKET, false, "qmgr"},
@@ -25,7 +26,6 @@ static const struct program programs[] = {
     {"proxymap", PROGRAM_ABSORBED, false, "every program"},
     {"verify", PROGRAM_ABSORBED, false, "smtpd, qmgr and anvil"},
     /* not yet: nobody does their job */
-    {"tlsmgr", PROGRAM_ABSORBED, false, NULL},
     {"dnsblog", PROGRAM_ABSORBED, false, NULL},
     {"tlsproxy", PROGRAM_ABSORBED, false, NULL},
 };
