@@ -3,6 +3,7 @@
 
 #include <ares.h>
 #include <ares_nameser.h>
+#include <idn2.h>
 
 #include "base/log.h"
 #include "base/map.h"
@@ -171,6 +172,23 @@ static void on_answer(void *arg, int status, int timeouts UNUSED, unsigned char 
     condition_broadcast(&query->done);
 }
 
+/* wire_name - the name as DNS has it: U-labels become A-labels (RFC 5891).  False: it is no name (with a NUL, too long, not convertible). */
+static bool wire_name(struct slice name, char *text, size_t room)
+{
+    if (name.len == 0 || name.len >= room || memchr(name.data, '\0', name.len) != NULL)
+        return false;
+    memcpy(text, name.data, name.len);
+    text[name.len] = '\0';
+    if (slice_is_ascii(name))
+        return true;
+    char *ascii = NULL;
+    bool good = idn2_to_ascii_8z(text, &ascii, IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL) == IDN2_OK && strlen(ascii) < room;
+    if (good)
+        snprintf(text, room, "%s", ascii);
+    idn2_free(ascii);
+    return good;
+}
+
 static void query_start(struct query *query, struct slice name, enum dns_type type)
 {
     char text[512];
@@ -180,13 +198,11 @@ static void query_start(struct query *query, struct slice name, enum dns_type ty
     memset(query, 0, sizeof(*query));
     condition_init(&query->done);
     buffer_init(&query->packet, 65536);
-    /* A name with a NUL or that is too long is no name: the answer is "malformed" without asking. */
+    /* What is no name: the answer is "malformed" without asking. */
     query->finished = true;
     query->ares_status = ARES_EBADNAME;
-    if (name.len == 0 || name.len >= sizeof(text) || memchr(name.data, '\0', name.len) != NULL)
+    if (!wire_name(name, text, sizeof(text)))
         return;
-    memcpy(text, name.data, name.len);
-    text[name.len] = '\0';
     if (ares_create_query(text, ns_c_in, type, 0, 1, &wire, &length, UDP_SIZE) != ARES_SUCCESS)
         return;
     if (resolver.dnssec)

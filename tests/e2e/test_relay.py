@@ -134,3 +134,11 @@ def test_transport_table_and_special_transports(make, sink):
     here.wait_log(r"(retry|error)\[\d+\]: \w+: to=<x@c\.test>, relay=none, .*dsn=4\.\d\.\d, status=deferred \(later\)")
     here.wait_log(r"discard\[\d+\]: \w+: to=<x@d\.test>, relay=none, .*dsn=2\.0\.0, status=sent \(gone\)")
     assert re.search("x@c.test", str(here.queue()))
+
+
+def test_domain_in_its_own_script(make, sink, dns):
+    remote = sink(ehlo=["SMTPUTF8", "8BITMIME"])
+    names = dns("xn--bcher-kva.test MX 10 mx1.remote.test\nmx1.remote.test A 127.0.0.1\n")
+    here = make(main_cf=f"smtp_tcp_port = {remote.port}\n", dns_port=names.port)
+    here.command("sendmail", "-f", "me@here.test", "x@b\u00fccher.test", input="Subject: x\n\nbody\n", check=True)
+    assert remote.wait_messages(1)[0][1] == ["x@b\u00fccher.test"]
