@@ -73,9 +73,12 @@ static void serve(struct service_context *context, struct service_client *client
     struct counter_owner *owner = counter_owner_new(anvil->counters);
     struct arena *arena = arena_new(512);
     void *value = NULL;
-    while (answer(anvil, owner, lane, service_receive(client, lane, arena, &value, CLOCK_NEVER), value, arena)
-           && lane_flush(lane, clock_after(LANE_PATIENCE)))
+    bool good = true;
+    while (good) {
+        int type = service_receive(client, lane, arena, &value, CLOCK_NEVER);
+        good = answer(anvil, owner, lane, type, value, arena) && lane_flush(lane, clock_after(LANE_PATIENCE));
         arena_reset(arena);
+    }
     arena_free(arena);
     counter_owner_free(owner);
     lane_free(lane);
