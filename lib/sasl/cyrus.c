@@ -1,7 +1,7 @@
-/* cyrus.c - smtpd_sasl_type = cyrus: what Cyrus SASL would do by the file $smtpd_sasl_path.conf, for passwords that saslauthd checks
+/* cyrus.c - smtpd_sasl_type = cyrus: what Cyrus SASL does by the file $smtpd_sasl_path.conf
 
-   The library itself is not used: it blocks, and loads code and files when the sandbox has closed.  With pwcheck_method: saslauthd (the usual way on Debian) it does no more than
-   what is done here: PLAIN and LOGIN, one question to saslauthd's socket for each.  Other methods (auxprop: sasldb, SQL, LDAP) are said not to be supported. */
+   With pwcheck_method: saslauthd and no other mechanisms than PLAIN and LOGIN (the usual way on Debian) the library does no more than what is done here: one question to
+   saslauthd's socket for each password, thousands of sessions in one process.  For everything else (auxprop: sasldb, SQL, LDAP) the library works in processes of its own. */
 #include <openssl/crypto.h>
 
 #include "base/log.h"
@@ -9,9 +9,11 @@
 #include "net/stream.h"
 #include "run/run.h"
 #include "sasl/base64.h"
+#include "sasl/cyrus_library.h"
 #include "sasl/password.h"
 
 #define DEFAULT_DIRECTORIES "/etc/postfix/sasl:/etc/sasl2:/usr/lib/sasl2"
+#define DEFAULT_DATABASE "/etc/sasldb2"
 #define DEFAULT_SOCKET "/var/run/saslauthd/mux"
 
 enum {
@@ -21,7 +23,9 @@ enum {
 };
 
 struct cyrus {
-    char *method, *mechanisms, *socket; /* of the file */
+    struct cyrus_library *library;             /* who decides; NULL: saslauthd, by what follows */
+    char *method, *mechanisms, *socket;        /* of the file */
+    char *plugin, *database;                   /* of the file: auxprop_plugin, sasldb_path */
     struct semaphore turn;
     struct sasl_mechanism offered[2];
     size_t offered_count;
@@ -31,7 +35,8 @@ struct cyrus {
 
 static void take_setting(struct cyrus *c, struct slice line)
 {
-    struct { const char *name; char **value; } rows[] = {{"pwcheck_method", &c->method}, {"mech_list", &c->mechanisms}, {"saslauthd_path", &c->socket}};
+    struct { const char *name; char **value; } rows[] = {{"pwcheck_method", &c->method}, {"mech_list", &c->mechanisms}, {"saslauthd_path", &c->socket},
+        {"auxprop_plugin", &c->plugin}, {"sasldb_path", &c->database}};
     struct slice name, value;
 
     if (!slice_cut(line, ':', &name, &value))
@@ -75,25 +80,40 @@ static void offer(struct cyrus *c, const char *name)
     m->properties = SASL_PLAINTEXT;
 }
 
+/* is_plain_saslauthd - saslauthd alone checks passwords, and only where they are sent. */
+static bool is_plain_saslauthd(const struct cyrus *c)
+{
+    struct slice rest = slice_of(c->mechanisms), word;
+
+    while (slice_next_token(&rest, " \t,", &word))
+        if (!slice_equal_case(word, SLICE("PLAIN")) && !slice_equal_case(word, SLICE("LOGIN")))
+            return false;
+    return strcasecmp(c->method, "saslauthd") == 0;
+}
+
 static void *open_cyrus(struct sasl_server *server)
 {
     struct cyrus *c = memory_zalloc(1, sizeof(*c));
     const char *configured = config_string(server->settings.config, "cyrus_sasl_config_path");
-    struct slice rest = slice_of(configured[0] ? configured : DEFAULT_DIRECTORIES), directory;
+    const char *directories = configured[0] ? configured : DEFAULT_DIRECTORIES;
+    struct slice rest = slice_of(directories), directory;
     bool found = false;
 
     c->method = memory_string("auxprop");
     c->socket = memory_string(DEFAULT_SOCKET);
+    c->plugin = memory_string("sasldb");
+    c->database = memory_string(DEFAULT_DATABASE);
     semaphore_init(&c->turn, AT_ONCE);
     while (!found && slice_next_token(&rest, ":", &directory))
         found = read_file(c, directory, server->settings.path);
-    if (!config_list_has(c->method, "saslauthd")) { /* not yet: other methods */
-        log_warning("smtpd_sasl_type = cyrus: %s.conf%s: pwcheck_method: %s is not supported, only saslauthd is: AUTH is not offered", server->settings.path,
-                    found ? "" : " was not found", c->method);
-        return c;
+    if (!found)
+        log_warning("smtpd_sasl_type = cyrus: %s.conf was not found in %s: users are looked for in Cyrus SASL's own database (/etc/sasldb2)", server->settings.path, directories);
+    if (is_plain_saslauthd(c)) {
+        offer(c, "PLAIN");
+        offer(c, "LOGIN");
+    } else {
+        c->library = cyrus_library_new(server, directories, strcasecmp(c->plugin, "sasldb") == 0 ? c->database : NULL);
     }
-    offer(c, "PLAIN");
-    offer(c, "LOGIN");
     return c;
 }
 
@@ -101,9 +121,12 @@ static void close_cyrus(void *state)
 {
     struct cyrus *c = state;
 
+    cyrus_library_free(c->library);
     free(c->method);
     free(c->mechanisms);
     free(c->socket);
+    free(c->plugin);
+    free(c->database);
     free(c);
 }
 
@@ -111,6 +134,8 @@ static const struct sasl_mechanism *mechanisms(struct sasl_server *server, size_
 {
     struct cyrus *c = server->state;
 
+    if (c->library)
+        return cyrus_library_mechanisms(c->library, count);
     *count = c->offered_count;
     return c->offered_count ? c->offered : NULL;
 }
@@ -197,16 +222,23 @@ static void step(struct sasl_exchange *x, bool has_response, struct slice respon
     struct cyrus *c = x->server->state;
     struct buffer message = BUFFER_INIT;
 
-    if (c->offered_count == 0) {
-        sasl_decide(answer, SASL_TEMPORARY, SASL_LAYER_BACKEND_DOWN, (struct slice){0});
-        return;
-    }
     if (!base64_decode(response, &message)) /* server.c has looked */
         log_panic("bad base64");
-    sasl_password_step(x, has_response, buffer_slice(&message), check_password, answer);
+    if (c->library)
+        cyrus_library_step(c->library, x, has_response, buffer_slice(&message), answer);
+    else
+        sasl_password_step(x, has_response, buffer_slice(&message), check_password, answer);
     if (message.data)
         OPENSSL_cleanse(message.data, message.capacity);
     buffer_release(&message);
 }
 
-const struct sasl_driver sasl_driver_cyrus = {"cyrus", open_cyrus, close_cyrus, mechanisms, step, NULL};
+static void end(struct sasl_exchange *x)
+{
+    struct cyrus *c = x->server->state;
+
+    if (c->library)
+        cyrus_library_end(c->library, x);
+}
+
+const struct sasl_driver sasl_driver_cyrus = {"cyrus", open_cyrus, close_cyrus, mechanisms, step, end};

@@ -12,7 +12,8 @@ static const struct { const char *name; unsigned bit; } properties[] = {
 static const struct { const char *name; unsigned properties; } mechanisms[] = {
     {"PLAIN", SASL_PLAINTEXT}, {"LOGIN", SASL_PLAINTEXT}, {"XOAUTH2", SASL_PLAINTEXT}, {"OAUTHBEARER", SASL_PLAINTEXT},
     {"ANONYMOUS", SASL_ANONYMOUS}, {"CRAM-MD5", SASL_ACTIVE | SASL_DICTIONARY}, {"DIGEST-MD5", SASL_ACTIVE | SASL_DICTIONARY | SASL_MUTUAL_AUTH},
-    {"SCRAM-SHA-1", SASL_MUTUAL_AUTH}, {"SCRAM-SHA-256", SASL_MUTUAL_AUTH},
+    {"SCRAM-SHA-1", SASL_MUTUAL_AUTH}, {"SCRAM-SHA-224", SASL_MUTUAL_AUTH}, {"SCRAM-SHA-256", SASL_MUTUAL_AUTH}, {"SCRAM-SHA-384", SASL_MUTUAL_AUTH},
+    {"SCRAM-SHA-512", SASL_MUTUAL_AUTH}, {"NTLM", SASL_ACTIVE | SASL_DICTIONARY}, {"OTP", SASL_ACTIVE}, {"GSSAPI", SASL_MUTUAL_AUTH}, {"GS2-KRB5", SASL_MUTUAL_AUTH},
 };
 
 unsigned sasl_property(struct slice word)

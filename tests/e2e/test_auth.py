@@ -302,11 +302,10 @@ def attempt(here):
 
 
 def test_cyrus_without_its_file(make):
+    """Cyrus SASL's own database it is, then: which this user cannot read, or is not there."""
     here = make(main_cf="smtpd_sasl_auth_enable = yes\ncyrus_sasl_config_path = {directory}/etc/sasl\n")
-    with here.smtp() as smtp:
-        assert "AUTH" not in smtp.say("EHLO client.test")
-        assert smtp.say(plain("a", "secret")).startswith("454 4.7.0 ")
-    here.wait_log("smtpd_sasl_type = cyrus: smtpd.conf was not found: pwcheck_method: auxprop is not supported, only saslauthd is: AUTH is not offered")
+    assert attempt(here)[:4] in ("454 ", "535 ")   # 535: a machine where everybody can read it
+    here.wait_log(r"smtpd_sasl_type = cyrus: smtpd.conf was not found in .*/etc/sasl: users are looked for in Cyrus SASL's own database")
     assert not re.search("panic|fatal", here.log())
 
 
