@@ -9,6 +9,7 @@
 struct finger {
     const char *target;        /* "[host]:port", "domain", "unix:path" */
     bool lmtp;
+    bool wrapped;              /* -w */
     bool quiet_chat;           /* -c */
     bool show_chain;           /* -C */
     bool tell_plan;            /* what main.cf says */

@@ -157,7 +157,7 @@ static void take_option(struct request *r, int letter, const char *value)
     case 't': f->connect_timeout = number(value, "timeout") * MICROSECONDS; break;
     case 'T': f->command_timeout = number(value, "timeout") * MICROSECONDS; break;
     case 'v': log_verbose++; break;
-    case 'w': set(r, "tls_wrappermode", "yes"); break;
+    case 'w': f->wrapped = true; break;
     case 'X': break;
     default: usage();
     }
@@ -246,6 +246,8 @@ int main(int argc, char **argv)
     if (optind >= argc)
         usage();
     complete(&r, argc - optind, argv + optind);
+    if (dup2(STDOUT_FILENO, STDERR_FILENO) < 0) /* what is found is the output of this program: it goes where scripts look for Postfix's */
+        log_fatal("dup2: %s", strerror(errno));
     struct config *config = command_config(NULL, false);
     for (size_t i = 0; i < r.override_count; i++)
         if (!config_set_argument(config, r.overrides[i]))

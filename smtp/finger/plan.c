@@ -76,7 +76,11 @@ static const char *relay_of(struct plan *p, const struct host *host)
     struct buffer address = BUFFER_INIT;
 
     net_address_text(&host->address, &address);
-    const char *relay = arena_printf(p->arena, SLICE_FORMAT "[%s]:%u", SLICE_ARGS(host->name), buffer_string(&address), net_address_port(&host->address));
+    if (host->address.u.any.sa_family != AF_UNIX)
+        buffer_printf(&address, "]:%u", net_address_port(&host->address));
+    else
+        buffer_append_byte(&address, ']');
+    const char *relay = arena_printf(p->arena, SLICE_FORMAT "[%s", SLICE_ARGS(host->name), buffer_string(&address));
     buffer_release(&address);
     return relay;
 }
@@ -129,6 +133,13 @@ static void tell(struct plan *p, const char *next_hop)
         log_info("main.cf: => mail waits, and is tried again");
 }
 
+/* no_longer - who looks does not want to wait as long as mail does. */
+static void no_longer(int64_t *timeout, int64_t limit)
+{
+    if (*timeout == 0 || *timeout > limit)
+        *timeout = limit;
+}
+
 void plan_run(const struct finger *finger)
 {
     struct plan p = {.finger = finger, .arena = finger->arena, .name = finger->lmtp ? "lmtp" : "smtp"};
@@ -136,7 +147,13 @@ void plan_run(const struct finger *finger)
     client_params_load(finger->config, finger->lmtp, &p.params);
     starttls_open(finger->config, &p.params);
     p.params.tls_params.log = 0; /* told here, in one line */
-    const char *next_hop = next_hop_of(&p);
+    no_longer(&p.params.connect_timeout, finger->connect_timeout);
+    no_longer(&p.params.helo_timeout, finger->command_timeout);
+    no_longer(&p.params.tls_params.starttls_timeout, finger->command_timeout);
+    bool other_way = finger->wrapped && !p.params.tls_params.tls_wrappermode;
+    if (other_way)
+        log_info("main.cf: %s_tls_wrappermode = no: mail does not go this way", p.name);
+    const char *next_hop = other_way ? NULL : next_hop_of(&p);
     if (next_hop)
         tell(&p, next_hop);
     starttls_close(&p.params);

@@ -125,7 +125,7 @@ static bool start_tls(struct probe *p)
 
 static void talk(struct probe *p)
 {
-    bool wrapped = p->params.tls_params.tls_wrappermode;
+    bool wrapped = p->finger->wrapped;
 
     if (wrapped && !shake_hands(p))
         return;
