@@ -25,7 +25,7 @@ static int64_t divide_up(int64_t a, int64_t b)
 
 static void limit_event_service(struct service_entry *service, struct config *config)
 {
-    int64_t limit = service->line->process_limit;
+    int64_t limit = service->program->has_own_limits ? -1 : service->line->process_limit;
     int64_t dial = config_int(config, "process_client_limit");
     int64_t workers = worker_processes(config);
     service->client_limit = limit < 0 ? config_int(config, "default_client_limit") : limit;
@@ -80,8 +80,9 @@ static struct service_entry *service_new(const struct master_service *line)
     struct buffer path = BUFFER_INIT;
     service->line = line;
     service->program = program_find(line->command);
-    /* Of several services that send mail ("smtp", "relay") only the one named like its program is sure to be used. */
-    service->eager = service->program->eager && (line->type == SERVICE_INET || service->program->kind == PROGRAM_SINGLE
+    /* Of several services that send mail ("smtp", "relay") only the one named like its program is sure to be used; the clients of a "pass" service
+       are served by the gate in front of it. */
+    service->eager = service->program->eager && line->type != SERVICE_PASS && (line->type == SERVICE_INET || service->program->kind == PROGRAM_SINGLE
                                                  || strcmp(line->name, service->program->name) == 0);
     list_init(&service->link);
     list_init(&service->workers);

@@ -27,7 +27,8 @@ struct listener {
 struct connection {
     struct service_client client;
     struct list link;
-    struct fiber *fiber;
+    struct fiber *fiber; /* NULL while it is parked */
+    void (*resumed)(struct service_context *context, struct service_client *client); /* NULL: the first time */
 };
 
 static struct worker *self;
@@ -81,8 +82,12 @@ void clients_interrupt(int when)
 {
     LIST_EACH(&connections, link) {
         struct connection *connection = LIST_ENTRY(link, struct connection, link);
-        if (connection->client.interruptible >= when && connection->client.interruptible != INTERRUPTIBLE_NEVER)
+        if (connection->client.interruptible < when || connection->client.interruptible == INTERRUPTIBLE_NEVER)
+            continue;
+        if (connection->fiber)
             fiber_interrupt(connection->fiber);
+        else
+            connection->client.interrupted(&connection->client);
     }
 }
 
@@ -175,11 +180,16 @@ static void serve(void *arg)
     struct connection *connection = arg;
     bool ok = true;
     connection->fiber = fiber_current();
-    if (strcmp(self->context.service_type, "pass") == 0)
+    if (!connection->resumed && strcmp(self->context.service_type, "pass") == 0)
         ok = receive_passed(&connection->client);
-    if (ok && self->service->serve)
+    if (connection->resumed)
+        connection->resumed(&self->context, &connection->client);
+    else if (ok && self->service->serve)
         self->service->serve(&self->context, &connection->client);
-    connection_ends(connection);
+    if (connection->client.interrupted)
+        connection->fiber = NULL;
+    else
+        connection_ends(connection);
 }
 
 static void take_connection(const struct listener *listener, int fd, const struct net_address *peer)
@@ -313,6 +323,28 @@ void service_interruptible(struct service_client *client, int when)
     bool due = self && ((when == INTERRUPTIBLE_AT_DRAIN && self->draining) || (when != INTERRUPTIBLE_NEVER && self->stopping));
     if (due)
         fiber_cancel(fiber_current()); /* the wait that follows ends at once */
+}
+
+bool service_park(struct service_client *client, void (*interrupted)(struct service_client *client))
+{
+    int when = client->interruptible;
+    if (self->stopping ? when != INTERRUPTIBLE_NEVER : self->draining && when == INTERRUPTIBLE_AT_DRAIN)
+        return false;
+    client->interrupted = interrupted;
+    return true;
+}
+
+void service_resume(struct service_client *client, void (*serve_again)(struct service_context *context, struct service_client *client))
+{
+    struct connection *connection = CONTAINER_OF(client, struct connection, client);
+    client->interrupted = NULL;
+    connection->resumed = serve_again;
+    connection->fiber = fiber_start("client", serve, connection);
+}
+
+void service_end(struct service_client *client)
+{
+    connection_ends(CONTAINER_OF(client, struct connection, client));
 }
 
 int service_receive(struct service_client *client, struct lane *lane, struct arena *arena, void **value, int64_t deadline)

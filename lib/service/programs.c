@@ -3,7 +3,7 @@
 
 static const struct program programs[] = {
     {"smtpd", PROGRAM_EVENT, true, NULL},
-    {"postscreen", PROGRAM_EVENT, true, NULL},
+    {"postscreen", PROGRAM_EVENT, true, NULL, .has_own_limits = true},
     {"qmqpd", PROGRAM_EVENT, false, NULL},
     {"cleanup", PROGRAM_EVENT, true, NULL},
     {"qmgr", PROGRAM_SINGLE, true, NULL, .reloads = true},
@@ -25,9 +25,9 @@ static const struct program programs[] = {
     {"scache", PROGRAM_ABSORBED, false, "smtp"},
     {"proxymap", PROGRAM_ABSORBED, false, "every program"},
     {"verify", PROGRAM_ABSORBED, false, "smtpd, qmgr and anvil"},
+    {"dnsblog", PROGRAM_ABSORBED, false, "smtpd"},
+    {"tlsproxy", PROGRAM_ABSORBED, false, "smtpd"},
     /* not yet: nobody does their job */
-    {"dnsblog", PROGRAM_ABSORBED, false, NULL},
-    {"tlsproxy", PROGRAM_ABSORBED, false, NULL},
 };
 
 static const struct program unknown = {"", PROGRAM_ONE_CLIENT, false, NULL};

@@ -18,6 +18,7 @@ struct program {
     bool eager;              /* workers start at once, not at the first connection */
     const char *absorbed_by; /* who does the job instead; NULL: nobody yet */
     bool reloads;            /* reads its configuration again in place (SERVICE_RELOADS) */
+    bool has_own_limits;     /* its line says maxproc 1, which is not a limit of clients: parameters of its own limit them */
 };
 
 /* program_find - by the command column of master.cf; never NULL. */

@@ -35,6 +35,8 @@ struct service_client {
     struct net_address peer, local;
     const char *socket_name;   /* unix: last path element of the listening socket ("qmgr", "showq"); inet: NULL */
     int interruptible;         /* INTERRUPTIBLE_: see service_interruptible */
+    void (*interrupted)(struct service_client *client); /* see service_park; NULL: a fiber serves it */
+    void *state;               /* the program's own, while it is parked */
 };
 
 enum { INTERRUPTIBLE_NEVER, INTERRUPTIBLE_AT_STOP, INTERRUPTIBLE_AT_DRAIN };
@@ -86,6 +88,15 @@ void service_interruptible(struct service_client *client, int when);
 /* service_receive - lane_receive for the next request of an idle lane: the drain of the service ends the wait, and 0 (nothing came until the
    deadline) or -1 (close the lane) are returned as by lane_receive.  Waits. */
 int service_receive(struct service_client *client, struct lane *lane, struct arena *arena, void **value, int64_t deadline);
+
+/* service_park - in serve, just before it returns: the fiber ends with it, the connection stays, and the program watches it from the loop (a client
+   that only waits costs no stack).  interrupted is called on the loop's stack when the service stops (or drains: client->interruptible).  False: it
+   stops already, let it end.
+   service_resume - go on with a parked connection in a new fiber, as serve does; the connection ends with it unless it is parked again.
+   service_end - a parked connection is over. */
+bool service_park(struct service_client *client, void (*interrupted)(struct service_client *client)) MUST_CHECK;
+void service_resume(struct service_client *client, void (*serve)(struct service_context *context, struct service_client *client));
+void service_end(struct service_client *client);
 
 /* Identity switching for one-client services (no effect when not root): service_become - effective uid/gid with supplementary groups dropped; 0 or -1.
    service_become_root - back to root. */
