@@ -33,7 +33,7 @@ def probes(sink):
 
 def test_good_bad_and_temporary(make, sink):
     server = sink(replies=REPLIES)
-    here = make(main_cf=settings(server), aliases="alice: nobody\n")
+    here = make(main_cf=settings(server), aliases="alice nobody\n")
     assert rcpt(here, "yes@far.test", "no@far.test", "later@far.test", "alice@here.test", "nouser@here.test") == [
         "250 2.1.5 Ok",
         "550 5.1.1 <no@far.test>: Recipient address rejected: undeliverable address: host 127.0.0.1[127.0.0.1] said: "
@@ -50,7 +50,7 @@ def test_good_bad_and_temporary(make, sink):
     assert all("DATA" not in session for session in server.sessions)
     before = probes(server)
     assert [reply[:3] for reply in rcpt(here, "yes@far.test", "no@far.test", "later@far.test")] == ["250", "550", "450"]
-    assert probes(server) == before == ["RCPT TO:<yes@far.test>", "RCPT TO:<no@far.test>", "RCPT TO:<later@far.test>"]
+    assert probes(server) == before and set(before) == {"RCPT TO:<yes@far.test>", "RCPT TO:<no@far.test>", "RCPT TO:<later@far.test>"}
 
 
 def test_results_survive_a_restart(make, sink):
