@@ -7,6 +7,7 @@
 #include "outgoing.h"
 #include "starttls.h"
 #include "service/dns_reply_filter.h"
+#include "service/tls_manager.h"
 #include "transfer.h"
 
 #define SMTP_PORT 25
@@ -36,12 +37,27 @@ void deliver_open(struct service_context *context)
     client_params_load(context->config, strcmp(program_invocation_short_name, "lmtp") == 0, &params);
     cache_destinations = match_list_new("smtp_connection_cache_destinations", params.connection_cache_destinations, MATCH_STRING_LIST, context->config);
     starttls_open(context->config, &params);
+    if (!params.lmtp && (params.smtp_tls_mta_sts || params.smtp_tls_reports))
+        params.tls_manager = tls_manager_new(arena_printf(arena_new(256), "private/%s", params.tlsmgr_service_name));
     params.outgoing = outgoing_open(context->config, &params);
     params.auth = auth_open(context->config, &params);
     hosts_load_own(context->config);
     struct dns_options dns = {.servers = params.dns_servers, .dnssec = strcmp(params.dns_support_level, "dnssec") == 0};
     dns_reply_filter_open(context->config, params.lmtp ? "lmtp_dns_reply_filter" : "smtp_dns_reply_filter", &dns);
     dns_start(&dns);
+}
+
+/* deliver_start - reports that are due are sent even if no mail comes. */
+void deliver_start(struct service_context *context UNUSED)
+{
+    if (params.tls_manager && params.smtp_tls_reports)
+        tls_manager_wake(params.tls_manager);
+}
+
+void deliver_end(struct service_context *context UNUSED)
+{
+    if (params.tls_manager)
+        tls_manager_finish(params.tls_manager);
 }
 
 static bool wants_connection_kept(const struct delivery *delivery)

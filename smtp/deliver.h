@@ -5,6 +5,9 @@
 #include "service/agent.h"
 
 void deliver_open(struct service_context *context);
+/* deliver_start - wake tlsmgr, which has reports to send.  deliver_end - tell it what it was not told yet.  Wait. */
+void deliver_start(struct service_context *context);
+void deliver_end(struct service_context *context);
 void deliver(struct delivery *delivery);
 /* The lane's kept session: closed with the lane, and when no request came for smtp_connection_cache_time_limit. */
 void deliver_lane_closed(void *lane_state);

@@ -4,7 +4,8 @@
 int main(int argc, char **argv)
 {
     static const struct agent agent = {
-        .service = {.name = "smtp", .flags = SERVICE_MANY_CLIENTS | SERVICE_NO_FILES, .open = deliver_open},
+        .service = {.name = "smtp", .flags = SERVICE_MANY_CLIENTS | SERVICE_NO_FILES, .open = deliver_open, .start = deliver_start,
+                    .end = deliver_end},
         .deliver = deliver,
         .lane_closed = deliver_lane_closed,
         .lane_patience = deliver_lane_patience,

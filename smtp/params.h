@@ -30,7 +30,8 @@
     X(STRING, myhostname) X(STRING, relayhost) X(STRING, inet_protocols) \
     X(STRING, best_mx_transport) X(STRING, dns_servers) X(BOOL, ignore_mx_lookup_error) X(BOOL, disable_dns_lookups) \
     X(BOOL, disable_mime_output_conversion) X(BOOL, lmtp_assume_final) X(BOOL, send_cyrus_sasl_authzid) \
-    X(STRING, smtp_tls_dane_insecure_mx_policy) X(TIME, minimal_backoff_time)
+    X(STRING, smtp_tls_dane_insecure_mx_policy) X(TIME, minimal_backoff_time) X(BOOL, smtp_tls_mta_sts) X(STRING, smtp_tls_web_CAfile) \
+    X(BOOL, smtp_tls_reports) X(STRING, smtp_tls_reports_sender) X(STRING, tlsmgr_service_name)
 
 struct outgoing_tables;
 struct auth_rules;
@@ -56,6 +57,7 @@ struct client_params {
     enum tls_level tls_level;          /* where no policy says otherwise */
     struct table_list *tls_policies;   /* NULL: none */
     struct tls_client *tls;            /* NULL: never used */
+    struct tls_manager *tls_manager;   /* for MTA-STS and reports; NULL: neither */
 };
 
 /* client_params_load - fill from the configuration; opens its tables, logs what is not yet supported.  lmtp: read the lmtp_ names. */

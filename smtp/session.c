@@ -320,6 +320,7 @@ struct session *session_open(const struct client_params *params, const struct ho
     struct tls_plan *plan = starttls_plan(params, host, delivery->arena, failure);
     if (!plan)
         return NULL;
+    plan->results.silent = slice_equal_case(delivery->request->envelope.sender, slice_of(params->smtp_tls_reports_sender));
     struct session *session = open_once(params, host, plan, delivery, detect_loops, connected, &in_the_clear, failure);
     if (!session && in_the_clear) {
         log_info(SLICE_FORMAT ": " SLICE_FORMAT, SLICE_ARGS(delivery->request->envelope.queue_id), SLICE_ARGS(failure->reason));

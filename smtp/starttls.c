@@ -2,7 +2,9 @@
 #include "starttls.h"
 
 #include "base/log.h"
+#include "mta_sts.h"
 #include "service/files.h"
+#include "tls_results.h"
 
 /* ---- configuration ---- */
 
@@ -30,8 +32,11 @@ void starttls_open(struct config *config, struct client_params *params)
     params->tls_level = default_level(p);
     snprintf(name, sizeof(name), "%s_tls_policy_maps", params->name);
     params->tls_policies = p->tls_policy_maps[0] ? table_list_new(name, p->tls_policy_maps, TABLE_FOLD, config) : NULL;
-    if (params->tls_level > TLS_NONE || params->tls_policies || p->tls_wrappermode)
+    bool sts = params->smtp_tls_mta_sts && !params->lmtp;
+    if (params->tls_level > TLS_NONE || params->tls_policies || p->tls_wrappermode || sts)
         params->tls = tls_client_new(p, &access);
+    if (sts)
+        tls_client_trust_web(params->tls, params->smtp_tls_web_CAfile);
 }
 
 void starttls_close(struct client_params *params)
@@ -72,8 +77,8 @@ static enum table_result find_entry(const struct client_params *params, struct s
     return found;
 }
 
-/* find_policy - false: the table cannot answer, or its entry is no good (logged). */
-static bool find_policy(const struct client_params *params, struct slice destination, struct arena *arena, struct tls_plan *plan)
+/* find_policy - false: the table cannot answer, or its entry is no good (logged).  decided: there is an entry. */
+static bool find_policy(const struct client_params *params, struct slice destination, struct arena *arena, struct tls_plan *plan, bool *decided)
 {
     struct buffer value = BUFFER_INIT_MAX(16384), why = BUFFER_INIT_MAX(512);
     struct tls_policy *policy = &plan->policy;
@@ -88,6 +93,7 @@ static bool find_policy(const struct client_params *params, struct slice destina
         log_warning("%s_tls_policy_maps, next-hop destination \"" SLICE_FORMAT "\": %s", params->name, SLICE_ARGS(destination), buffer_string(&why));
         good = false;
     }
+    *decided = found == TABLE_FOUND;
     plan->origin = arena_printf(arena, "%s_%s", params->name, found == TABLE_FOUND ? "tls_policy_maps" : "tls_security_level");
     buffer_release(&value);
     buffer_release(&why);
@@ -127,8 +133,10 @@ static const char *find_anchors(const struct host *host, struct arena *arena, st
         if (names[i].len == 0 || (i == 1 && slice_equal_case(names[0], names[1])))
             continue;
         struct dns_answer answer = look_up_anchors(names[i], port, arena);
-        if (answer.status == DNS_TRY_AGAIN || answer.status == DNS_MALFORMED)
+        if (answer.status == DNS_TRY_AGAIN || answer.status == DNS_MALFORMED) {
+            plan->results.failure = "dnssec-invalid";
             return arena_printf(arena, "TLSA lookup error for " SLICE_FORMAT ":%u", SLICE_ARGS(host->name), port);
+        }
         if (answer.status != DNS_FOUND || !answer.authentic || answer.count == 0)
             continue;
         *any = true;
@@ -156,6 +164,8 @@ static const char *plan_dane(const struct client_params *params, const struct ho
 {
     bool only = plan->policy.level == TLS_DANE_ONLY, any;
 
+    if (only)
+        plan->results.failure = "dane-required";
     if (!host->secure_mx && only)
         return "non DNSSEC destination";
     if (!host->secure_mx && plan_without_validation(params, plan))
@@ -167,6 +177,12 @@ static const char *plan_dane(const struct client_params *params, const struct ho
     const char *trouble = find_anchors(host, arena, plan, &any);
     if (trouble)
         return trouble;
+    if (any && plan->connect.anchor_count == 0) {
+        plan->results.policy_type = "tlsa";
+        plan->results.failure = "tlsa-invalid";
+    } else if (any) {
+        plan->results.failure = NULL;
+    }
     if (plan->connect.anchor_count == 0) {
         plan->policy.level = any ? TLS_ENCRYPT : TLS_MAY;
         return !only ? NULL : any ? "no usable TLSA records" : "no TLSA records found";
@@ -186,22 +202,39 @@ static const char *check_plan(const struct client_params *params, const struct t
     return NULL;
 }
 
+/* decide - what DANE, then MTA-STS, make of the level that is configured; an entry of a table stands above MTA-STS.  NULL, or why the host cannot be
+   used. */
+static const char *decide(const struct client_params *params, const struct host *host, struct arena *arena, struct tls_plan *plan, bool by_table)
+{
+    const char *trouble = NULL;
+
+    if (host->destination && host->destination->mx_lookup && !by_table)
+        plan->results.domain = plan->connect.next_hop;
+    if (plan->policy.level == TLS_DANE || plan->policy.level == TLS_DANE_ONLY)
+        trouble = plan_dane(params, host, arena, plan);
+    if (!trouble && !by_table && !tls_level_authenticates(plan->policy.level))
+        trouble = mta_sts_apply(params, host, arena, plan);
+    if (trouble) {
+        log_warning("TLS policy lookup for %s/%s: %s", plan->connect.next_hop, plan->connect.host, trouble);
+        tls_results_fail(params, host, plan, plan->results.failure ? plan->results.failure : "validation-failure", plan->results.reason_code);
+    }
+    return trouble;
+}
+
 struct tls_plan *starttls_plan(const struct client_params *params, const struct host *host, struct arena *arena, struct failure *failure)
 {
     struct tls_plan *plan = arena_alloc(arena, sizeof(*plan));
     const struct destination *to = host->destination;
-    const char *trouble = NULL;
+    const char *trouble;
+    bool decided;
 
     plan->connect.policy = &plan->policy;
     plan->connect.host = arena_string(arena, host->name);
     plan->connect.next_hop = arena_string(arena, to ? to->host : host->name);
-    if (!find_policy(params, to ? to->text : host->name, arena, plan))
+    if (!find_policy(params, to ? to->text : host->name, arena, plan, &decided))
         trouble = "client TLS configuration problem";
-    else if (plan->policy.level == TLS_DANE || plan->policy.level == TLS_DANE_ONLY) {
-        trouble = plan_dane(params, host, arena, plan);
-        if (trouble)
-            log_warning("TLS policy lookup for %s/%s: %s", plan->connect.next_hop, plan->connect.host, trouble);
-    }
+    else
+        trouble = decide(params, host, arena, plan, decided);
     if (!trouble)
         trouble = check_plan(params, plan);
     if (trouble) {
@@ -214,6 +247,22 @@ struct tls_plan *starttls_plan(const struct client_params *params, const struct 
 
 /* ---- handshakes ---- */
 
+/* by_whom - a reason, with the policy of the domain that demands so much. */
+static const char *by_whom(const struct tls_plan *plan, struct arena *arena, const char *reason)
+{
+    if (!plan->sts || strcmp(plan->sts, "enforce") != 0)
+        return reason;
+    return arena_printf(arena, "MTA-STS policy of %s: %s", plan->connect.next_hop, reason);
+}
+
+/* tell_of_testing - in testing mode nothing is demanded, but said. */
+static void tell_of_testing(const struct session *session, const struct tls_facts *facts)
+{
+    if (session->plan->sts && strcmp(session->plan->sts, "testing") == 0 && !facts->trusted)
+        log_warning("MTA-STS policy of %s: Server certificate of %s not verified: delivering all the same, the policy is in testing mode",
+                    session->plan->connect.next_hop, session->relay);
+}
+
 static bool shake_hands(const struct client_params *params, struct session *session, struct arena *arena, struct failure *failure)
 {
     static const char *const reasons[] = {[TLS_NOT_VERIFIED] = "Server certificate not verified", [TLS_NO_HANDSHAKE] = "Cannot start TLS: handshake failure",
@@ -224,13 +273,15 @@ static bool shake_hands(const struct client_params *params, struct session *sess
     connect.policy = &session->plan->policy;
     connect.peer = session->relay;
     enum tls_connected result = tls_client_connect(params->tls, session->stream, &connect, params->tls_params.starttls_timeout, session->arena, facts);
+    tls_results_tell(params, session, result, facts);
     if (result == TLS_CONNECTED) {
+        tell_of_testing(session, facts);
         session->tls = facts;
         return true;
     }
     session->tls_failed = result == TLS_NO_HANDSHAKE;
     session->unusable |= result == TLS_NO_HANDSHAKE || result == TLS_NOT_POSSIBLE;
-    fail(failure, session, arena, "4.7.5", reasons[result]);
+    fail(failure, session, arena, "4.7.5", by_whom(session->plan, arena, reasons[result]));
     return false;
 }
 
@@ -240,15 +291,19 @@ bool starttls_wrap(const struct client_params *params, struct session *session, 
 }
 
 /* begin_without - the server does not offer TLS, or refuses it. */
-static bool begin_without(struct session *session, struct slice reply, struct arena *arena, struct failure *failure)
+static bool begin_without(const struct client_params *params, struct session *session, struct slice reply, struct arena *arena, struct failure *failure)
 {
+    const char *reason;
+
+    tls_results_no_starttls(params, session);
     if (session->plan->policy.level <= TLS_MAY)
         return true;
     if (reply.len)
-        fail(failure, session, arena, "4.7.4", arena_printf(arena, "TLS is required, but host %s[%s] refused to start TLS: " SLICE_FORMAT, session->host,
-                                                           session->address, SLICE_ARGS(reply)));
+        reason = arena_printf(arena, "TLS is required, but host %s[%s] refused to start TLS: " SLICE_FORMAT, session->host, session->address,
+                              SLICE_ARGS(reply));
     else
-        fail(failure, session, arena, "4.7.4", arena_printf(arena, "TLS is required, but was not offered by host %s[%s]", session->host, session->address));
+        reason = arena_printf(arena, "TLS is required, but was not offered by host %s[%s]", session->host, session->address);
+    fail(failure, session, arena, "4.7.4", by_whom(session->plan, arena, reason));
     return false;
 }
 
@@ -264,7 +319,7 @@ bool starttls_begin(const struct client_params *params, struct session *session,
         return true;
     }
     if (!(session->features & EHLO_STARTTLS))
-        return begin_without(session, (struct slice){0}, arena, failure);
+        return begin_without(params, session, (struct slice){0}, arena, failure);
     if (!tls_client_is_ready(params->tls))
         return true; /* level may: the others were stopped before */
     stream_write_slice(session->stream, SLICE("STARTTLS\r\n"));
@@ -276,7 +331,7 @@ bool starttls_begin(const struct client_params *params, struct session *session,
         return false;
     }
     if (reply.code / 100 != 2)
-        return begin_without(session, reply.text, arena, failure);
+        return begin_without(params, session, reply.text, arena, failure);
     return shake_hands(params, session, arena, failure);
 }
 

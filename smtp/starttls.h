@@ -5,12 +5,24 @@
 #include "session.h"
 #include "tls/client.h"
 
+/* What reports will say of a connection (tls_results.h). */
+struct tls_plan_results {
+    const char *domain;        /* NULL: no report is about it */
+    const char *policy_type;   /* NULL: DANE or none */
+    struct slice policy, patterns; /* lines */
+    const char *failure;       /* of the policy: it stands, whatever the host does; NULL: none */
+    const char *reason_code;
+    bool silent;               /* the mail is a report itself */
+};
+
 /* What is wanted of one connection. */
 struct tls_plan {
     struct tls_policy policy;
     struct tls_connect connect;
     bool keep;                 /* the connection may be used again */
     const char *origin;        /* what set the level: a parameter, for posttls-finger */
+    const char *sts;           /* mode of the MTA-STS policy: "enforce", "testing"; NULL: none */
+    struct tls_plan_results results;
 };
 
 /* starttls_open - levels, tables, keys: before the sandbox closes.  starttls_close - give them back. */

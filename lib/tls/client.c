@@ -2,6 +2,7 @@
 #include "tls/client.h"
 
 #include <openssl/err.h>
+#include <openssl/pem.h>
 #include <openssl/sha.h>
 #include <openssl/x509v3.h>
 
@@ -20,6 +21,9 @@ struct tls_client {
     struct tls_credentials *credentials;
     SSL_CTX *ctx;                  /* NULL: TLS is not available */
     X509_STORE *anchors;           /* smtp_tls_trust_anchor_file, which stand in for the authorities; NULL: none */
+    X509_STORE *web;               /* authorities of the web, for MTA-STS; NULL: none */
+    struct tls_file web_file;
+    const struct tls_file_access *access;
     struct tls_sessions *sessions; /* NULL: none are remembered */
     int64_t looked;
     bool looking;
@@ -66,12 +70,39 @@ static X509_STORE *read_anchors(const struct tls_params *params)
     return store;
 }
 
+/* take_web - of the file that was just read. */
+static void take_web(struct tls_client *client)
+{
+    BIO *bio = BIO_new_mem_buf(client->web_file.content.data, (int)client->web_file.content.len);
+    X509_STORE *store = X509_STORE_new();
+    X509 *certificate;
+
+    while (bio && store && (certificate = PEM_read_bio_X509(bio, NULL, NULL, NULL)) != NULL) {
+        X509_STORE_add_cert(store, certificate);
+        X509_free(certificate);
+    }
+    ERR_clear_error(); /* of the end of the file */
+    BIO_free(bio);
+    tls_file_forget(&client->web_file);
+    X509_STORE_free(client->web);
+    client->web = store;
+}
+
+void tls_client_trust_web(struct tls_client *client, const char *path)
+{
+    if (tls_file_open(&client->web_file, path, client->access))
+        take_web(client);
+    else
+        log_warning("cannot read %s: %s: no certificate is believed for MTA-STS", path, strerror(errno));
+}
+
 struct tls_client *tls_client_new(const struct tls_params *params, const struct tls_file_access *access)
 {
     struct tls_client *client = memory_zalloc(1, sizeof(*client));
     struct buffer why = BUFFER_INIT_MAX(1024);
 
     client->params = params;
+    client->access = access;
     client->credentials = tls_credentials_open(params, access);
     if (params->tls_session_cache_database[0] && params->tls_session_cache_timeout > 0)
         client->sessions = tls_sessions_new(params->tls_session_cache_timeout / MICROSECONDS);
@@ -92,6 +123,8 @@ void tls_client_free(struct tls_client *client)
         return;
     SSL_CTX_free(client->ctx);
     X509_STORE_free(client->anchors);
+    X509_STORE_free(client->web);
+    tls_file_forget(&client->web_file);
     tls_sessions_free(client->sessions);
     tls_credentials_free(client->credentials);
     free(client);
@@ -110,6 +143,8 @@ static void refresh(struct tls_client *client)
     if (client->looking || clock_monotonic() - client->looked < REFRESH_INTERVAL)
         return;
     client->looking = true;
+    if (client->web_file.path && tls_file_refresh(&client->web_file, client->access) > 0)
+        take_web(client);
     if (tls_credentials_refresh(client->credentials)) {
         SSL_CTX *ctx = build(client, &why);
         if (ctx) {
@@ -134,7 +169,7 @@ static struct slice first_of(struct slice a, const char *otherwise)
 }
 
 /* set_strength - versions and ciphers; the key of remembered sessions depends on them. */
-static bool set_strength(const struct tls_client *client, SSL *ssl, const struct tls_policy *policy, struct buffer *key)
+static bool set_strength(const struct tls_client *client, SSL *ssl, const struct tls_policy *policy, bool with_certificate, struct buffer *key)
 {
     const struct tls_params *p = client->params;
     bool mandatory = policy->level >= TLS_ENCRYPT;
@@ -151,7 +186,7 @@ static bool set_strength(const struct tls_client *client, SSL *ssl, const struct
         more = slice_of("");
     }
     bool good = versions > 0 && tls_cipher_list(p, grade, without, more, &ciphers);
-    if (good && tls_level_authenticates(policy->level))
+    if (good && with_certificate)
         buffer_append_string(&ciphers, ":!aNULL");
     if (good) {
         tls_set_versions(NULL, ssl, versions);
@@ -234,6 +269,18 @@ static bool set_anchors(SSL *ssl, const struct tls_connect *connect)
     return used > 0;
 }
 
+/* set_web - the name of the host, an asterisk for one label (RFC 8461 4.2), and the authorities that vouch for web servers.  Without any nobody is
+   believed. */
+static bool set_web(const struct tls_client *client, SSL *ssl, const struct tls_connect *connect)
+{
+    SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+    X509_STORE *none = client->web ? NULL : X509_STORE_new();
+    bool good = SSL_add1_host(ssl, connect->web_host) == 1 && SSL_set1_verify_cert_store(ssl, none ? none : client->web) == 1;
+
+    X509_STORE_free(none);
+    return good;
+}
+
 /* key_of_anchors - for the key of remembered sessions: another set of records, another session. */
 static void key_of_anchors(const struct tls_connect *connect, struct buffer *key)
 {
@@ -251,7 +298,7 @@ static void key_of_anchors(const struct tls_connect *connect, struct buffer *key
 
 static void set_server_name(const struct tls_client *client, SSL *ssl, const struct tls_connect *connect, struct buffer *key)
 {
-    struct slice wanted = first_of(connect->policy->server_name, client->params->tls_servername);
+    struct slice wanted = connect->web_host ? slice_of(connect->web_host) : first_of(connect->policy->server_name, client->params->tls_servername);
     struct net_address literal;
     char text[256];
 
@@ -277,8 +324,11 @@ static SSL *prepare(const struct tls_client *client, const struct tls_connect *c
 
     buffer_printf(key, "%s/%s/%s/" SLICE_FORMAT, connect->peer, connect->next_hop, tls_level_name(policy->level),
                   SLICE_ARGS(match_list(client, policy)));
-    bool good = ssl && set_strength(client, ssl, policy, key);
-    if (good && is_dane(connect)) {
+    bool good = ssl && set_strength(client, ssl, policy, connect->web_host || tls_level_authenticates(policy->level), key);
+    if (good && connect->web_host) {
+        buffer_printf(key, "/web/%s", connect->web_host);
+        good = set_web(client, ssl, connect);
+    } else if (good && is_dane(connect)) {
         key_of_anchors(connect, key);
         good = set_anchors(ssl, connect);
     } else if (good && policy->level >= TLS_VERIFY) {

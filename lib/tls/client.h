@@ -25,6 +25,7 @@ struct tls_connect {
     size_t anchor_count;
     const char *anchor_domain;    /* what the anchors were found under: the reference name and the SNI */
     bool insecure_mx;             /* the name of the host was not validated: what DANE says is no proof of more */
+    const char *web_host;         /* not NULL: the certificate is looked at for this name, with the authorities of the web (MTA-STS) */
     void (*look)(void *context, SSL *ssl); /* at the connection after the handshake (posttls-finger); NULL */
     void *look_context;
 };
@@ -40,6 +41,8 @@ enum tls_connected {
 /* tls_client_new - as tls_server_new. */
 struct tls_client *tls_client_new(const struct tls_params *params, const struct tls_file_access *access) MUST_CHECK;
 void tls_client_free(struct tls_client *client);
+/* tls_client_trust_web - the file of the authorities of the web: before the sandbox closes; it is read again when it changes. */
+void tls_client_trust_web(struct tls_client *client, const char *path);
 bool tls_client_is_ready(const struct tls_client *client);
 /* tls_client_connect - the handshake; logs the outcome as "... to PEER".  Afterwards the stream speaks TLS, unless it failed.  facts: in
    the arena.  Waits. */
