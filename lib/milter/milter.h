@@ -80,6 +80,8 @@ void milters_rcpt(struct milters *m, struct slice address, struct slice paramete
 void milters_rejected_rcpt(struct milters *m, struct slice address, struct slice parameters);
 void milters_data(struct milters *m, struct milter_outcome *outcome);
 void milters_unknown(struct milters *m, struct slice line, struct milter_outcome *outcome);
+/* milters_settled - what was decided for the whole session, without asking: for commands that no filter hears of (VRFY, ETRN). */
+void milters_settled(struct milters *m, struct milter_outcome *outcome);
 /* milters_abort - the message ends here, whatever became of it.  milters_quit - the session does. */
 void milters_abort(struct milters *m);
 void milters_quit(struct milters *m);
