@@ -16,9 +16,12 @@
 
 #include "table/client.h"
 #include "table/library.h"
+#include "table/redis.h"
 
 #if __has_include(<hiredis/hiredis.h>)
 #include <hiredis/hiredis.h>
+
+extern const struct table_driver table_driver_redis;
 
 #define FUNCTIONS(X) X(redisFormatCommandArgv) X(redisFreeCommand) X(redisReaderCreate) X(redisReaderFree) X(redisReaderFeed) \
     X(redisReaderGetReply) X(freeReplyObject)
@@ -417,6 +420,69 @@ static enum table_result lookup(struct table *table, struct slice key, struct bu
     return table_fail(table, "%s: no server answers", table->name);
 }
 
+/* ---- commands of caches ------------------------------------------------------------------------------------------- */
+
+static struct redis_element element_of(const redisReply *reply, struct arena *arena)
+{
+    if (reply->type == REDIS_REPLY_INTEGER)
+        return (struct redis_element){.text = arena_format(arena, "%lld", reply->integer)};
+    if (reply->type == REDIS_REPLY_STRING || reply->type == REDIS_REPLY_STATUS)
+        return (struct redis_element){.text = arena_slice(arena, slice_make(reply->str, (size_t)reply->len))};
+    return (struct redis_element){.is_nil = true};
+}
+
+static bool take_elements(struct table *table, const redisReply *reply, struct arena *arena, struct redis_element *elements, size_t max, size_t *count)
+{
+    *count = 0;
+    if (reply->type == REDIS_REPLY_ERROR) {
+        table_fail(table, "%s: redis command failed: %.*s", table->name, (int)reply->len, reply->str);
+        log_warning("%s", buffer_string(&table->why));
+        return false;
+    }
+    if (reply->type != REDIS_REPLY_ARRAY) {
+        elements[(*count)++] = element_of(reply, arena);
+        return true;
+    }
+    for (size_t i = 0; i < reply->elements && i < max; i++)
+        elements[(*count)++] = element_of(reply->element[i], arena);
+    return true;
+}
+
+bool redis_command(struct table *table, size_t word_count, const struct slice *words, struct arena *arena, struct redis_element *elements, size_t max,
+                   size_t *count)
+{
+    const char *texts[WORDS_MAX];
+    size_t lengths[WORDS_MAX];
+    struct redis_table *r = table->state;
+    struct host *host;
+
+    for (size_t i = 0; i < word_count && i < WORDS_MAX; i++) {
+        texts[i] = words[i].data ? words[i].data : "";
+        lengths[i] = words[i].len;
+    }
+    while (table->driver == &table_driver_redis && word_count <= WORDS_MAX && max > 0 && (host = hosts_next(&r->hosts)) != NULL) {
+        bool is_old = host->connection != NULL;
+        if (!ready(table, r, host))
+            continue;
+        struct buffer why = BUFFER_INIT;
+        redisReply *reply = call(host->connection, (int)word_count, texts, lengths, &why);
+        if (!reply && !is_old)
+            log_warning("%s: redis command failed: %s: %s", table->name, host->name, buffer_string(&why));
+        buffer_release(&why);
+        if (reply) {
+            bool ok = take_elements(table, reply, arena, elements, max, count);
+            redis.freeReplyObject(reply);
+            return ok;
+        }
+        if (is_old)
+            hosts_disconnect(&r->hosts, host);
+        else
+            hosts_down(&r->hosts, host);
+    }
+    table_fail(table, "%s: no server answers", table->name);
+    return false;
+}
+
 const struct table_driver table_driver_redis = {"redis", DRIVER_BLOCKS, open_table, close_table, lookup, NULL, NULL, NULL};
 
 #else
@@ -424,6 +490,13 @@ const struct table_driver table_driver_redis = {"redis", DRIVER_BLOCKS, open_tab
 static bool open_table(struct table *table)
 {
     return library_not_built(table, "libhiredis-dev");
+}
+
+bool redis_command(struct table *table, size_t word_count UNUSED, const struct slice *words UNUSED, struct arena *arena UNUSED,
+                   struct redis_element *elements UNUSED, size_t max UNUSED, size_t *count UNUSED)
+{
+    table_fail(table, "%s: this program was built without libhiredis-dev", table->name);
+    return false;
 }
 
 const struct table_driver table_driver_redis = {"redis", DRIVER_HIDDEN, open_table, NULL, NULL, NULL, NULL, NULL};

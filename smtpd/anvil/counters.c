@@ -173,6 +173,30 @@ void counters_event(struct counter_owner *owner, int verb, struct slice ident, i
     reply->connections = client->connections;
 }
 
+const char *counters_rate_name(int verb)
+{
+    int rate = rate_of(verb);
+
+    return rate < 0 ? "" : rates[rate].name;
+}
+
+int64_t counters_unit(const struct counters *counters)
+{
+    return counters->unit;
+}
+
+bool counters_next_connected(const struct counters *counters, size_t *position, struct slice *ident, int64_t *connections)
+{
+    void *value;
+
+    while (map_next(counters->clients, position, ident, &value)) {
+        *connections = ((const struct client *)value)->connections;
+        if (*connections > 0)
+            return true;
+    }
+    return false;
+}
+
 void counters_expire(struct counters *counters, int64_t now)
 {
     size_t position = 0;

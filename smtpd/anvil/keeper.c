@@ -1,14 +1,12 @@
 /* keeper.c - see keeper.h: files are tables (lib/table) whose values begin with when they end */
 #include <fcntl.h>
-#include <signal.h>
 #include <sys/file.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "cache.h"
+#include "child.h"
 #include "keeper.h"
 #include "table/table.h"
 
@@ -42,27 +40,17 @@ void keeper_format(struct buffer *out, int64_t expires, struct slice value)
 
 /* ---- talking to anvil ---------------------------------------------------------------------------------------------- */
 
+/* tell - when anvil is gone there is still what it said before: the reader sees the end. */
 static void tell(enum keeper_kind kind, size_t cache, struct slice data)
 {
     uint8_t head[2] = {(uint8_t)kind, (uint8_t)cache};
-    struct iovec parts[] = {{head, sizeof(head)}, {(void *)(uintptr_t)data.data, data.len}};
-    struct msghdr message = {.msg_iov = parts, .msg_iovlen = COUNT_OF(parts)};
-    ssize_t sent;
 
-    do
-        sent = sendmsg(service_fd, &message, MSG_NOSIGNAL);
-    while (sent < 0 && errno == EINTR);
-    /* When anvil is gone there is still what it said before: the reader sees the end. */
+    (void)child_send(service_fd, slice_make(head, sizeof(head)), data);
 }
 
-static void tell_line(enum log_severity severity, const char *text, void *context UNUSED)
+void keeper_line(enum log_severity severity, struct slice text)
 {
-    static const char *const labels[] = {"warning: ", "error: "};
-
-    for (size_t i = 0; i < COUNT_OF(labels); i++)
-        if (slice_starts(slice_of(text), slice_of(labels[i])))
-            text += strlen(labels[i]);
-    tell(KEEPER_LOG, (size_t)severity, slice_of(text));
+    tell(KEEPER_LOG, severity, text);
 }
 
 /* ---- reading -------------------------------------------------------------------------------------------------------- */
@@ -219,28 +207,12 @@ static void serve(struct kept *kept, size_t count)
     }
 }
 
-static void close_others(int socket)
-{
-    for (int fd = 3; fd < socket; fd++)
-        close(fd);
-    close_range((unsigned)socket + 1, ~0U, 0);
-}
-
 void keeper_main(int socket, struct config *config, const struct keeper_file *files, size_t count)
 {
     struct kept *kept = memory_zalloc(count, sizeof(*kept));
 
     service_fd = socket;
     config_of_service = config;
-    close_others(socket);
-    (void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-    (void)prctl(PR_SET_NAME, "anvil-keeper");
-    signal(SIGTERM, SIG_IGN); /* it ends with anvil, after the last change */
-    signal(SIGINT, SIG_IGN);
-    signal(SIGHUP, SIG_IGN);
-    signal(SIGPIPE, SIG_IGN);
-    log_set_watcher(tell_line, NULL);
-    umask(077);
     bool mine = take_turn();
     for (size_t i = 0; i < count; i++) {
         kept[i].file = &files[i];

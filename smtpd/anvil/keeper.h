@@ -10,6 +10,7 @@
 #ifndef POSTERN_ANVIL_KEEPER_H
 #define POSTERN_ANVIL_KEEPER_H
 
+#include "base/log.h"
 #include "conf/config.h"
 
 enum keeper_kind {
@@ -29,8 +30,9 @@ struct keeper_file {
     const char *where;
 };
 
-/* keeper_main - the process: files is indexed by the cache's number.  Does not return. */
+/* keeper_main - the process (child_fork, with keeper_line as its watcher): files is indexed by the cache's number.  Does not return. */
 void keeper_main(int socket, struct config *config, const struct keeper_file *files, size_t count) NO_RETURN;
+void keeper_line(enum log_severity severity, struct slice text);
 
 /* keeper_parse - a record of a file as this program writes it: false for others'.  keeper_format - the other way. */
 bool keeper_parse(struct slice text, int64_t *expires, struct slice *value);

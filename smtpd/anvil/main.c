@@ -2,6 +2,7 @@
 #include "counters.h"
 #include "base/log.h"
 #include "service/service.h"
+#include "shared_counters.h"
 #include "store.h"
 
 struct anvil {
@@ -35,12 +36,24 @@ static void report(void *arg)
     }
 }
 
+static void refresh(void *arg)
+{
+    struct anvil *anvil = arg;
+
+    for (;;) {
+        fiber_sleep(SHARED_COUNTERS_INTERVAL * MICROSECONDS);
+        shared_counters_refresh(anvil->store, anvil->counters);
+    }
+}
+
 static void start(struct service_context *context)
 {
     struct anvil *anvil = context->state;
 
     fiber_start("anvil statistics", report, anvil);
     anvil_store_start(anvil->store);
+    if (anvil_store_shares_counters(anvil->store))
+        fiber_start("anvil shared counters", refresh, anvil);
 }
 
 /* answer - one request of either kind; false: it is none.  Waits. */
@@ -49,7 +62,9 @@ static bool answer(struct anvil *anvil, struct counter_owner *owner, struct lane
     if (type == MESSAGE_anvil_request) {
         const struct anvil_request *request = value;
         struct anvil_reply reply;
-        counters_event(owner, (int)request->verb, slice_first(request->ident, IDENT_MAX), clock_monotonic(), clock_wall(), &reply);
+        struct slice ident = slice_first(request->ident, IDENT_MAX);
+        counters_event(owner, (int)request->verb, ident, clock_monotonic(), clock_wall(), &reply);
+        shared_counters_event(anvil->store, anvil->counters, (int)request->verb, ident, arena, &reply);
         lane_send(lane, MESSAGE_anvil_reply, &reply, -1);
         return true;
     }

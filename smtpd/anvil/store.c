@@ -1,18 +1,19 @@
 /* store.c - the caches by name, their clean-up, and the way to the process that keeps their files */
 #include "store.h"
 
-#include <signal.h>
 #include <sys/socket.h>
 
 #include "base/log.h"
 #include "cache.h"
+#include "child.h"
 #include "keeper.h"
-#include "service/sandbox.h"
+#include "remote.h"
 #include "service/store.h"
 
 /* Every cache there is: the parameter that says where it is kept, the one that says how often it is cleaned of what has ended (NULL: hourly). */
 static const struct cache_row {
     const char *name, *map_parameter, *cleanup_parameter;
+    bool only_shared; /* in Redis or not at all */
 } rows[] = {
     {"verify", "address_verify_map", "address_verify_cache_cleanup_interval"},
     {"postscreen", "postscreen_cache_map", "postscreen_cache_cleanup_interval"},
@@ -21,8 +22,9 @@ static const struct cache_row {
     {"auth_failures", "smtpd_auth_failure_cache_map", NULL},
     {"mta_sts", "mta_sts_cache_map", NULL},
     {"tlsrpt", "tlsrpt_cache_map", NULL},
+    {"counters", "anvil_counter_map", NULL, true}, /* counters.h keeps them otherwise; no requests of others */
 };
-enum { CACHES = COUNT_OF(rows) };
+enum { CACHES = COUNT_OF(rows), COUNTERS = CACHES - 1 };
 
 /* What one cache may hold. */
 static const struct cache_limits limits = {.entries = 500000, .bytes = (size_t)128 << 20};
@@ -35,7 +37,8 @@ enum { CLEAN_STEPS = 2000, SOCKET_ROOM = 4 * KEEPER_MESSAGE_MAX };
 
 struct anvil_cache {
     const struct cache_row *row;
-    char *where; /* type:name of its file, "" for none */
+    char *where; /* type:name of its file or server, "" for none */
+    bool is_remote;
     struct cache *entries;
     bool loaded;
     int64_t cleanup_interval, next_cleanup;
@@ -43,6 +46,7 @@ struct anvil_cache {
 
 struct anvil_store {
     struct anvil_cache caches[CACHES];
+    struct remote *remote; /* NULL: no cache is in Redis */
     int keeper; /* -1: none */
     struct run_watch *watch;
     struct condition loaded, synced, room;
@@ -52,20 +56,20 @@ struct anvil_store {
 
 /* ---- opening -------------------------------------------------------------------------------------------------------- */
 
-/* where_of - the file of a cache: "" when it lives in memory only. */
+/* where_of - the table of a cache: "" when it lives in memory only. */
 static char *where_of(const struct cache_row *row, const char *value)
 {
-    static const char *const file_types[] = {"btree:", "hash:", "lmdb:"};
+    static const char *const types[] = {"redis:", "btree:", "hash:", "lmdb:"};
     struct slice text = slice_trim(slice_of(value));
 
     if (slice_starts(text, SLICE("proxy:")))
         text = slice_from(text, strlen("proxy:"));
-    for (size_t i = 0; i < COUNT_OF(file_types); i++)
-        if (slice_starts(text, slice_of(file_types[i])) && text.len > strlen(file_types[i]))
+    for (size_t i = 0; i < (row->only_shared ? 1 : COUNT_OF(types)); i++)
+        if (slice_starts(text, slice_of(types[i])) && text.len > strlen(types[i]))
             return slice_string(text);
     if (text.len > 0 && !slice_starts(text, SLICE("internal:")))
-        log_warning("%s: \"" SLICE_FORMAT "\" is no place for a cache (btree, hash, lmdb, internal): going on in memory only", row->map_parameter,
-                    SLICE_ARGS(text));
+        log_warning("%s: \"" SLICE_FORMAT "\" is no place for a cache (%s): going on in memory only", row->map_parameter,
+                    SLICE_ARGS(text), row->only_shared ? "redis" : "btree, hash, lmdb, redis, internal");
     return memory_string("");
 }
 
@@ -74,7 +78,7 @@ static void settle_twins(struct anvil_store *store, size_t number)
 {
     struct anvil_cache *cache = &store->caches[number];
 
-    for (size_t i = 0; i < number && *cache->where; i++) {
+    for (size_t i = 0; i < number && *cache->where && !cache->is_remote; i++) {
         if (strcmp(store->caches[i].where, cache->where) == 0) {
             log_warning("%s: %s is in use by %s: going on in memory only", cache->row->map_parameter, cache->where,
                         store->caches[i].row->map_parameter);
@@ -89,39 +93,38 @@ static bool open_cache(struct anvil_store *store, size_t number, struct config *
 
     cache->row = &rows[number];
     cache->where = where_of(cache->row, config_string(config, cache->row->map_parameter));
+    cache->is_remote = slice_starts(slice_of(cache->where), SLICE("redis:"));
     settle_twins(store, number);
     cache->entries = cache_new(limits);
-    cache->loaded = !*cache->where;
+    cache->loaded = !*cache->where || cache->is_remote;
     cache->cleanup_interval = cache->row->cleanup_parameter ? config_time(config, cache->row->cleanup_parameter) : HOURLY;
     cache->next_cleanup = clock_after(cache->cleanup_interval);
-    if (*cache->where)
+    if (!cache->loaded)
         cache_track(cache->entries);
-    return *cache->where;
+    return !cache->loaded;
 }
 
 static void start_keeper(struct anvil_store *store, struct config *config)
 {
     struct keeper_file files[CACHES];
-    struct sandbox_owner owner;
-    int pair[2], room = SOCKET_ROOM;
+    int pair[2];
 
     for (size_t i = 0; i < CACHES; i++)
-        files[i] = (struct keeper_file){rows[i].name, store->caches[i].where};
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
-        log_fatal("socketpair: %s", strerror(errno));
-    for (int i = 0; i < 2; i++)
-        setsockopt(pair[i], SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
-    log_flush();
-    pid_t pid = fork();
-    if (pid < 0)
-        log_fatal("fork: %s", strerror(errno));
-    if (pid == 0) {
-        if (geteuid() == 0 && sandbox_owner_find(config, &owner))
-            sandbox_drop(&owner);
+        files[i] = (struct keeper_file){rows[i].name, store->caches[i].is_remote ? "" : store->caches[i].where};
+    child_pair(pair, SOCKET_ROOM);
+    if (child_fork(config, pair, "anvil-keeper", keeper_line))
         keeper_main(pair[1], config, files, CACHES);
-    }
     close(pair[1]);
     store->keeper = pair[0];
+}
+
+static void start_remote(struct anvil_store *store, struct config *config)
+{
+    struct remote_place places[CACHES];
+
+    for (size_t i = 0; i < CACHES; i++)
+        places[i] = (struct remote_place){rows[i].name, store->caches[i].is_remote ? store->caches[i].where : ""};
+    store->remote = remote_open(config, places, CACHES);
 }
 
 struct anvil_store *anvil_store_open(struct config *config)
@@ -137,6 +140,7 @@ struct anvil_store *anvil_store_open(struct config *config)
         has_files |= open_cache(store, i, config);
     if (has_files)
         start_keeper(store, config);
+    start_remote(store, config);
     return store;
 }
 
@@ -148,6 +152,7 @@ void anvil_store_free(struct anvil_store *store)
         run_unwatch(store->watch);
     if (store->keeper >= 0)
         close(store->keeper);
+    remote_free(store->remote);
     for (size_t i = 0; i < CACHES; i++) {
         cache_free(store->caches[i].entries);
         free(store->caches[i].where);
@@ -156,16 +161,6 @@ void anvil_store_free(struct anvil_store *store)
 }
 
 /* ---- what the keeper says ------------------------------------------------------------------------------------------- */
-
-static void log_line(unsigned severity, struct slice text)
-{
-    if (severity == LOG_SEVERITY_INFO)
-        log_info(SLICE_FORMAT, SLICE_ARGS(text));
-    else if (severity == LOG_SEVERITY_WARNING)
-        log_warning(SLICE_FORMAT, SLICE_ARGS(text));
-    else
-        log_error(SLICE_FORMAT, SLICE_ARGS(text));
-}
 
 static void take_entries(struct anvil_cache *cache, struct slice entries)
 {
@@ -183,7 +178,7 @@ static void take_message(struct anvil_store *store, struct slice message)
     if (message.len < 2)
         return;
     if (message.data[0] == KEEPER_LOG) {
-        log_line((unsigned)number, rest);
+        child_log_line((unsigned)number, rest);
     } else if (message.data[0] == KEEPER_SYNCED) {
         store->syncs_done++;
         condition_broadcast(&store->synced);
@@ -250,7 +245,7 @@ static bool send_message(struct anvil_store *store, enum keeper_kind kind, size_
 static bool send_changes(struct anvil_store *store, size_t number, int64_t deadline, bool *any)
 {
     struct buffer changes = BUFFER_INIT;
-    bool ok = true, more = *store->caches[number].where;
+    bool ok = true, more = *store->caches[number].where && !store->caches[number].is_remote;
 
     while (ok && more) {
         buffer_clear(&changes);
@@ -302,7 +297,7 @@ static void clean(struct anvil_cache *cache)
 
     while (cache_clean(cache->entries, clock_wall(), CLEAN_STEPS, &kept, &dropped))
         fiber_yield();
-    if (*cache->where)
+    if (*cache->where && !cache->is_remote)
         log_info("cache %s full cleanup: retained=%zu dropped=%zu entries", cache->where, kept, dropped);
 }
 
@@ -328,6 +323,7 @@ void anvil_store_start(struct anvil_store *store)
         store->watch = run_watch(store->keeper, WAIT_READ, on_keeper, store);
         fiber_start("store flush", flush_often, store);
     }
+    remote_start(store->remote);
     fiber_start("store cleanup", clean_often, store);
 }
 
@@ -335,7 +331,7 @@ void anvil_store_start(struct anvil_store *store)
 
 static struct anvil_cache *find_cache(struct anvil_store *store, struct slice name)
 {
-    for (size_t i = 0; i < CACHES; i++)
+    for (size_t i = 0; i < COUNTERS; i++)
         if (slice_equal(name, slice_of(rows[i].name)))
             return &store->caches[i];
     return NULL;
@@ -406,9 +402,13 @@ void anvil_store_request(struct anvil_store *store, const struct store_request *
     int64_t deadline = clock_after(LOAD_PATIENCE);
 
     *reply = (struct store_reply){.outcome = STORE_OUTCOME_FAILED};
-    if (!cache || !is_sound(request)) {
+    if (!cache || !is_sound(request) || request->verb < STORE_GET || request->verb > STORE_ADD) {
         log_warning("store: a request that makes no sense: verb %lld, cache \"" SLICE_FORMAT "\"", (long long)request->verb,
                     SLICE_ARGS(slice_first(request->cache, 40)));
+        return;
+    }
+    if (cache->is_remote) {
+        remote_request(store->remote, (size_t)(cache - store->caches), request, arena, reply);
         return;
     }
     while (!cache->loaded && condition_wait(&store->loaded, deadline) == WAIT_READY)
@@ -419,6 +419,24 @@ void anvil_store_request(struct anvil_store *store, const struct store_request *
         put(cache, request, reply);
     else if (request->verb == STORE_DELETE)
         reply->outcome = cache_delete(cache->entries, request->key) ? STORE_OUTCOME_FOUND : STORE_OUTCOME_MISSING;
-    else if (request->verb == STORE_ADD)
+    else
         add(cache, request, reply);
+}
+
+bool anvil_store_shares_counters(const struct anvil_store *store)
+{
+    return store->caches[COUNTERS].is_remote;
+}
+
+bool anvil_store_count(struct anvil_store *store, struct slice ident, const char *rate, int64_t connections, int64_t unit, struct arena *arena,
+                       struct anvil_reply *sums)
+{
+    struct store_request request = {.verb = REMOTE_COUNT, .key = ident, .value = slice_of(rate), .amount = connections, .lifetime = unit};
+    struct store_reply reply;
+
+    remote_request(store->remote, COUNTERS, &request, arena, &reply);
+    if (reply.outcome != STORE_OUTCOME_FOUND)
+        return false;
+    *sums = (struct anvil_reply){.rate = reply.sum, .connections = reply.expires};
+    return true;
 }
