@@ -85,12 +85,12 @@ static void check_choices(struct check *c, const char *file, int line, const cha
     struct slice choices = slice_of(row->choices), rest = slice_of(value), element = slice_trim(rest);
     if (choices.len == 0 || row->state == PARAMETER_NEEDLESS)
         return;
-    bool is_list = slice_starts(choices, SLICE("list "));
+    bool is_tolerant = slice_starts(choices, SLICE("words ")), is_list = is_tolerant || slice_starts(choices, SLICE("list "));
     if (is_list)
-        choices = slice_from(choices, 5);
+        choices = slice_from(choices, is_tolerant ? 6 : 5);
     while (is_list ? config_list_next(&rest, &element) : rest.data != NULL) {
         if (!is_choice(choices, element))
-            check_found(c, FINDING_CHOICE, c->relevant ? FINDING_ERROR : FINDING_WARNING, file, line, name,
+            check_found(c, FINDING_CHOICE, c->relevant && !is_tolerant ? FINDING_ERROR : FINDING_WARNING, file, line, name,
                         "%s: unknown value \"" SLICE_FORMAT "\"; known: " SLICE_FORMAT, name, SLICE_ARGS(element), SLICE_ARGS(choices));
         if (!is_list)
             return;

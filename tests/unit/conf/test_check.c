@@ -91,6 +91,9 @@ static const struct {
     {"smtpd_tls_security_level = must\n", "", "main.cf, line 1: smtpd_tls_security_level: unknown value \"must\"; known: |none|may|encrypt\n"},
     {"smtpd_tls_security_level = must\n", SMTPD,
      "fatal: main.cf, line 1: smtpd_tls_security_level: unknown value \"must\"; known: |none|may|encrypt\n"},
+    {"smtpd_discard_ehlo_keywords = etrn nonsense\n", SMTPD,
+     "main.cf, line 1: smtpd_discard_ehlo_keywords: unknown value \"nonsense\"; known: 8bitmime|auth|etrn|pipelining|size|verp|vrfy|xclient|"
+     "xforward|starttls|enhancedstatuscodes|dsn|smtputf8|chunking|requiretls|silent-discard\n"},
     {"smtpd_client_restrictions = permit_mynetworks, reject_rbl_clients x.y, nonsense\n", SMTPD,
      "fatal: main.cf, line 1: smtpd_client_restrictions: unknown restriction \"reject_rbl_clients\" (did you mean reject_rbl_client?)\n"},
     {"smtpd_client_restrictions = PERMIT_mynetworks hash:/x check_sender_access { hash:/y, a=b } sleep\n", SMTPD,
