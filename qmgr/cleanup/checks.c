@@ -9,25 +9,34 @@
 struct check {
     struct transaction *t;
     const struct check_place *place;
+    const char *prefix;    /* of the verb in the log: "milter-header-" */
     const char *verb;      /* for the log */
     struct slice content;  /* what was looked up, lines end in LF */
     struct slice text;     /* behind the action word; memory of the arena */
     struct slice *replace; /* REPLACE puts its text here */
+    struct buffer *prepended; /* PREPEND its own; NULL: into the content, where it is now */
+    bool *passed;
 };
 
 /* ---- log lines ---- */
+
+static void append_session(struct transaction *t, struct slice recipient, struct buffer *line)
+{
+    const struct envelope *e = &t->envelope;
+    if (recipient.len)
+        buffer_printf(line, " to=<" SLICE_FORMAT ">", SLICE_ARGS(recipient));
+    if (e->log_protocol_name.len)
+        buffer_printf(line, " proto=" SLICE_FORMAT, SLICE_ARGS(e->log_protocol_name));
+    if (e->log_helo_name.len)
+        buffer_printf(line, " helo=<" SLICE_FORMAT ">", SLICE_ARGS(e->log_helo_name));
+}
 
 static void append_origin(struct transaction *t, struct buffer *line)
 {
     const struct envelope *e = &t->envelope;
     struct slice origin = e->log_message_origin.len ? e->log_message_origin : SLICE("unknown");
     buffer_printf(line, " from " SLICE_FORMAT "; from=<" SLICE_FORMAT ">", SLICE_ARGS(origin), SLICE_ARGS(e->sender));
-    if (t->last_recipient.len)
-        buffer_printf(line, " to=<" SLICE_FORMAT ">", SLICE_ARGS(t->last_recipient));
-    if (e->log_protocol_name.len)
-        buffer_printf(line, " proto=" SLICE_FORMAT, SLICE_ARGS(e->log_protocol_name));
-    if (e->log_helo_name.len)
-        buffer_printf(line, " helo=<" SLICE_FORMAT ">", SLICE_ARGS(e->log_helo_name));
+    append_session(t, t->last_recipient, line);
 }
 
 void log_content_action(struct transaction *t, const char *verb, const char *what, struct slice content, struct slice text)
@@ -52,9 +61,24 @@ void log_mime_error(struct transaction *t, const char *error, struct slice conte
     buffer_release(&what);
 }
 
+void log_milter_action(struct transaction *t, const char *verb, const char *event, struct slice recipient, struct slice text)
+{
+    const struct envelope *e = &t->envelope;
+    struct buffer line = BUFFER_INIT;
+    struct slice name = e->client_name.len ? e->client_name : SLICE("localhost");
+    struct slice address = e->client_address.len ? e->client_address : SLICE("127.0.0.1");
+    buffer_printf(&line, SLICE_FORMAT ": milter-%s: %s from " SLICE_FORMAT "[" SLICE_FORMAT "]: " SLICE_FORMAT "; from=<" SLICE_FORMAT ">",
+                  SLICE_ARGS(t->queue_id), verb, event, SLICE_ARGS(name), SLICE_ARGS(address), SLICE_ARGS(text), SLICE_ARGS(e->sender));
+    append_session(t, recipient, &line);
+    log_info("%s", buffer_string(&line));
+    buffer_release(&line);
+}
+
 static void log_check(const struct check *check)
 {
-    log_content_action(check->t, check->verb, check->place->what, check->content, check->text);
+    char verb[32];
+    snprintf(verb, sizeof(verb), "%s%s", check->prefix, check->verb);
+    log_content_action(check->t, verb, check->place->what, check->content, check->text);
 }
 
 /* ---- actions ---- */
@@ -129,7 +153,10 @@ static enum check_outcome do_bcc(struct check *check)
 static enum check_outcome do_prepend(struct check *check)
 {
     log_check(check);
-    content_write_text(check->t, check->text);
+    if (check->prepended)
+        buffer_append_slice(check->prepended, check->text);
+    else
+        content_write_text(check->t, check->text);
     return CHECK_KEEP;
 }
 
@@ -154,7 +181,7 @@ static enum check_outcome do_strip(struct check *check)
 static enum check_outcome do_pass(struct check *check)
 {
     log_check(check);
-    check->t->checks_passed = true;
+    *check->passed = true;
     return CHECK_KEEP;
 }
 
@@ -183,20 +210,38 @@ static enum check_outcome run_action(struct check *check, struct slice result)
     return run[action](check);
 }
 
+/* look_up - the text in the tables, and what they say. */
+static enum check_outcome look_up(struct check *check, struct table_list *maps, struct slice *text)
+{
+    struct transaction *t = check->t;
+    struct buffer subject = BUFFER_INIT, result = BUFFER_INIT;
+    enum check_outcome outcome = CHECK_KEEP;
+    check->content = header_with_lf(*text, &subject);
+    check->replace = text;
+    enum table_result found = table_list_lookup(maps, check->content, true, &result);
+    if (found == TABLE_TRY_AGAIN)
+        transaction_map_failed(t, check->place->parameter, (struct slice){0});
+    if (found == TABLE_FOUND)
+        outcome = run_action(check, arena_slice(t->arena, slice_trim(buffer_slice(&result))));
+    buffer_release(&subject);
+    buffer_release(&result);
+    return outcome;
+}
+
 enum check_outcome check_text(struct transaction *t, struct table_list *maps, const char *parameter, const char *what, struct slice *text)
 {
     if (t->checks_passed || t->refused || (t->options & SUBMIT_NO_HEADER_BODY_CHECKS) || table_list_is_empty(maps))
         return CHECK_KEEP;
-    struct buffer subject = BUFFER_INIT, result = BUFFER_INIT;
     struct check_place place = {.parameter = parameter, .what = what};
-    struct check check = {.t = t, .place = &place, .content = header_with_lf(*text, &subject), .replace = text};
-    enum check_outcome outcome = CHECK_KEEP;
-    enum table_result found = table_list_lookup(maps, check.content, true, &result);
-    if (found == TABLE_TRY_AGAIN)
-        transaction_map_failed(t, parameter, (struct slice){0});
-    if (found == TABLE_FOUND)
-        outcome = run_action(&check, arena_slice(t->arena, slice_trim(buffer_slice(&result))));
-    buffer_release(&subject);
-    buffer_release(&result);
-    return outcome;
+    struct check check = {.t = t, .place = &place, .prefix = "", .passed = &t->checks_passed};
+    return look_up(&check, maps, text);
+}
+
+enum check_outcome check_milter_header(struct transaction *t, struct slice *text, struct buffer *prepended)
+{
+    if (t->milter_checks_passed || table_list_is_empty(t->cleanup->milter_header_checks))
+        return CHECK_KEEP;
+    struct check_place place = {.parameter = "milter_header_checks", .what = "header"};
+    struct check check = {.t = t, .place = &place, .prefix = "milter-header-", .prepended = prepended, .passed = &t->milter_checks_passed};
+    return look_up(&check, t->cleanup->milter_header_checks, text);
 }

@@ -2,6 +2,7 @@
 #include "cleanup.h"
 
 #include "base/log.h"
+#include "milter/milter.h"
 
 enum { SEGMENT_SIZE = 64 << 20, LARGE_CONTENT = 256 << 10 };
 
@@ -115,6 +116,8 @@ struct cleanup *cleanup_new(struct config *config, unsigned worker)
     c->mime_header_checks = open_maps(p, "mime_header_checks", p->mime_header_checks, config);
     c->nested_header_checks = open_maps(p, "nested_header_checks", p->nested_header_checks, config);
     c->body_checks = open_maps(p, "body_checks", p->body_checks, config);
+    c->milter_header_checks = open_maps(p, "milter_header_checks", p->milter_header_checks, config);
+    c->non_smtpd_milters = milter_list_open(slice_of(p->non_smtpd_milters), "non_smtpd_milters", config);
     c->masquerade_exceptions = match_list_new("masquerade_exceptions", p->masquerade_exceptions, MATCH_STRING_LIST, config);
     c->canonical_classes = parse_classes("canonical_classes", p->canonical_classes);
     c->sender_canonical_classes = parse_classes("sender_canonical_classes", p->sender_canonical_classes);
@@ -133,9 +136,10 @@ void cleanup_free(struct cleanup *c)
     if (!c)
         return;
     struct table_list *lists[] = {c->sender_canonical, c->sender_bcc, c->recipient_bcc, c->header_checks, c->mime_header_checks,
-                                  c->nested_header_checks, c->body_checks};
+                                  c->nested_header_checks, c->body_checks, c->milter_header_checks};
     for (size_t i = 0; i < COUNT_OF(lists); i++)
         table_list_free(lists[i]);
+    milter_list_close(c->non_smtpd_milters);
     match_list_free(c->masquerade_exceptions);
     route_free(c->route);
     arena_free(c->arena);

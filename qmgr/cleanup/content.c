@@ -54,6 +54,8 @@ static void on_header_end(void *context, enum message_part part)
         headers_end(t);
     t->checked_bytes = 0;
     content_write(t, SLICE("\r\n"));
+    if (part == MESSAGE_PRIMARY_HEADER)
+        t->body_offset = content_sink_size(t->sink);
 }
 
 /* is_checked - is the line within the part of the segment that body_checks look at? */
@@ -119,24 +121,32 @@ static bool is_clean(struct slice data)
     return true;
 }
 
-/* cleaned - a copy in which a lone LF ends a line and a lone CR is a blank (cleanup_replace_stray_cr_lf) or stays. A CR at the end of
+/* clean - a copy in which a lone LF ends a line and a lone CR is a blank (cleanup_replace_stray_cr_lf) or stays. A CR at the end of
    the piece is held back: LF may be next. */
-static void clean(struct transaction *t, struct slice data, struct buffer *out)
+static void clean(struct transaction *t, struct slice data, bool *held_cr, struct buffer *out)
 {
     char stray = t->cleanup->params.cleanup_replace_stray_cr_lf ? ' ' : '\r';
     for (size_t i = 0; i < data.len; i++) {
         char c = data.data[i];
         if (c == '\n') {
             buffer_append(out, "\r\n", 2);
-            t->held_cr = false;
+            *held_cr = false;
             continue;
         }
-        if (t->held_cr)
+        if (*held_cr)
             buffer_append_byte(out, stray);
-        t->held_cr = c == '\r';
-        if (!t->held_cr)
+        *held_cr = c == '\r';
+        if (!*held_cr)
             buffer_append_byte(out, c);
     }
+}
+
+struct slice content_clean(struct transaction *t, struct slice data, bool *held_cr, struct buffer *out)
+{
+    if (!*held_cr && is_clean(data))
+        return data;
+    clean(t, data, held_cr, out);
+    return buffer_slice(out);
 }
 
 /* is_line_end - CR LF, which stay whatever the sets of characters say. */
@@ -171,10 +181,7 @@ void transaction_content(struct transaction *t, struct slice data)
     if (transaction_is_over(t) || data.len == 0)
         return;
     struct buffer cleaned = BUFFER_INIT, filtered = BUFFER_INIT;
-    if (t->held_cr || !is_clean(data)) {
-        clean(t, data, &cleaned);
-        data = buffer_slice(&cleaned);
-    }
+    data = content_clean(t, data, &t->held_cr, &cleaned);
     if (!(t->options & SUBMIT_NO_HEADER_BODY_CHECKS))
         data = filter_bytes(t, data, &filtered);
     if (!transaction_is_over(t))

@@ -47,53 +47,102 @@ size_t field_list_find(const struct field_list *list, struct slice name, size_t 
 
 /* ---- changing ---- */
 
-/* store - a text behind all others. */
-static bool store(struct field_list *list, struct slice text, struct field *field)
-{
-    size_t colon = slice_find(slice_first(text, slice_find(text, '\n')), ':');
-
-    *field = (struct field){.offset = list->text.len, .len = text.len};
-    if (colon < text.len)
-        field->name_len = slice_trim_right(slice_first(text, colon)).len;
-    return buffer_append_slice(&list->text, text);
-}
-
 static bool make_room(struct field_list *list)
 {
-    if (list->count < list->room)
-        return true;
     if (list->count >= FIELD_LIST_FIELDS_MAX)
         return false;
+    if (list->count < list->room)
+        return true;
     list->room = list->room ? list->room * 2 : 32;
     list->fields = memory_resize(list->fields, list->room * sizeof(*list->fields));
     return true;
 }
 
-bool field_list_insert(struct field_list *list, size_t place, struct slice text)
+/* open_place - a field that lies at that offset of the text. */
+static bool open_place(struct field_list *list, size_t place, size_t offset, size_t len)
 {
-    struct field field;
-
-    if (place > list->count)
-        place = list->count;
-    if (!make_room(list) || !store(list, text, &field))
+    if (!make_room(list))
         return false;
-    memmove(&list->fields[place + 1], &list->fields[place], (list->count - place) * sizeof(*list->fields));
-    list->fields[place] = field;
+    struct field *field = &list->fields[place];
+    memmove(field + 1, field, (list->count - place) * sizeof(*field));
+    *field = (struct field){.offset = offset, .len = len};
     list->count++;
+    struct slice text = field_text(list, place);
+    size_t colon = slice_find(slice_first(text, slice_find(text, '\n')), ':');
+    if (colon < text.len && text.data[colon] == ':')
+        field->name_len = slice_trim_right(slice_first(text, colon)).len;
     return true;
 }
 
-bool field_list_append_parsed(struct field_list *list, struct slice text, bool own)
+/* next_field - take the first field with all its lines off the front of *rest. */
+static bool next_field(struct slice *rest, struct slice *field)
 {
-    if (!field_list_insert(list, list->count, text))
+    size_t end = 0;
+
+    if (rest->len == 0)
         return false;
-    list->fields[list->count - 1].own = own;
+    do {
+        end += slice_find(slice_from(*rest, end), '\n');
+        end += end < rest->len;
+    } while (end < rest->len && (rest->data[end] == ' ' || rest->data[end] == '\t'));
+    *field = slice_first(*rest, end);
+    *rest = slice_from(*rest, end);
+    return true;
+}
+
+static struct slice without_line_end(struct slice text)
+{
+    if (slice_ends(text, SLICE("\n")))
+        text.len--;
+    if (slice_ends(text, SLICE("\r")))
+        text.len--;
+    return text;
+}
+
+bool field_list_parse(struct field_list *list, uint64_t own)
+{
+    struct slice rest = buffer_slice(&list->text), field;
+    const char *start = rest.data;
+
+    while (next_field(&rest, &field)) {
+        size_t offset = (size_t)(field.data - start);
+        if (!open_place(list, list->count, offset, without_line_end(field).len))
+            return false;
+        list->fields[list->count - 1].own = offset == own;
+    }
+    return true;
+}
+
+/* append_wire - with CRLF for each line end. */
+static bool append_wire(struct buffer *out, struct slice text)
+{
+    struct slice line;
+    bool good = true;
+
+    for (bool first = true; slice_next_line(&text, &line); first = false) {
+        if (slice_ends(line, SLICE("\r")))
+            line.len--;
+        good = good && (first || buffer_append(out, "\r\n", 2)) && buffer_append_slice(out, line);
+    }
+    return good;
+}
+
+bool field_list_insert(struct field_list *list, size_t place, struct slice text)
+{
+    struct slice field;
+
+    for (place = place < list->count ? place : list->count; next_field(&text, &field); place++) {
+        size_t offset = list->text.len;
+        if (!append_wire(&list->text, field) || !open_place(list, place, offset, list->text.len - offset))
+            return false;
+    }
     return true;
 }
 
 bool field_list_replace(struct field_list *list, size_t place, struct slice text)
 {
-    return store(list, text, &list->fields[place]);
+    field_list_delete(list, place);
+    return field_list_insert(list, place, text);
 }
 
 void field_list_delete(struct field_list *list, size_t place)

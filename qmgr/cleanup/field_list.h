@@ -23,8 +23,9 @@ struct field_list {
 
 void field_list_init(struct field_list *list);
 void field_list_release(struct field_list *list);
-/* field_list_append_parsed - one whole field as it lies in the message, without its last line end.  own: see struct field.  False: too much. */
-bool field_list_append_parsed(struct field_list *list, struct slice text, bool own) MUST_CHECK;
+/* field_list_parse - the fields of a header that was put into list->text, in wire form; own: offset of the field that was made here (UINT64_MAX: none).
+   False: too much. */
+bool field_list_parse(struct field_list *list, uint64_t own) MUST_CHECK;
 /* The parts of a field: views, valid until the next change.  The value is what follows the colon, with its leading blank. */
 struct slice field_text(const struct field_list *list, size_t index);
 struct slice field_name(const struct field_list *list, size_t index);
@@ -36,7 +37,7 @@ void field_text_make(struct buffer *out, struct slice name, struct slice value, 
 /* field_list_find - place of the index-th field (from 1; 0 counts as 1) of that name, own fields not counted; list->count when there is none. */
 size_t field_list_find(const struct field_list *list, struct slice name, size_t index);
 /* field_list_insert - so that it has that place (from 0, own fields counted); behind the last one when there are not so many.  field_list_replace,
-   field_list_delete.  text: in wire form.  False: too much. */
+   field_list_delete.  text: one field or, one below the other, several; line ends are CRLF or LF, there need not be one at the end.  False: too much. */
 bool field_list_insert(struct field_list *list, size_t place, struct slice text) MUST_CHECK;
 bool field_list_replace(struct field_list *list, size_t place, struct slice text) MUST_CHECK;
 void field_list_delete(struct field_list *list, size_t place);

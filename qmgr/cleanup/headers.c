@@ -9,6 +9,7 @@ void headers_start(struct transaction *t)
     t->rewrite_context = local ? SLICE("local") : SLICE("remote");
     t->rewrite_headers = local || p->remote_header_rewrite_domain[0];
     t->add_missing_headers = t->rewrite_headers || p->always_add_missing_headers;
+    t->own_received = UINT64_MAX;
 }
 
 static void see(struct transaction *t, enum header_kind kind)
@@ -116,8 +117,12 @@ void headers_handle(struct transaction *t, enum message_part part, struct slice 
     const struct part_checks *checks = &part_checks[part];
     struct table_list *maps = *(struct table_list *const *)((const char *)t->cleanup + checks->maps);
     struct slice given = text;
+    bool own_received = part == MESSAGE_PRIMARY_HEADER && !t->own_received_seen && slice_starts_case(text, SLICE("Received:"));
+    t->own_received_seen |= own_received;
     if (check_text(t, maps, checks->parameter, "header", &text) == CHECK_DROP || transaction_is_over(t))
         return;
+    if (own_received)
+        t->own_received = content_sink_size(t->sink);
     if (part == MESSAGE_PRIMARY_HEADER && (text.data == given.data || slice_find(text, '\n') == text.len)) {
         primary_field(t, text);
     } else if (part == MESSAGE_PRIMARY_HEADER) { /* REPLACE may give several lines */
@@ -251,4 +256,5 @@ void headers_end(struct transaction *t)
     if (t->written.has_8bit)
         t->envelope.content_flags |= CONTENT_8BIT_HEADER;
     t->written.has_8bit = false;
+    t->header_size = t->body_offset = content_sink_size(t->sink);
 }

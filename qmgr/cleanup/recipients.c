@@ -10,24 +10,39 @@ struct slice recipients_rewrite(struct transaction *t, struct slice address)
 
 /* ---- adding ---- */
 
-/* is_duplicate - remembers (address, original, notices wanted). */
+/* make_key - what makes a recipient the same as another: address, original, original of its sender. */
+static void make_key(struct transaction *t, const struct recipient *r, struct buffer *key)
+{
+    buffer_append_lower(key, r->address);
+    if (t->cleanup->params.enable_original_recipient) {
+        buffer_append_byte(key, '\n');
+        buffer_append_lower(key, r->original);
+        buffer_append_byte(key, '\n');
+        buffer_append_lower(key, r->orcpt);
+    }
+}
+
+/* is_duplicate - remembers them. */
 static bool is_duplicate(struct transaction *t, const struct recipient *r)
 {
     struct buffer key = BUFFER_INIT;
     static char seen;
-    buffer_append_lower(&key, r->address);
-    if (t->cleanup->params.enable_original_recipient) {
-        buffer_append_byte(&key, '\n');
-        buffer_append_lower(&key, r->original);
-        buffer_append_byte(&key, '\n');
-        buffer_append_lower(&key, r->orcpt);
-    }
+    make_key(t, r, &key);
     bool duplicate = map_get(t->recipients_seen, buffer_slice(&key)) != NULL;
     int64_t limit = t->cleanup->params.duplicate_filter_limit;
     if (!duplicate && (limit <= 0 || map_count(t->recipients_seen) < (size_t)limit))
         map_set(t->recipients_seen, buffer_slice(&key), &seen);
     buffer_release(&key);
     return duplicate;
+}
+
+/* forget - it was taken away, and may come again. */
+static void forget(struct transaction *t, const struct recipient *r)
+{
+    struct buffer key = BUFFER_INIT;
+    make_key(t, r, &key);
+    map_remove(t->recipients_seen, buffer_slice(&key));
+    buffer_release(&key);
 }
 
 static void add(struct transaction *t, const struct recipient *r)
@@ -103,15 +118,21 @@ static bool wants_bcc(const struct transaction *t)
            t->envelope.source != SOURCE_FORWARD && !(t->envelope.trace & (TRACE_PROBE | TRACE_VERIFY_ONLY));
 }
 
+/* add_mapped - a completed recipient through the canonical maps and on. */
+static void add_mapped(struct transaction *t, struct recipient *r)
+{
+    struct slice given = r->address;
+    if (r->address.len == 0 || !address_map(t, CLASS_ENVELOPE_RECIPIENT, &r->address))
+        return;
+    if (!slice_equal(given, r->address))
+        r->original = given;
+    expand_and_add(t, r);
+}
+
 void recipients_add_bcc(struct transaction *t, struct slice address)
 {
     struct recipient r = {.address = recipients_rewrite(t, address), .notify = NOTIFY_NEVER};
-    struct slice given = r.address;
-    if (r.address.len == 0 || !address_map(t, CLASS_ENVELOPE_RECIPIENT, &r.address))
-        return;
-    if (!slice_equal(given, r.address))
-        r.original = given;
-    expand_and_add(t, &r);
+    add_mapped(t, &r);
 }
 
 /* add_mapped_bcc - the copies that sender_bcc_maps or recipient_bcc_maps give for an address. */
@@ -134,9 +155,37 @@ static void add_mapped_bcc(struct transaction *t, struct table_list *maps, const
     buffer_release(&value);
 }
 
+/* ---- at the wish of mail filters ---- */
+
+void recipients_begin_later(struct transaction *t)
+{
+    map_free(t->recipients_seen);
+    t->recipients_seen = map_new(NULL);
+}
+
+void recipients_add_later(struct transaction *t, struct recipient recipient)
+{
+    recipient.address = recipients_rewrite(t, recipient.address);
+    add_mapped(t, &recipient);
+}
+
+void recipients_delete(struct transaction *t, struct slice given)
+{
+    struct envelope *e = &t->envelope;
+    size_t kept = 0;
+    for (size_t i = 0; i < e->recipients_count; i++) {
+        const struct recipient *r = &e->recipients[i];
+        if (slice_equal(r->original.len ? r->original : r->address, given))
+            forget(t, r);
+        else
+            e->recipients[kept++] = *r;
+    }
+    e->recipients_count = kept;
+}
+
 /* ---- the envelope ---- */
 
-static void rewrite_sender(struct transaction *t)
+void envelope_rewrite_sender(struct transaction *t)
 {
     struct envelope *e = &t->envelope;
     if (e->sender.len == 0)
@@ -175,7 +224,7 @@ void envelope_rewrite(struct transaction *t)
     struct envelope *e = &t->envelope;
     e->recipients = NULL;
     e->recipients_count = 0;
-    rewrite_sender(t);
+    envelope_rewrite_sender(t);
     for (size_t i = 0; i < t->given_count && !t->refused; i++)
         rewrite_recipient(t, &t->given[i]);
     add_mapped_bcc(t, t->cleanup->sender_bcc, "sender_bcc_maps", e->sender);

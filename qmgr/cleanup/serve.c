@@ -13,6 +13,7 @@ struct session {
     struct arena *frame;           /* of the message just received */
     char queue_id[QUEUE_ID_MAX];   /* promised for the next transaction; empty: none */
     struct transaction *transaction;
+    struct milters *milters;       /* smtpd's mail filters, for the next transaction; NULL: there are none */
 };
 
 static struct slice promise_queue_id(struct session *s)
@@ -32,6 +33,15 @@ static bool on_open(struct session *s)
     return flush(s);
 }
 
+/* on_milter - smtpd hands over its connection to a mail filter. */
+static bool on_milter(struct session *s, const struct submit_milter *milter)
+{
+    if (!s->milters)
+        s->milters = milters_new(NULL, NULL, NULL);
+    milters_take(s->milters, milter, lane_take_fd(s->lane));
+    return true;
+}
+
 /* on_envelope - the transaction keeps the frame's memory. */
 static bool on_envelope(struct session *s, const struct submit_envelope *envelope)
 {
@@ -43,6 +53,8 @@ static bool on_envelope(struct session *s, const struct submit_envelope *envelop
     s->frame = arena_new(0);
     s->transaction = transaction_begin(s->cleanup, arena, slice_of(s->queue_id), envelope);
     s->queue_id[0] = '\0';
+    transaction_filter(s->transaction, s->milters);
+    s->milters = NULL;
     return true;
 }
 
@@ -66,6 +78,8 @@ static bool handle(struct session *s, int type, void *value)
     if (type == MESSAGE_submit_abort) {
         transaction_free(s->transaction);
         s->transaction = NULL;
+        milters_free(s->milters);
+        s->milters = NULL;
         s->queue_id[0] = '\0';
         return true;
     }
@@ -73,6 +87,8 @@ static bool handle(struct session *s, int type, void *value)
         return on_open(s);
     if (type == MESSAGE_submit_envelope && !s->transaction)
         return on_envelope(s, value);
+    if (type == MESSAGE_submit_milter && !s->transaction)
+        return on_milter(s, value);
     if (type == MESSAGE_submit_content && s->transaction) {
         transaction_content(s->transaction, ((const struct submit_content *)value)->data);
         return true;
@@ -129,6 +145,7 @@ void cleanup_serve(struct service_context *context, struct service_client *clien
             break;
     }
     transaction_free(s.transaction);
+    milters_free(s.milters);
     arena_free(s.frame);
     lane_free(s.lane);
 }

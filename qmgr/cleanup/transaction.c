@@ -55,6 +55,7 @@ struct transaction *transaction_begin(struct cleanup *cleanup, struct arena *are
     headers_start(t);
     if (!t->discarded)
         envelope_rewrite(t);
+    filtering_begin(t);
     return t;
 }
 
@@ -62,6 +63,7 @@ void transaction_free(struct transaction *t)
 {
     if (!t)
         return;
+    filtering_free(t->filtering);
     message_scanner_free(t->scanner);
     content_sink_free(t->sink);
     map_free(t->recipients_seen);
@@ -162,6 +164,8 @@ static void end_content(struct transaction *t)
         content_finish(t);
     if (!t->refused && !t->discarded && t->envelope.recipients_count == 0)
         transaction_refuse(t, SUBMIT_STATUS_REFUSED, 550, SLICE("5.1.0 Error: no recipients specified"));
+    if (!t->refused && !t->discarded)
+        filtering_run(t);
 }
 
 void transaction_finish(struct transaction *t, struct refusal *refusal)

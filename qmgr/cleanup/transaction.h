@@ -5,6 +5,7 @@
 #include "address/mail_address.h"
 #include "base/map.h"
 #include "cleanup.h"
+#include "milter/milter.h"
 
 /* Why a message is not accepted; the texts are those of compat.md d.3. */
 struct refusal {
@@ -35,6 +36,7 @@ struct transaction {
     struct content_scan written;
     bool held_cr;              /* the last byte fed was CR: LF may follow */
     char last_byte;            /* of what was written */
+    uint64_t header_size, body_offset; /* in the sink: where the primary header ends, and what follows its empty line begins */
 
     /* headers.c */
     bool rewrite_headers, add_missing_headers;
@@ -43,16 +45,24 @@ struct transaction {
     bool resent;
     bool header_ended;
     int64_t received_headers;
+    bool own_received_seen;    /* the first one that came is ours */
+    uint64_t own_received;     /* where it lies in the sink; UINT64_MAX: nowhere */
     struct slice message_id, resent_message_id;
 
     /* checks.c */
     bool checks_passed;        /* PASS: no more checks */
+    bool milter_checks_passed; /* the same for what filters add */
     int64_t checked_bytes;     /* of the present body segment */
+
+    struct filtering *filtering; /* milter.c; NULL: no mail filter has a say */
 };
 
 /* transaction_begin - takes the arena over (the envelope lives in it).  Rewrites and expands addresses.  Never NULL.  Waits. */
 struct transaction *transaction_begin(struct cleanup *cleanup, struct arena *arena, struct slice queue_id, const struct submit_envelope *envelope)
     MUST_CHECK;
+/* transaction_filter - smtpd's connections to mail filters (milters_take) are for this message; takes them over (NULL: there are none).  Right
+   after transaction_begin. */
+void transaction_filter(struct transaction *t, struct milters *milters);
 /* transaction_content - the next piece.  Waits. */
 void transaction_content(struct transaction *t, struct slice data);
 /* transaction_decide - what the submitter knows only at the end.  Before transaction_finish.  Waits. */
@@ -75,12 +85,21 @@ void content_finish(struct transaction *t);
 void content_write(struct transaction *t, struct slice data); /* bytes in wire form */
 /* content_write_text - one line or several (LF or CRLF between them), with CRLF after each. */
 void content_write_text(struct transaction *t, struct slice text);
+/* content_clean - a piece of what comes from outside, with CRLF line ends only: data itself, or what is put in out.  held_cr: state between pieces. */
+struct slice content_clean(struct transaction *t, struct slice data, bool *held_cr, struct buffer *out);
 
 /* ---- recipients.c, expand.c ---- */
 void envelope_rewrite(struct transaction *t);
 /* recipients_rewrite - an envelope address, completed.  recipients_add_bcc - one more recipient, without notices. */
 struct slice recipients_rewrite(struct transaction *t, struct slice address);
 void recipients_add_bcc(struct transaction *t, struct slice address);
+/* envelope_rewrite_sender - the sender in its final form.  recipients_add_later - one more recipient: completed, mapped, expanded as any other.
+   recipients_delete - all that the recipient, as it was given, became.  recipients_begin_later - before the first of these: what comes now is no
+   duplicate of what was there, as Postfix sees it. */
+void envelope_rewrite_sender(struct transaction *t);
+void recipients_add_later(struct transaction *t, struct recipient recipient);
+void recipients_delete(struct transaction *t, struct slice given);
+void recipients_begin_later(struct transaction *t);
 /* recipients_expand - virtual_alias_maps: addresses that the recipient stands for (itself when there is no entry); false: refused. */
 bool recipients_expand(struct transaction *t, struct slice address, struct slice **results, size_t *count);
 /* address_map - canonical maps and masquerading for one of the CLASS_ bits; false: refused. */
@@ -100,9 +119,20 @@ struct slice header_rewrite(struct transaction *t, struct slice text, struct sli
 enum check_outcome { CHECK_KEEP, CHECK_DROP };
 /* check_text - header_checks and body_checks: what is "header" or "body"; *text (no line end; LF or CRLF inside) may be replaced. */
 enum check_outcome check_text(struct transaction *t, struct table_list *maps, const char *parameter, const char *what, struct slice *text);
+/* check_milter_header - milter_header_checks: what PREPEND puts before it goes to prepended. */
+enum check_outcome check_milter_header(struct transaction *t, struct slice *text, struct buffer *prepended);
 /* log_content_action - the log line of e.4; text is what is appended after ": " (may be empty). */
 void log_content_action(struct transaction *t, const char *verb, const char *what, struct slice content, struct slice text);
 void log_mime_error(struct transaction *t, const char *error, struct slice content);
+/* log_milter_action - what a mail filter decided at an event: "milter-reject: END-OF-MESSAGE from ...".  recipient: empty when it has none yet. */
+void log_milter_action(struct transaction *t, const char *verb, const char *event, struct slice recipient, struct slice text);
+
+/* ---- milter.c, milter_session.c: mail filters (non_smtpd_milters, or what smtpd hands over) ---- */
+/* filtering_begin - mail that did not come by SMTP: the session that filters get to see.  filtering_run - they see the complete content, change it, and
+   decide.  Wait.  filtering_free - NULL is fine. */
+void filtering_begin(struct transaction *t);
+void filtering_run(struct transaction *t);
+void filtering_free(struct filtering *filtering);
 
 /* ---- give_back.c ---- */
 /* give_back - a refused message returns to its sender: true when that is settled, false: the submitter must keep it.  Waits. */
