@@ -55,9 +55,10 @@ static void serve(struct service_context *context UNUSED, struct service_client 
     struct lane *lane = lane_accept(client->stream, clock_after(LANE_PATIENCE));
     struct arena *arena = arena_new(1024);
     void *value;
+    int type;
 
     client->stream = NULL;
-    while (lane && answer(lane, service_receive(client, lane, arena, &value, CLOCK_NEVER), value, arena))
+    while (lane && (type = service_receive(client, lane, arena, &value, CLOCK_NEVER)) > 0 && answer(lane, type, value, arena))
         arena_reset(arena);
     arena_free(arena);
     lane_free(lane);
