@@ -27,13 +27,31 @@ static bool has_numeric_domain(struct slice address)
     return domain.len && domain.data[0] != '[' && isdigit((unsigned char)domain.data[domain.len - 1]) && net_address_parse(&ip, domain, 0);
 }
 
+/* has_word - one of the blank-separated words, any case. */
+static bool has_word(struct slice text, struct slice wanted)
+{
+    struct slice word;
+
+    while (slice_next_token(&text, " \t", &word))
+        if (slice_equal_case(word, wanted))
+            return true;
+    return false;
+}
+
+/* has_strange_domain - with letters beyond ASCII, and neither this command nor the transaction announced them. */
+static bool has_strange_domain(const struct session *s, struct slice address, struct slice parameters)
+{
+    return s->server->params.smtputf8_enable && !slice_is_ascii(mail_address_domain(address)) && !(s->mail && s->mail->parameters.smtputf8) &&
+           !has_word(parameters, SLICE("SMTPUTF8"));
+}
+
 bool command_parse_address(struct session *s, struct slice text, const char *verb, struct arena *arena, struct slice *address,
                            struct slice *parameters)
 {
     const struct smtpd_params *p = &s->server->params;
 
     if (mail_address_parse_path(text, p->strict_rfc821_envelopes, true, arena, address, parameters) &&
-        (p->resolve_numeric_domain || !has_numeric_domain(*address)) && (p->allow_min_user || address->len == 0 || address->data[0] != '-'))
+        (p->resolve_numeric_domain || !has_numeric_domain(*address)) && !has_strange_domain(s, *address, *parameters) && (p->allow_min_user || address->len == 0 || address->data[0] != '-'))
         return true;
     struct slice word = slice_trim(slice_first(text, text.len - parameters->len));
     if (!is_unfinished(word))

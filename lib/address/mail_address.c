@@ -139,6 +139,12 @@ struct slice address_spec_parse(struct slice raw, struct arena *arena, bool *bro
             spec.broken |= lexeme.broken;
             continue;
         }
+        if (lexeme_is(&lexeme, '\\') && raw.len > 0 && !spec.has_at) { /* outside of quotes it quotes one byte as well */
+            spec.quoted = true;
+            lexeme.kind = LEXEME_ATOM;
+            lexeme.text = slice_first(raw, 1);
+            raw = slice_from(raw, 1);
+        }
         if (gap && before.kind != LEXEME_END && !lexeme_joins(&before, &lexeme)) {
             spec.broken = true;
             buffer_append_byte(&spec.text, ' ');

@@ -68,6 +68,20 @@ static bool has_gap(struct slice inside)
     }
 }
 
+/* words_touch - a quoted string and a word with neither a dot nor an "@" between them: "us er"x@example.org. */
+static bool words_touch(struct slice inside)
+{
+    struct lexeme before = {LEXEME_END, {NULL, 0}, false};
+    for (;;) {
+        struct lexeme lexeme = lexeme_next(&inside);
+        bool both_words = (before.kind == LEXEME_QUOTED && (lexeme.kind == LEXEME_QUOTED || lexeme.kind == LEXEME_ATOM)) ||
+                          (before.kind == LEXEME_ATOM && lexeme.kind == LEXEME_QUOTED);
+        if (lexeme.kind == LEXEME_END || (both_words && !lexeme_joins(&before, &lexeme)))
+            return lexeme.kind != LEXEME_END;
+        before = lexeme;
+    }
+}
+
 /* domain_is_acceptable - as in RCPT TO: a trailing dot is forgiven, rewriting takes it off. */
 static bool domain_is_acceptable(struct slice domain)
 {
@@ -87,6 +101,8 @@ bool mail_address_parse_path(struct slice text, bool strict, bool utf8, struct a
         return false;
     struct slice inside = strip_angles(token, &angles, &clean, &broken);
     if (broken)
+        return false;
+    if (words_touch(inside))
         return false;
     if (strict && (!angles || !clean || has_gap(slice_trim(inside))))
         return false;

@@ -44,6 +44,18 @@ static const char *talk(const char *main_cf, const char *lines)
 
 #define MAIL "EHLO x\nMAIL FROM:<a@example.test>\nRCPT TO:<alice@lab.test>\n"
 
+START_TEST(domains_beyond_ascii_are_announced)
+{
+#define STRANGE "l\xc3\xa4" "b.test"
+    ASSERT_HAS(talk("", "EHLO x\nMAIL FROM:<a@" STRANGE ">\n"), "501 5.1.7 Bad sender address syntax\r\n");
+    ASSERT_LOGGED("warning: Illegal address syntax from unknown[192.0.2.1] in MAIL command: <a@");
+    ASSERT_HAS(talk("", "EHLO x\nMAIL FROM:<a@" STRANGE "> SMTPUTF8\n"), "250 2.1.0 Ok\r\n");
+    ASSERT_HAS(talk("", "EHLO x\nMAIL FROM:<\xc3\xa4@lab.test>\nRCPT TO:<a@" STRANGE ">\n"), "250 2.1.0 Ok\r\n501 5.1.3 Bad recipient address syntax\r\n");
+    ASSERT_HAS(talk("smtputf8_enable = no\n", "EHLO x\nMAIL FROM:<a@" STRANGE ">\n"), "250 2.1.0 Ok\r\n");
+#undef STRANGE
+}
+END_TEST
+
 START_TEST(one_message)
 {
     const char *got = talk("", MAIL "DATA\nSubject: x\n\n..dot\n.\nQUIT\n");
@@ -350,5 +362,5 @@ START_TEST(soft_bounce_and_footer)
 }
 END_TEST
 
-TEST_MAIN("smtpd/session", one_message, order_of_commands, relaying, access_actions, side_effects, side_effects_after_much_content, odd_commands, words_about_access_tables, stages_without_delay, limits, early_talkers, chunks,
+TEST_MAIN("smtpd/session", domains_beyond_ascii_are_announced, one_message, order_of_commands, relaying, access_actions, side_effects, side_effects_after_much_content, odd_commands, words_about_access_tables, stages_without_delay, limits, early_talkers, chunks,
           bare_newlines, silence, refused_by_cleanup, words_of_others, soft_bounce_and_footer)

@@ -61,6 +61,7 @@ static const char *ask(const char *main_cf, const char *recipient)
     static char lines[500];
 
     cleanup_forget();
+    buffer_release(&script.output);
     snprintf(lines, sizeof(lines), "EHLO x\r\nMAIL FROM:<a@example.test>\r\nRCPT TO:<%s>\r\nQUIT\r\n", recipient);
     script = (struct script){.input = slice_of(lines), .steps = true};
     settings = main_cf;
