@@ -18,6 +18,7 @@
 
 /* One query on its way.  It outlives neither the fiber that waits for it nor the call: c-ares always calls back. */
 struct query {
+    void (*told)(struct query *query); /* NULL: a fiber waits for done */
     struct condition done;
     bool finished;
     int ares_status;
@@ -169,7 +170,10 @@ static void on_answer(void *arg, int status, int timeouts UNUSED, unsigned char 
     if (packet != NULL && length > 0)
         buffer_append(&query->packet, packet, (size_t)length);
     query->finished = true;
-    condition_broadcast(&query->done);
+    if (query->told != NULL)
+        query->told(query);
+    else
+        condition_broadcast(&query->done);
 }
 
 /* wire_name - the name as DNS has it: U-labels become A-labels (RFC 5891).  False: it is no name (with a NUL, too long, not convertible). */
@@ -189,7 +193,8 @@ static bool wire_name(struct slice name, char *text, size_t room)
     return good;
 }
 
-static void query_start(struct query *query, struct slice name, enum dns_type type)
+/* query_start - told is called when the answer is there, even if that is at once; NULL: query_wait. */
+static void query_start(struct query *query, struct slice name, enum dns_type type, void (*told)(struct query *query))
 {
     char text[512];
     unsigned char *wire = NULL;
@@ -263,8 +268,8 @@ static void cache_keep(struct slice name, enum dns_type type, const struct dns_a
     buffer_release(&key);
 }
 
-/* query_answer - what came back, in the arena; gives the query's memory back. */
-static struct dns_answer query_answer(struct query *query, struct slice name, enum dns_type type, struct arena *arena)
+/* query_unfiltered - what came back, in the arena; gives the query's memory back. */
+static struct dns_answer query_unfiltered(struct query *query, struct slice name, enum dns_type type, struct arena *arena)
 {
     struct dns_answer answer = {.status = DNS_TRY_AGAIN};
 
@@ -278,11 +283,18 @@ static struct dns_answer query_answer(struct query *query, struct slice name, en
     if (!resolver.dnssec)
         answer.authentic = false;
     buffer_release(&query->packet);
+    return answer;
+}
+
+static struct dns_answer query_answer(struct query *query, struct slice name, enum dns_type type, struct arena *arena)
+{
+    struct dns_answer answer = query_unfiltered(query, name, type, arena);
+
     dns_filter_answer(resolver.filter, resolver.filter_context, &answer);
     return answer;
 }
 
-static bool cached_answer(struct slice name, enum dns_type type, struct arena *arena, struct dns_answer *answer)
+static bool cached_unfiltered(struct slice name, enum dns_type type, struct arena *arena, struct dns_answer *answer)
 {
     const struct cached *cached = cache_find(name, type);
 
@@ -290,6 +302,13 @@ static bool cached_answer(struct slice name, enum dns_type type, struct arena *a
         return false;
     dns_parse(arena_slice(arena, buffer_slice(&cached->packet)), type, arena, answer);
     answer->authentic = answer->authentic && resolver.dnssec;
+    return true;
+}
+
+static bool cached_answer(struct slice name, enum dns_type type, struct arena *arena, struct dns_answer *answer)
+{
+    if (!cached_unfiltered(name, type, arena, answer))
+        return false;
     dns_filter_answer(resolver.filter, resolver.filter_context, answer);
     return true;
 }
@@ -301,9 +320,47 @@ struct dns_answer dns_query(struct slice name, enum dns_type type, struct arena 
 
     if (cached_answer(name, type, arena, &answer))
         return answer;
-    query_start(&query, name, type);
+    query_start(&query, name, type, NULL);
     query_wait(&query);
     return query_answer(&query, name, type, arena);
+}
+
+/* A question that no fiber waits for. */
+struct asked {
+    struct query query;
+    enum dns_type type;
+    dns_done *done;
+    void *context;
+    char name[];
+};
+
+static void asked_answered(struct query *query)
+{
+    struct asked *asked = CONTAINER_OF(query, struct asked, query);
+    struct arena *arena = arena_new(1024);
+    struct dns_answer answer = query_unfiltered(query, slice_of(asked->name), asked->type, arena);
+
+    asked->done(asked->context, &answer);
+    arena_free(arena);
+    free(asked);
+}
+
+void dns_ask(struct slice name, enum dns_type type, dns_done *done, void *context)
+{
+    struct arena *arena = arena_new(0);
+    struct dns_answer answer;
+
+    if (cached_unfiltered(name, type, arena, &answer)) {
+        done(context, &answer);
+    } else {
+        struct asked *asked = memory_zalloc(1, sizeof(*asked) + name.len + 1);
+        memcpy(asked->name, name.data, name.len);
+        asked->type = type;
+        asked->done = done;
+        asked->context = context;
+        query_start(&asked->query, name, type, asked_answered);
+    }
+    arena_free(arena);
 }
 
 struct dns_answer dns_reverse(const struct net_address *address, struct arena *arena)
@@ -378,7 +435,7 @@ struct dns_answer dns_addresses(struct slice name, int families, bool use_hosts,
     for (int i = 0; i < 2; i++) {
         answers[i] = (struct dns_answer){.status = DNS_NO_DATA};
         if ((families & (1 << i)) && !cached_answer(name, types[i], arena, &answers[i])) {
-            query_start(&queries[i], name, types[i]);
+            query_start(&queries[i], name, types[i], NULL);
             asked[i] = true;
         }
     }

@@ -35,6 +35,7 @@ struct dns_answer {
     bool authentic;            /* AD bit: the resolver validated it (dns_options.dnssec) */
     struct dns_record *records;
     size_t count;
+    uint32_t seconds;          /* how long it holds: the least TTL of the records, or what the SOA says of there being none; 0: not told */
 };
 
 /* What a filter says of a record, which it gets as text: "name. ttl IN TYPE value".  May wait. */
@@ -56,6 +57,10 @@ void dns_stop(void);
 
 /* dns_query - one type; follows CNAME chains (bounded); TCP fallback.  The answer is in the arena.  Waits. */
 struct dns_answer dns_query(struct slice name, enum dns_type type, struct arena *arena);
+/* dns_ask - dns_query without a fiber, and without dns_options.filter: done gets the answer once, on the loop's stack (or before dns_ask returns when it
+   is known already), and must not wait.  The answer is gone after the call. */
+typedef void dns_done(void *context, const struct dns_answer *answer);
+void dns_ask(struct slice name, enum dns_type type, dns_done *done, void *context);
 /* dns_hosts_lookup - /etc/hosts as read by dns_start: addresses of a name; count 0 when it is not there.  dns_hosts_name - name of an address. */
 struct dns_answer dns_hosts_lookup(struct slice name, struct arena *arena);
 bool dns_hosts_name(const struct net_address *address, struct arena *arena, struct slice *name);

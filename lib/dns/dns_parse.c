@@ -6,6 +6,7 @@
 #define POINTER_LIMIT 32   /* compression pointers followed for one name */
 #define CNAME_LIMIT 16     /* links of a CNAME chain */
 #define RECORD_LIMIT 256   /* records looked at in one answer */
+#define TYPE_SOA 6
 
 struct raw_record {
     char owner[NAME_MAX_TEXT + 1];
@@ -233,6 +234,30 @@ static void collect(struct slice packet, const struct raw_record *raws, size_t c
     }
 }
 
+/* negative_seconds - how long "there is none" holds: the SOA in the authority section, which begins at at (RFC 2308 5). */
+static uint32_t negative_seconds(struct slice packet, size_t at)
+{
+    struct raw_record raw;
+
+    for (unsigned left = big16(packet, 8); left > 0 && read_raw(packet, &at, &raw); left--) {
+        if (raw.type != TYPE_SOA || raw.data_length < 20)
+            continue;
+        uint32_t minimum = big32(packet, raw.data_at + raw.data_length - 4);
+        return minimum < raw.ttl ? minimum : raw.ttl;
+    }
+    return 0;
+}
+
+static uint32_t least_ttl(const struct dns_answer *answer)
+{
+    uint32_t least = UINT32_MAX;
+
+    for (size_t i = 0; i < answer->count; i++)
+        if (answer->records[i].ttl < least)
+            least = answer->records[i].ttl;
+    return least;
+}
+
 enum dns_status dns_parse(struct slice packet, enum dns_type type, struct arena *arena, struct dns_answer *answer)
 {
     char owner[NAME_MAX_TEXT + 1];
@@ -246,6 +271,8 @@ enum dns_status dns_parse(struct slice packet, enum dns_type type, struct arena 
     at += 4;
     answer->authentic = (big16(packet, 2) & 0x0020) != 0;
     answer->status = status_of_code(big16(packet, 2) & 0xF);
+    if (answer->status == DNS_NO_DOMAIN && big16(packet, 6) == 0)
+        answer->seconds = negative_seconds(packet, at);
     if (answer->status != DNS_FOUND)
         return answer->status;
 
@@ -262,5 +289,6 @@ enum dns_status dns_parse(struct slice packet, enum dns_type type, struct arena 
     free(raws);
     if (answer->count == 0)
         answer->status = dropped ? DNS_MALFORMED : DNS_NO_DATA;
+    answer->seconds = answer->count ? least_ttl(answer) : dropped ? 0 : negative_seconds(packet, at);
     return answer->status;
 }
