@@ -99,7 +99,7 @@ static enum check_outcome refuse(struct check *check, struct status_code status,
     if (status.class == 4)
         transaction_refuse(t, SUBMIT_STATUS_TEMPORARY, 451, check->text);
     else
-        transaction_refuse(t, SUBMIT_STATUS_REFUSED, 550, check->text);
+        transaction_refuse_content(t, SUBMIT_STATUS_REFUSED, 550, check->text);
     return CHECK_KEEP;
 }
 

@@ -101,7 +101,7 @@ static void on_mime_error(void *context, const char *what, struct slice text)
         return;
     }
     log_mime_error(t, what, text);
-    transaction_refuse(t, SUBMIT_STATUS_REFUSED, 550, arena_format(t->arena, "5.6.0 %s", what));
+    transaction_refuse_content(t, SUBMIT_STATUS_REFUSED, 550, arena_format(t->arena, "5.6.0 %s", what));
 }
 
 /* ---- feeding: only CRLF line ends and no other CR or LF get past this point ---- */
@@ -167,7 +167,7 @@ static struct slice filter_bytes(struct transaction *t, struct slice data, struc
         if (reject->has[c] && !is_line_end(data, i)) {
             struct slice line = slice_from(data, i);
             log_content_action(t, "reject", "content", slice_first(line, slice_find(line, '\r')), SLICE("5.7.1 disallowed character"));
-            transaction_refuse(t, SUBMIT_STATUS_REFUSED, 550, SLICE("5.7.1 disallowed character"));
+            transaction_refuse_content(t, SUBMIT_STATUS_REFUSED, 550, SLICE("5.7.1 disallowed character"));
             return data;
         }
         if (!strip->has[c] || is_line_end(data, i))

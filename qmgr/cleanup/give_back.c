@@ -9,6 +9,7 @@
 #include "service/agent.h"
 #include "transaction.h"
 
+enum { RETURN_HEADERS = 2 };
 #define BOUNCE_PATH "private/bounce"
 #define BOUNCE_TIME (100 * MICROSECONDS)
 
@@ -65,6 +66,8 @@ bool give_back(struct transaction *t)
     struct bounce_request request = {.kind = NOTICE_FAILURE, .envelope = t->envelope};
     request.envelope.recipients = NULL;
     request.envelope.recipients_count = 0;
+    if (t->refusal.about_content)
+        request.envelope.ret = RETURN_HEADERS;
     request.recipients = arena_alloc(t->arena, (count + 1) * sizeof(*request.recipients));
     request.recipients_count = count;
     for (size_t i = 0; i < count; i++)

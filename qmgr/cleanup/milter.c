@@ -69,7 +69,7 @@ bool filtering_settle(struct filtering *f, const char *event, struct slice recip
             break;
         text = milter_outcome_text(outcome, t->arena);
         log_milter_action(t, "reject", event, recipient, text);
-        transaction_refuse(t, outcome->code >= 500 ? SUBMIT_STATUS_REFUSED : SUBMIT_STATUS_TEMPORARY, outcome->code, text);
+        transaction_refuse_content(t, outcome->code >= 500 ? SUBMIT_STATUS_REFUSED : SUBMIT_STATUS_TEMPORARY, outcome->code, text);
         break;
     }
     return !f->quarantined && !t->discarded && !t->refused;

@@ -10,24 +10,24 @@ struct slice recipients_rewrite(struct transaction *t, struct slice address)
 
 /* ---- adding ---- */
 
-/* make_key - what makes a recipient the same as another: address, original, original of its sender. */
-static void make_key(struct transaction *t, const struct recipient *r, struct buffer *key)
+/* make_key - what makes a recipient the same as another: address, original, original of its sender (a blind copy has none). */
+static void make_key(struct transaction *t, const struct recipient *r, bool copy, struct buffer *key)
 {
     buffer_append_lower(key, r->address);
     if (t->cleanup->params.enable_original_recipient) {
         buffer_append_byte(key, '\n');
         buffer_append_lower(key, r->original);
-        buffer_append_byte(key, '\n');
+        buffer_append_byte(key, copy ? 'c' : '\n');
         buffer_append_lower(key, r->orcpt);
     }
 }
 
 /* is_duplicate - remembers them. */
-static bool is_duplicate(struct transaction *t, const struct recipient *r)
+static bool is_duplicate(struct transaction *t, const struct recipient *r, bool copy)
 {
     struct buffer key = BUFFER_INIT;
     static char seen;
-    make_key(t, r, &key);
+    make_key(t, r, copy, &key);
     bool duplicate = map_get(t->recipients_seen, buffer_slice(&key)) != NULL;
     int64_t limit = t->cleanup->params.duplicate_filter_limit;
     if (!duplicate && (limit <= 0 || map_count(t->recipients_seen) < (size_t)limit))
@@ -40,7 +40,7 @@ static bool is_duplicate(struct transaction *t, const struct recipient *r)
 static void forget(struct transaction *t, const struct recipient *r)
 {
     struct buffer key = BUFFER_INIT;
-    make_key(t, r, &key);
+    make_key(t, r, false, &key);
     map_remove(t->recipients_seen, buffer_slice(&key));
     buffer_release(&key);
 }
@@ -50,10 +50,12 @@ static void add(struct transaction *t, const struct recipient *r)
     struct envelope *e = &t->envelope;
     if (e->recipients_count == 1 && !t->recipients_seen) {
         t->recipients_seen = map_new(NULL);
-        is_duplicate(t, &e->recipients[0]);
+        is_duplicate(t, &e->recipients[0], t->first_is_copy);
     }
-    if (t->recipients_seen && is_duplicate(t, r))
+    if (t->recipients_seen && is_duplicate(t, r, t->adding_copy))
         return;
+    if (e->recipients_count == 0)
+        t->first_is_copy = t->adding_copy;
     if (e->recipients_count == t->recipient_room) {
         size_t room = t->recipient_room ? t->recipient_room * 2 : 4;
         struct recipient *larger = arena_alloc(t->arena, room * sizeof(*larger));
@@ -132,7 +134,9 @@ static void add_mapped(struct transaction *t, struct recipient *r)
 void recipients_add_bcc(struct transaction *t, struct slice address)
 {
     struct recipient r = {.address = recipients_rewrite(t, address), .notify = NOTIFY_NEVER};
+    t->adding_copy = true;
     add_mapped(t, &r);
+    t->adding_copy = false;
 }
 
 /* add_mapped_bcc - the copies that sender_bcc_maps or recipient_bcc_maps give for an address. */

@@ -8,7 +8,14 @@ void transaction_refuse(struct transaction *t, int status, int reply_code, struc
     if (t->refused)
         return;
     t->refused = true;
-    t->refusal = (struct refusal){status, reply_code, reply};
+    t->refusal = (struct refusal){status, reply_code, reply, false};
+}
+
+void transaction_refuse_content(struct transaction *t, int status, int reply_code, struct slice reply)
+{
+    bool first = !t->refused;
+    transaction_refuse(t, status, reply_code, reply);
+    t->refusal.about_content |= first;
 }
 
 void transaction_map_failed(struct transaction *t, const char *map, struct slice address)

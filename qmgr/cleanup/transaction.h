@@ -12,6 +12,7 @@ struct refusal {
     int status;         /* SUBMIT_STATUS_ */
     int reply_code;
     struct slice reply; /* "5.7.1 ..." */
+    bool about_content; /* what is in it is unwanted: its sender gets back only the header */
 };
 
 struct transaction {
@@ -28,6 +29,7 @@ struct transaction {
 
     /* recipients.c */
     size_t recipient_room;
+    bool adding_copy, first_is_copy; /* blind copies are no duplicates of recipients that were given */
     struct map *recipients_seen; /* duplicate filter; NULL as long as there is one recipient */
 
     /* content.c */
@@ -74,6 +76,8 @@ void transaction_free(struct transaction *t);
 
 /* transaction_refuse - the first reason counts. */
 void transaction_refuse(struct transaction *t, int status, int reply_code, struct slice reply);
+/* transaction_refuse_content - the same, for what a check or a mail filter found in it. */
+void transaction_refuse_content(struct transaction *t, int status, int reply_code, struct slice reply);
 /* transaction_write_failed - the queue cannot be written: errno value. */
 void transaction_write_failed(struct transaction *t, int error);
 /* transaction_is_over - nothing that comes now matters. */

@@ -124,7 +124,7 @@ START_TEST(decided_at_the_end)
                                                             .copies = copies, .copies_count = 2}};
     struct outcome *o = submit_job(&job, "a@b.test", "bob@lab.test");
     ASSERT_STORED(o);
-    ASSERT_RECIPIENTS(o, "bob@lab.test watch@lab.test[1]");
+    ASSERT_RECIPIENTS(o, "bob@lab.test watch@lab.test[1] bob@lab.test[1]");
     ASSERT_SLICE(o->envelope.content_filter, "scan:here");
     ASSERT_SLICE(o->envelope.redirect, "trap@lab.test");
     ck_assert(o->envelope.hold);
