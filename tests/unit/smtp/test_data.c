@@ -97,6 +97,88 @@ START_TEST(chunks)
 }
 END_TEST
 
+/* ---- every text of seven bytes out of what matters ---- */
+
+enum { EVERY_LENGTH = 7 };
+static const char alphabet[] = {'\r', '\n', '\0', '.', 'a'};
+
+/* end_of - where the message ends by the rule, and what the rule is: CRLF "." CRLF, and the beginning counts as a CRLF; or LF "." any CRs LF. */
+static size_t end_of(struct slice text, bool strict)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        size_t at = i + 1;
+        if (text.data[i] != '.' || !(i == 0 || (text.data[i - 1] == '\n' && (!strict || (i >= 2 && text.data[i - 2] == '\r')))))
+            continue;
+        size_t crs = 0;
+        while (at < text.len && text.data[at] == '\r')
+            at++, crs++;
+        if (at < text.len && text.data[at] == '\n' && (!strict || crs == 1))
+            return at + 1;
+    }
+    return SIZE_MAX;
+}
+
+/* take_all - in pieces; where the message ended, SIZE_MAX: nowhere. */
+static size_t take_all(struct slice text, bool strict, size_t piece, struct buffer *out)
+{
+    struct smtp_data data;
+    size_t taken = 0;
+    bool end = false;
+
+    buffer_clear(out);
+    smtp_data_init(&data, true, strict);
+    while (taken < text.len && !end)
+        taken += smtp_data_feed(&data, slice_first(slice_from(text, taken), piece), collect, out, &end);
+    if (end)
+        ck_assert_int_eq(smtp_data_size(&data), (int64_t)out->len);
+    return end ? taken : SIZE_MAX;
+}
+
+/* check_sent_on - what came out has no lone LF, and stuffed again it is one message, the same one. */
+static void check_sent_on(struct slice content, struct buffer *wire, struct buffer *again)
+{
+    bool at_start = true;
+
+    buffer_clear(wire);
+    for (size_t i = 0; i < content.len; i++) {
+        ck_assert(content.data[i] != '\n' || (i > 0 && content.data[i - 1] == '\r'));
+        if (at_start && content.data[i] == '.')
+            buffer_append_byte(wire, '.');
+        buffer_append_byte(wire, content.data[i]);
+        at_start = content.data[i] == '\n';
+    }
+    buffer_append_string(wire, ".\r\n");
+    ck_assert_uint_eq(take_all(buffer_slice(wire), true, SIZE_MAX, again), wire->len);
+    ck_assert(slice_equal(buffer_slice(again), content) || slice_search(content, SLICE("\r\r\n")) < content.len);
+}
+
+START_TEST(everything)
+{
+    struct buffer out = BUFFER_INIT, wire = BUFFER_INIT, again = BUFFER_INIT;
+    char text[EVERY_LENGTH];
+    unsigned count = 1;
+
+    for (int i = 0; i < EVERY_LENGTH; i++)
+        count *= COUNT_OF(alphabet);
+    for (unsigned number = 0; number < count; number++) {
+        unsigned rest = number;
+        for (int i = 0; i < EVERY_LENGTH; i++, rest /= COUNT_OF(alphabet))
+            text[i] = alphabet[rest % COUNT_OF(alphabet)];
+        struct slice all = slice_make(text, EVERY_LENGTH);
+        for (int strict = 0; strict <= 1; strict++)
+            for (size_t piece = 1; piece <= EVERY_LENGTH; piece += 2) {
+                size_t end = take_all(all, strict, piece, &out);
+                ck_assert_msg(end == end_of(all, strict), "text %u, strict %d, piece %zu: ends at %zu, want %zu", number, strict, piece, end, end_of(all, strict));
+                if (end != SIZE_MAX)
+                    check_sent_on(buffer_slice(&out), &wire, &again);
+            }
+    }
+    buffer_release(&out);
+    buffer_release(&wire);
+    buffer_release(&again);
+}
+END_TEST
+
 static void count_pieces(void *context, struct slice content)
 {
     (void)content;
@@ -116,4 +198,4 @@ START_TEST(plain_content_is_one_piece)
 }
 END_TEST
 
-TEST_MAIN("smtp/data", messages, chunks, plain_content_is_one_piece)
+TEST_MAIN("smtp/data", messages, chunks, everything, plain_content_is_one_piece)
