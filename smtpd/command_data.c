@@ -2,6 +2,7 @@
 #include "access.h"
 #include "base/log.h"
 #include "commands.h"
+#include "filters.h"
 #include "intake.h"
 #include "reception.h"
 
@@ -12,7 +13,7 @@ static bool content_allowed(struct session *s)
     struct transaction *t = s->mail;
 
     if (t->discard || access_data(s, &rejection))
-        return true;
+        return filters_data(s);
     answer_rejection(s, &rejection, t->recipient_count == 1 ? t->recipients[0].address : (struct slice){0});
     return false;
 }

@@ -3,6 +3,7 @@
 #include "auth.h"
 #include "base/log.h"
 #include "commands.h"
+#include "filters.h"
 #include "history.h"
 
 /* check_helo - smtpd_helo_restrictions when they are not delayed; the checks and the log see the new name, a refusal restores the old one. */
@@ -25,8 +26,8 @@ static bool check_helo(struct session *s, const char *name)
     return false;
 }
 
-/* greet_back - true when the client may go on. */
-static bool greeted(struct session *s, struct slice arguments)
+/* greet_back - *welcome: with extensions.  False: was answered. */
+static bool greeted(struct session *s, struct slice arguments, bool *welcome)
 {
     char *name = arena_string(s->scratch, arguments);
 
@@ -35,15 +36,21 @@ static bool greeted(struct session *s, struct slice arguments)
             *at = '?';
     if (!check_helo(s, name))
         return false;
+    enum filters_greeting greeting = filters_helo(s);
+    if (greeting == FILTERS_HANG_UP)
+        return false;
+    *welcome = greeting == FILTERS_WELCOME;
     session_reset_mail(s);
     return true;
 }
 
 enum outcome command_helo(struct session *s, struct slice arguments)
 {
+    bool welcome;
+
     if (arguments.len == 0)
         return answer_failed(s, REPLY_HELO_SYNTAX, SLICE("HELO"));
-    if (!greeted(s, arguments))
+    if (!greeted(s, arguments, &welcome))
         return COMMAND_FAILED;
     s->esmtp = false;
     answer(s, REPLY_HELO_OK, slice_of(s->server->params.myhostname));
@@ -107,16 +114,20 @@ static void offer_all(struct session *s, struct buffer *text)
 enum outcome command_ehlo(struct session *s, struct slice arguments)
 {
     struct buffer text = BUFFER_INIT_MAX(2048);
+    bool welcome;
 
     if (arguments.len == 0)
         return answer_failed(s, REPLY_HELO_SYNTAX, SLICE("EHLO"));
-    if (!greeted(s, arguments))
+    if (!greeted(s, arguments, &welcome))
         return COMMAND_FAILED;
     history_flush(s);
     s->esmtp = true;
     smtp_ehlo_log_discarded(s->ehlo_hidden);
     buffer_append_string(&text, s->server->params.myhostname);
-    offer_all(s, &text);
+    if (welcome)
+        offer_all(s, &text);
+    else
+        offer(s, &text, EHLO_ENHANCED_STATUS, true, "ENHANCEDSTATUSCODES");
     answer_text(s, 250, "", buffer_slice(&text));
     buffer_release(&text);
     return COMMAND_DONE;

@@ -3,6 +3,7 @@
 #include "address/mail_address.h"
 #include "base/log.h"
 #include "commands.h"
+#include "filters.h"
 #include "intake.h"
 #include "reception.h"
 
@@ -81,21 +82,6 @@ static int allowed_parameters(const struct session *s)
 
 /* ---- MAIL ---- */
 
-/* check_filters - what mail must pass and we cannot ask yet. */
-static bool filters_allow(struct session *s)
-{
-    const struct smtpd_params *p = &s->server->params;
-
-    if (p->smtpd_milters[0] && strcasecmp(p->milter_default_action, "accept") != 0 && !(s->server->submit_options & SUBMIT_NO_MILTERS)) {
-        /* not yet: milters; as when one cannot be reached */
-        bool reject = strcasecmp(p->milter_default_action, "reject") == 0;
-        answer_text(s, reject ? 550 : 451, reject ? "5.5.0" : "4.7.1",
-                    reject ? SLICE("Service unavailable") : SLICE("Service unavailable - try again later"));
-        return false;
-    }
-    return true;
-}
-
 static bool check_verp(struct session *s, const struct transaction *t)
 {
     const struct smtp_mail_parameters *m = &t->parameters;
@@ -146,7 +132,7 @@ static bool check_sender(struct session *s)
 }
 
 /* begin_transaction - the command is understood: is the sender welcome? */
-static bool begin_transaction(struct session *s, struct transaction *t)
+static bool begin_transaction(struct session *s, struct transaction *t, struct slice path, struct slice parameters)
 {
     s->mail = t;
     t->sender_shown = mail_address_internal(t->sender, t->arena);
@@ -156,7 +142,7 @@ static bool begin_transaction(struct session *s, struct transaction *t)
         return false;
     }
     tell_old_default(s, "sender", t->sender);
-    if (!check_verp(s, t) || !filters_allow(s) || !check_size(s, t) || !check_sender(s))
+    if (!check_verp(s, t) || !check_size(s, t) || !check_sender(s) || !filters_mail(s, path, parameters))
         return false;
     struct submit_outcome refusal;
     if (!s->server->params.smtpd_delay_open_until_valid_rcpt && !transaction_open_queue(s, &refusal)) {
@@ -180,10 +166,11 @@ static enum outcome mail_from(struct session *s, struct slice path)
     else if (!smtp_mail_parameters(parameters, allowed_parameters(s), t->arena, &t->parameters, &why, &word))
         answer_failed(s, why, word);
     else
-        good = begin_transaction(s, t);
+        good = begin_transaction(s, t, slice_first(path, path.len - parameters.len), parameters);
     if (!good) {
         s->mail = NULL;
         transaction_free(t);
+        filters_message_ends(s);
         return COMMAND_FAILED;
     }
     t->accepted = true;
@@ -229,7 +216,8 @@ static struct slice of_probes(struct session *s, struct slice address)
     return address_verify_is_sender(&server->verify_params, unchanging, address, clock_wall()) ? unchanging : address;
 }
 
-static enum outcome accept_recipient(struct session *s, struct slice path, struct slice address, const struct smtp_rcpt_parameters *parameters)
+static enum outcome accept_recipient(struct session *s, struct slice path, struct slice words, struct slice address,
+                                     const struct smtp_rcpt_parameters *parameters)
 {
     struct transaction *t = s->mail;
     struct recipient recipient = {.address = of_probes(s, address), .orcpt = parameters->orcpt, .notify = parameters->notify};
@@ -237,8 +225,13 @@ static enum outcome accept_recipient(struct session *s, struct slice path, struc
     struct rejection rejection;
     struct submit_outcome refusal;
 
-    if (!access_rcpt(s, recipient.address, shown, &rejection))
+    struct slice as_given = slice_first(path, path.len - words.len);
+    if (!access_rcpt(s, recipient.address, shown, &rejection)) {
+        filters_rejected_rcpt(s, as_given, words, &rejection);
         return answer_rejection(s, &rejection, address);
+    }
+    if (!filters_rcpt(s, as_given, words, recipient.address))
+        return COMMAND_FAILED;
     struct slice command = arena_format(s->scratch, "RCPT TO:" SLICE_FORMAT, SLICE_ARGS(path));
     if (!transaction_open_queue(s, &refusal) || !intake_recipient(t->intake, command, s->scratch, &refusal))
         return reception_refusal(s, &refusal);
@@ -266,7 +259,7 @@ static enum outcome rcpt_to(struct session *s, struct slice path)
     tell_old_default(s, "recipient", address);
     if ((int64_t)s->mail->recipient_count >= s->server->params.smtpd_recipient_limit)
         return too_many(s);
-    return accept_recipient(s, path, address, &parameters);
+    return accept_recipient(s, path, text, address, &parameters);
 }
 
 enum outcome command_rcpt(struct session *s, struct slice arguments)

@@ -3,6 +3,7 @@
 #include "address/mail_address.h"
 #include "base/log.h"
 #include "commands.h"
+#include "filters.h"
 #include "history.h"
 
 enum outcome command_rset(struct session *s, struct slice arguments)
@@ -51,6 +52,8 @@ enum outcome command_vrfy(struct session *s, struct slice arguments)
             log_warning("Illegal address syntax from %s in VRFY command: " SLICE_FORMAT, s->client.text, SLICE_ARGS(text));
         return answer_failed(s, REPLY_BAD_RECIPIENT);
     }
+    if (!filters_allow(s))
+        return COMMAND_FAILED;
     if (!access_rcpt(s, address, mail_address_internal(address, s->scratch), &rejection))
         return answer_rejection(s, &rejection, address);
     answer(s, REPLY_VERIFIED, text);
@@ -79,6 +82,8 @@ static enum outcome start_queue(struct session *s, struct slice domain)
 {
     struct rejection rejection;
 
+    if (!filters_allow(s))
+        return COMMAND_FAILED;
     if (!access_etrn(s, domain, &rejection))
         return answer_rejection(s, &rejection, (struct slice){0});
     if (match_list_is_empty(s->server->fast_flush_domains) || match_domain(s->server->fast_flush_domains, domain) != MATCH_YES) {

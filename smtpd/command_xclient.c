@@ -4,6 +4,7 @@
 #include "auth.h"
 #include "base/log.h"
 #include "commands.h"
+#include "filters.h"
 #include "history.h"
 #include "smtp/xtext.h"
 
@@ -228,6 +229,7 @@ static bool server_port(struct session *s, const struct attribute *a)
 static void start_over(struct session *s)
 {
     session_reset_mail(s);
+    filters_end(s);
     deferral_free(s->client_deferral);
     deferral_free(s->helo_deferral);
     deferral_free(s->sender_deferral);

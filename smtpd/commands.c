@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 
 #include "base/log.h"
+#include "filters.h"
 #include "history.h"
 #include "text.h"
 
@@ -246,7 +247,7 @@ static enum outcome run_command(struct session *s, enum verb verb, struct slice 
     if (is_improper_place(s, verb) && session_talks_early(s, s->where))
         return COMMAND_FAILED;
     if (!command->run)
-        return answer_failed(s, REPLY_NOT_RECOGNIZED);
+        return filters_unknown(s, word) ? answer_failed(s, REPLY_NOT_RECOGNIZED) : COMMAND_FAILED;
     return command->run(s, arguments);
 }
 

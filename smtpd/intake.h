@@ -18,6 +18,8 @@ const char *intake_queue_id(const struct intake *intake);
 /* intake_envelope - once; intake_content - wire form, any pieces; intake_decide - as submit_decide; intake_finish - frees; *outcome as of submit_finish, of a
    filter with its whole reply.  Wait. */
 void intake_envelope(struct intake *intake, const struct envelope *envelope, int options);
+/* intake_milter - before the envelope: cleanup goes on with a milter; fd stays the caller's. */
+void intake_milter(struct intake *intake, const struct submit_milter *milter, int fd);
 void intake_content(struct intake *intake, struct slice data);
 void intake_decide(struct intake *intake, const struct submit_end *decisions);
 void intake_finish(struct intake *intake, int64_t size, struct arena *arena, struct submit_outcome *outcome);

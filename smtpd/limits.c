@@ -59,6 +59,7 @@ bool limits_connect(struct session *s)
     s->counted = anvil_client_ask(s->server->anvil, ANVIL_CONNECT, ident(s), &reply);
     if (!s->counted)
         return false;
+    s->connections = (unsigned)reply.connections;
     return is_over(s, reply.connections, p->smtpd_client_connection_count_limit, "Connection concurrency") ||
            is_over(s, reply.rate, p->smtpd_client_connection_rate_limit, "Connection rate");
 }

@@ -25,7 +25,7 @@
     /* the message */ \
     X(SIZE, message_size_limit) X(SIZE, queue_minfree) X(INT, smtpd_recipient_limit) X(INT, smtpd_recipient_overshoot_limit) \
     X(STRING, content_filter) X(STRING, receive_override_options) X(STRING, local_header_rewrite_clients) X(STRING, smtpd_proxy_filter) X(STRING, smtpd_proxy_ehlo) X(STRING, smtpd_proxy_options) X(TIME, smtpd_proxy_timeout) \
-    X(STRING, smtpd_milters) X(STRING, milter_default_action) X(BOOL, smtpd_delay_open_until_valid_rcpt) X(BOOL, smtpd_hide_client_session) \
+    X(STRING, smtpd_milters) X(STRING, smtpd_milter_maps) X(BOOL, smtpd_delay_open_until_valid_rcpt) X(BOOL, smtpd_hide_client_session) \
     /* limits by client */ \
     X(INT, smtpd_client_connection_count_limit) X(INT, smtpd_client_connection_rate_limit) X(INT, smtpd_client_message_rate_limit) \
     X(INT, smtpd_client_recipient_rate_limit) X(STRING, smtpd_client_event_limit_exceptions) X(INT, smtpd_client_ipv4_prefix_length) \

@@ -4,6 +4,7 @@
 #include "access.h"
 #include "base/log.h"
 #include "base/verdict.h"
+#include "filters.h"
 #include "history.h"
 #include "intake.h"
 
@@ -34,6 +35,7 @@ static void send_envelope(struct reception *r)
 
     if (r->envelope_sent)
         return;
+    filters_hand_over(s, s->mail->intake);
     transaction_envelope(s, &envelope);
     intake_envelope(s->mail->intake, &envelope, transaction_submit_options(s));
     r->envelope_sent = true;
@@ -240,11 +242,19 @@ static struct slice last_line(struct slice reply)
     return lf < reply.len ? slice_from(reply, lf + 1) : reply;
 }
 
-/* reception_refusal - what cleanup said: "5.7.1 message content rejected", or a whole reply "550 5.7.1 ...". */
+/* is_reply_line - "550 text", "550-text". */
+static bool is_reply_line(struct slice line)
+{
+    return line.len > 3 && isdigit((unsigned char)line.data[0]) && isdigit((unsigned char)line.data[1]) && isdigit((unsigned char)line.data[2]) &&
+           (line.data[3] == ' ' || line.data[3] == '-');
+}
+
+/* reception_refusal - what cleanup said: "5.7.1 message content rejected" (a milter's text may have several lines), or a whole reply
+   "550 5.7.1 ...", of which only the last line counts. */
 enum outcome reception_refusal(struct session *s, const struct submit_outcome *outcome)
 {
     struct status_code status;
-    struct slice rest = last_line(outcome->reply);
+    struct slice rest = is_reply_line(outcome->reply) ? last_line(outcome->reply) : outcome->reply;
     char status_text[STATUS_CODE_TEXT] = "";
     int code = outcome->reply_code;
 

@@ -11,6 +11,7 @@
 #include "client.h"
 #include "commands.h"
 #include "conf/interfaces.h"
+#include "filters.h"
 
 enum { SPACE_CHECK_INTERVAL = 1000000 /* microseconds */ };
 
@@ -140,6 +141,7 @@ struct server *server_new(struct service_context *context)
     open_tables(server);
     starttls_open(server);
     server->auth = auth_open(server);
+    filters_open(server);
     server->access = access_rules_new(server);
     server->queue_fd = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     char path[128];
@@ -161,6 +163,7 @@ void server_free(struct server *server)
 
     access_rules_free(server->access);
     auth_close(server->auth);
+    filters_close(server);
     starttls_close(server);
     for (size_t i = 0; i < COUNT_OF(lists); i++)
         match_list_free(lists[i]);

@@ -16,6 +16,7 @@
 struct access_rules;
 struct anvil_client;
 struct auth;
+struct milter_list;
 
 /* smtpd_forbid_bare_newline */
 enum bare_newline { BARE_NEWLINE_ALLOWED, BARE_NEWLINE_NORMALIZED, BARE_NEWLINE_NOTED, BARE_NEWLINE_REJECTED };
@@ -37,6 +38,8 @@ struct server {
     char *probe_sender;             /* of address probes, completed; empty: the null sender */
     struct map *probing;            /* addresses whose probe is just being submitted */
     struct auth *auth;              /* NULL: smtpd_sasl_auth_enable = no */
+    struct milter_list *milters;    /* smtpd_milters; NULL: none are asked here */
+    struct table_list *milter_maps;
     struct map *client_names;       /* see client_name.c */
     struct net_address *own_addresses, *proxy_addresses;
     size_t own_count, proxy_count;

@@ -6,6 +6,7 @@
 #include "auth.h"
 #include "base/log.h"
 #include "commands.h"
+#include "filters.h"
 #include "history.h"
 #include "proxy_header.h"
 
@@ -96,6 +97,7 @@ void session_reset_mail(struct session *s)
 {
     transaction_free(s->mail);
     s->mail = NULL;
+    filters_message_ends(s);
     s->chunks_failed = false;
     if (s->forwarded) {
         arena_free(s->forwarded->arena);
@@ -162,6 +164,7 @@ struct session *session_new(struct server *server, struct stream *stream)
 void session_free(struct session *s)
 {
     session_reset_mail(s);
+    filters_end(s);
     deferral_free(s->client_deferral);
     deferral_free(s->helo_deferral);
     deferral_free(s->sender_deferral);
@@ -214,7 +217,8 @@ void session_greet(struct session *s)
         s->refused.text = arena_slice(s->arena, rejection.text);
         return;
     }
-    answer(s, REPLY_GREETING, slice_of(s->server->params.smtpd_banner));
+    if (filters_connect(s))
+        answer(s, REPLY_GREETING, slice_of(s->server->params.smtpd_banner));
 }
 
 /* log_reason - except that a client hung up when its message was accepted: many do. */
@@ -257,6 +261,7 @@ void session_run(struct session *s)
         stream_flush(s->stream);
     }
     session_reset_mail(s);
+    filters_end(s);
     log_end(s); /* at once: what another worker logs of the next connection comes after it */
     limits_disconnect(s);
     history_report(s);

@@ -35,6 +35,7 @@ struct forwarded {
     bool has_source;
 };
 
+struct filters;
 struct history;
 struct login;
 
@@ -54,6 +55,7 @@ struct session {
     int ehlo_hidden;                   /* EHLO_ bits not offered to this client */
     struct { uint32_t good, all; } counts[VERB_COUNT];
     unsigned errors, junk;
+    unsigned connections;              /* of this client now; 0: not counted */
     int trouble;                       /* TROUBLE_ bits so far */
     bool closing;                      /* a reply was the last */
     const char *end_reason;            /* "lost connection", "timeout", "too many errors"; NULL: as it should be */
@@ -69,6 +71,7 @@ struct session {
     struct transaction *mail;          /* NULL outside MAIL ... end of data */
     bool chunks_failed;                /* BDAT came without MAIL: only RSET, or BDAT ... LAST, helps (RFC 3030 2) */
     struct history *history;           /* NULL when notify_classes needs none */
+    struct filters *filters;           /* milters; NULL: none (filters.h) */
 };
 
 /* session_serve - hold the whole dialogue with a client; the caller owns the stream.  session_serve_local - on standard input.  Wait. */

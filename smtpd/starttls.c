@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "commands.h"
+#include "filters.h"
 #include "history.h"
 #include "service/files.h"
 #include "service/statistics.h"
@@ -70,6 +71,7 @@ bool starttls_is_offered(const struct session *s)
 static void forget_before(struct session *s)
 {
     session_reset_mail(s);
+    filters_forget_helo(s);
     s->login = NULL;
     free(s->helo);
     s->helo = NULL;
