@@ -136,6 +136,7 @@ CHECK(sleep);
 CHECK(pipelining);
 CHECK(plaintext);
 CHECK(policy_service);
+CHECK(greylist);
 CHECK(multi_recipient_bounce);
 CHECK(tls_clientcerts);
 CHECK(tls_all_clientcerts);

@@ -2,34 +2,18 @@
 #include "anvil_client.h"
 #include "base/log.h"
 #include "commands.h"
-
-/* masked - the address with all but its first bits zero. */
-static struct net_address masked(const struct net_address *address, unsigned prefix)
-{
-    struct net_address result = *address;
-    bool six = address->u.any.sa_family == AF_INET6;
-    uint8_t *bytes = six ? result.u.v6.sin6_addr.s6_addr : (uint8_t *)&result.u.v4.sin_addr;
-
-    for (unsigned i = 0; i < (six ? 16u : 4u); i++) {
-        unsigned kept = prefix <= i * 8 ? 0 : prefix >= i * 8 + 8 ? 8 : prefix - i * 8;
-        bytes[i] &= (uint8_t)(0xFF00u >> kept);
-    }
-    return result;
-}
+#include "network.h"
 
 /* ident - "service:client"; clients of one network are one. */
 static struct slice ident(struct session *s)
 {
     const struct smtpd_params *p = &s->server->params;
-    bool six = s->client.peer.u.any.sa_family == AF_INET6;
-    int64_t prefix = six ? p->smtpd_client_ipv6_prefix_length : p->smtpd_client_ipv4_prefix_length;
     struct buffer text = BUFFER_INIT;
 
-    if (prefix >= (six ? 128 : 32) || prefix < 0)
+    if (!s->client.has_address)
         return arena_format(s->scratch, "%s:%s", s->server->service_name, s->client.address);
-    struct net_address network = masked(&s->client.peer, (unsigned)prefix);
-    net_address_text(&network, &text);
-    struct slice result = arena_format(s->scratch, "%s:%s/%u", s->server->service_name, buffer_string(&text), (unsigned)prefix);
+    network_text(&s->client.peer, p->smtpd_client_ipv4_prefix_length, p->smtpd_client_ipv6_prefix_length, &text);
+    struct slice result = arena_format(s->scratch, "%s:%s", s->server->service_name, buffer_string(&text));
     buffer_release(&text);
     return result;
 }

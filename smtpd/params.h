@@ -48,6 +48,8 @@
     X(INT, unverified_sender_reject_code) X(STRING, unverified_sender_reject_reason) X(STRING, unverified_sender_tempfail_action) \
     X(INT, unverified_recipient_defer_code) X(INT, unverified_recipient_reject_code) X(STRING, unverified_recipient_reject_reason) \
     X(STRING, unverified_recipient_tempfail_action) \
+    X(TIME, greylist_delay) X(TIME, greylist_retry_window) X(TIME, greylist_lifetime) X(INT, greylist_client_allow_count) \
+    X(INT, greylist_ipv4_prefix_length) X(INT, greylist_ipv6_prefix_length) X(STRING, greylist_reply_text) \
     /* TLS: more in tls/params.h */ \
     X(BOOL, smtpd_tls_auth_only) X(BOOL, smtpd_tls_received_header) X(STRING, relay_clientcerts) X(INT, smtpd_client_new_tls_session_rate_limit) \
     /* SASL */ \
