@@ -194,8 +194,6 @@ static const char *apply(struct milter *f, struct edits *e, const struct milter_
     bool header = r->kind == REPLY_IS_ADD_HEADER || r->kind == REPLY_IS_INSERT_HEADER || r->kind == REPLY_IS_CHANGE_HEADER;
     struct slice value = header ? clean(f, e, r->value) : r->value;
 
-    if (!(f->actions & r->action))
-        log_warning("milter %s: modifies messages in a way that it did not ask for", f->name);
     if (header ? !is_header_name(r->name) : r->kind != REPLY_IS_BODY && (slice_has_control(r->value) || slice_has_control(r->parameters))) {
         log_warning("milter %s: ignoring a modification with a bad header name, or control characters in an address or reason", f->name);
         return NULL;

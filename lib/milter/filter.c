@@ -210,9 +210,9 @@ static bool options_are_good(const struct milter *f, const struct milter_options
     if (o->version > version || o->version < 2)
         log_warning("milter %s: protocol version %u conflict with MTA protocol version %u", f->name, o->version, version);
     else if (o->actions & ~actions)
-        log_warning("milter %s: request for unknown message modification 0x%x", f->name, o->actions & ~actions);
+        log_warning("milter %s: request mask 0x%x conflict with MTA request mask 0x%x", f->name, o->actions, actions);
     else if (o->steps & ~steps)
-        log_warning("milter %s: request for unknown protocol feature 0x%x", f->name, o->steps & ~steps);
+        log_warning("milter %s: protocol mask 0x%x conflict with MTA protocol mask 0x%x", f->name, o->steps, steps);
     else
         return true;
     return false;

@@ -54,6 +54,7 @@ struct milter {
     enum milter_state state;
     struct stream *stream;
     uint32_t version, actions, steps;       /* as negotiated */
+    uint32_t skipped;                       /* STEP_NO_ bits: no more of these until the message ends */
     char *macros[STAGE_COUNT];              /* lists that the filter asked for; NULL: as configured */
     struct milter_outcome *settled;         /* answer to everything from now on (left), or to the content (decided); NULL: continue */
     /* the content of a message */

@@ -60,7 +60,7 @@ static bool is_deaf(const struct milter *f, const struct stage *stage, struct mi
 {
     if (f->state == MILTER_HAS_LEFT && f->settled)
         *outcome = *f->settled;
-    return f->state != MILTER_IS_OPEN || f->version < stage->version;
+    return f->state != MILTER_IS_OPEN || f->version < stage->version || (f->skipped & stage->no);
 }
 
 static void tell(struct milter *f, const struct stage *stage, struct slice data, struct milter_outcome *outcome)
@@ -69,6 +69,8 @@ static void tell(struct milter *f, const struct stage *stage, struct slice data,
     bool skip = false;
 
     outcome->verdict = MILTER_CONTINUE;
+    if (f->state == MILTER_IS_NEW && stage == &connect_stage)
+        milter_open(f, outcome); /* a failure is settled: is_deaf tells */
     if (is_deaf(f, stage, outcome))
         return;
     milter_macros(f, stage->macros, &macros);
@@ -85,6 +87,7 @@ static void tell(struct milter *f, const struct stage *stage, struct slice data,
         milter_send(f, stage->command, &macros, data);
         if (!(f->steps & stage->silent))
             milter_await(f, stage->command, f->command_timeout, stage->for_session, &skip, outcome);
+        f->skipped |= skip ? stage->no : 0;
     }
     buffer_release(&macros);
 }
@@ -108,7 +111,6 @@ static void tell_all(struct milters *m, const struct stage *stage, struct slice 
 void milters_connect(struct milters *m, struct slice name, char family, uint16_t port, struct slice address, struct milter_outcome *outcome)
 {
     struct buffer data = BUFFER_INIT_MAX(65536);
-    struct milter_outcome one;
 
     milter_put_text(&data, name);
     buffer_append_byte(&data, family);
@@ -117,9 +119,6 @@ void milters_connect(struct milters *m, struct slice name, char family, uint16_t
         buffer_append_byte(&data, (char)port);
         milter_put_text(&data, address);
     }
-    for (size_t i = 0; i < m->count; i++)
-        if (m->filters[i]->state == MILTER_IS_NEW)
-            milter_open(m->filters[i], &one); /* a failure is settled: the round below tells */
     tell_all(m, &connect_stage, buffer_slice(&data), outcome);
     buffer_release(&data);
 }
@@ -217,6 +216,7 @@ void milters_abort(struct milters *m)
             continue;
         say(f, 'A', f->command_timeout);
         f->state = MILTER_IS_OPEN;
+        f->skipped = 0;
     }
 }
 
