@@ -351,6 +351,7 @@ static bool check_limits(struct exchange *x)
                                       (long long)session->size_limit, session->host, session->address);
     } else if (is_international(x->t->delivery) && !(session->features & EHLO_SMTPUTF8)) {
         failure.status = "5.6.7";
+        failure.remote_mta = NULL; /* it did not say so */
         failure.reason = arena_format(x->arena, "SMTPUTF8 is required, but was not offered by host %s[%s]", session->host, session->address);
     } else {
         return true;
