@@ -85,6 +85,14 @@ class MilterServer:
         wait_until(lambda: len(self.sessions) >= number and self.sessions[number - 1].has(event), f"{event} in session {number} of the filter", timeout)
         return self.sessions[number - 1]
 
+    def mail_session(self, number=1, event="MAIL", timeout=TIMEOUT):
+        """The number-th session with a message (harness.Instance.start tries the port before), when it has that event."""
+        def find():
+            sessions = [session for session in self.sessions if session.has("MAIL")]
+            return len(sessions) >= number and sessions[number - 1].has(event) and sessions[number - 1]
+
+        return wait_until(find, f"{event} in session {number} with mail of the filter", timeout)
+
     def _accept(self):
         while not self.closing:
             try:
