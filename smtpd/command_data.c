@@ -5,6 +5,7 @@
 #include "filters.h"
 #include "intake.h"
 #include "reception.h"
+#include "user_limits.h"
 
 /* check_content_allowed - smtpd_data_restrictions; once per message. */
 static bool content_allowed(struct session *s)
@@ -12,7 +13,7 @@ static bool content_allowed(struct session *s)
     struct rejection rejection;
     struct transaction *t = s->mail;
 
-    if (t->discard || access_data(s, &rejection))
+    if ((t->discard || access_data(s, &rejection)) && user_limits_allow(s, &rejection))
         return filters_data(s);
     answer_rejection(s, &rejection, t->recipient_count == 1 ? t->recipients[0].address : (struct slice){0});
     return false;

@@ -50,6 +50,10 @@
     X(STRING, unverified_recipient_tempfail_action) \
     X(TIME, greylist_delay) X(TIME, greylist_retry_window) X(TIME, greylist_lifetime) X(INT, greylist_client_allow_count) \
     X(INT, greylist_ipv4_prefix_length) X(INT, greylist_ipv6_prefix_length) X(STRING, greylist_reply_text) \
+    /* limits by user */ \
+    X(INT, smtpd_user_limit_messages_per_hour) X(INT, smtpd_user_limit_messages_per_day) X(INT, smtpd_user_limit_recipients_per_hour) \
+    X(INT, smtpd_user_limit_recipients_per_day) X(STRING, smtpd_user_limit_exception_maps) X(STRING, smtpd_user_limit_action) \
+    X(BOOL, smtpd_user_limit_report_only) \
     /* TLS: more in tls/params.h */ \
     X(BOOL, smtpd_tls_auth_only) X(BOOL, smtpd_tls_received_header) X(STRING, relay_clientcerts) X(INT, smtpd_client_new_tls_session_rate_limit) \
     /* SASL */ \

@@ -7,6 +7,7 @@
 #include "filters.h"
 #include "history.h"
 #include "intake.h"
+#include "user_limits.h"
 
 enum {
     FIRST_BYTES = 8,      /* of the content, to see how it begins */
@@ -387,6 +388,8 @@ enum outcome reception_end(struct session *s, struct reception *r)
 {
     s->where = "END-OF-MESSAGE";
     enum outcome outcome = finish(s, r);
+    if (outcome == COMMAND_DONE)
+        user_limits_keep(s->mail);
     reception_free(r);
     s->mail->reception = NULL;
     session_reset_mail(s);

@@ -103,6 +103,7 @@ static void open_tables(struct server *server)
     server->command_filter = table_list_new("smtpd_command_filter", p->smtpd_command_filter, 0, server->config);
     server->footer_maps = table_list_new("smtpd_reject_footer_maps", p->smtpd_reject_footer_maps, 0, server->config);
     server->reject_filter = table_list_new("smtpd_reject_filter_maps", p->smtpd_reject_filter_maps, 0, server->config);
+    server->user_limit_exceptions = table_list_new("smtpd_user_limit_exception_maps", p->smtpd_user_limit_exception_maps, TABLE_FOLD, server->config);
     server->rbl_reply_maps = table_list_new("rbl_reply_maps", p->rbl_reply_maps, TABLE_FOLD, server->config);
 }
 
@@ -159,7 +160,7 @@ void server_free(struct server *server)
                                   server->verp_clients, server->bare_newline_exclusions, server->fast_flush_domains, server->noop_commands,
                                   server->forbidden_commands, server->permit_logging, server->mx_backup_networks};
     struct table_list *tables[] = {server->ehlo_keyword_maps, server->command_filter, server->footer_maps, server->reject_filter,
-                                   server->rbl_reply_maps};
+                                   server->rbl_reply_maps, server->user_limit_exceptions};
 
     access_rules_free(server->access);
     auth_close(server->auth);

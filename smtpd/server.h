@@ -33,6 +33,7 @@ struct server {
     struct submit_pool *cleanup;
     struct access_rules *access;
     struct anvil_client *anvil;
+    struct table_list *user_limit_exceptions;
     struct store *store;            /* what is remembered across sessions */
     struct address_verify_params verify_params;
     char *probe_sender;             /* of address probes, completed; empty: the null sender */

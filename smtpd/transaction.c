@@ -6,6 +6,7 @@
 #include "intake.h"
 #include "reception.h"
 #include "session.h"
+#include "user_limits.h"
 
 struct transaction *transaction_new(void)
 {
@@ -25,6 +26,7 @@ void transaction_free(struct transaction *t)
         return;
     reception_free(t->reception);
     intake_cancel(t->intake);
+    user_limits_return(t->user_claim);
     buffer_release(&t->prepended);
     arena_free(t->arena);
 }

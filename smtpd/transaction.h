@@ -9,6 +9,7 @@
 struct intake;
 struct session;
 struct reception;
+struct user_claim;
 
 struct transaction {
     struct arena *arena;
@@ -36,6 +37,7 @@ struct transaction {
     bool bdat;                         /* BDAT has begun */
     bool failed;                       /* a chunk was refused: the rest is discarded */
     struct reception *reception;       /* BDAT between two chunks */
+    struct user_claim *user_claim;     /* what it was counted as among the user's; NULL: not at all, or for good */
 };
 
 struct transaction *transaction_new(void) MUST_CHECK;
