@@ -17,6 +17,8 @@ void command_mail(const struct envelope *envelope, struct slice sender, int feat
         buffer_append_string(out, " BODY=7BIT");
     if ((features & EHLO_SMTPUTF8) && envelope->smtputf8)
         buffer_append_string(out, " SMTPUTF8");
+    if ((features & EHLO_REQUIRETLS) && (envelope->send_options & SEND_REQUIRE_TLS))
+        buffer_append_string(out, " REQUIRETLS");
     if ((features & EHLO_DSN) && envelope->envelope_id.len > 0) {
         buffer_append_string(out, " ENVID=");
         xtext_encode(out, envelope->envelope_id);

@@ -108,7 +108,7 @@ static struct session *take_kept(struct delivery *delivery)
     if (memory == NULL || (session = memory->kept) == NULL)
         return NULL;
     memory->kept = NULL;
-    if (slice_equal(slice_of(session->next_hop), delivery->request->next_hop) && session_is_alive(session) && may_be_kept(session))
+    if (!(delivery->request->envelope.send_options & SEND_REQUIRE_TLS) && slice_equal(slice_of(session->next_hop), delivery->request->next_hop) && session_is_alive(session) && may_be_kept(session))
         return session;
     session_close(&params, session);
     return NULL;
@@ -261,7 +261,9 @@ static void settle_rest(struct search *search)
         return;
     if (!search->any_failure)
         failure = (struct failure){.temporary = true, .status = "4.4.1", .reason = SLICE("no server took the message")};
-    if (!failure.temporary && search->fallback) {
+    if (failure.temporary && failure.unless_last)
+        failure.temporary = false;
+    else if (!failure.temporary && search->fallback) {
         log_warning("%s_fallback_relay configuration problem", params.lmtp ? "lmtp" : "smtp");
         failure.temporary = true;
         failure.status = "4.3.5";

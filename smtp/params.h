@@ -12,7 +12,7 @@
     X(BOOL, balance_inet_protocols) X(BOOL, randomize_addresses) X(BOOL, defer_if_no_mx_address_found) \
     X(BOOL, never_send_ehlo) X(BOOL, always_send_ehlo) X(BOOL, skip_5xx_greeting) X(BOOL, skip_quit_response) \
     X(BOOL, connection_cache_on_demand) X(BOOL, quote_rfc821_envelope) \
-    X(STRING, connection_cache_destinations) X(STRING, helo_name) X(STRING, fallback_relay) X(STRING, discard_ehlo_keywords) \
+    X(STRING, connection_cache_destinations) X(STRING, requiretls_policy) X(STRING, helo_name) X(STRING, fallback_relay) X(STRING, discard_ehlo_keywords) \
     X(STRING, discard_ehlo_keyword_address_maps) X(STRING, pix_workarounds) X(STRING, pix_workaround_maps) X(STRING, reply_filter) \
     X(TIME, pix_workaround_threshold_time) X(TIME, pix_workaround_delay_time) X(TIME, xforward_timeout) \
     X(BOOL, send_xforward_command) X(BOOL, bind_address_enforce) X(STRING, address_verify_target) \
@@ -30,11 +30,12 @@
     X(STRING, myhostname) X(STRING, relayhost) X(STRING, inet_protocols) \
     X(STRING, best_mx_transport) X(STRING, dns_servers) X(BOOL, ignore_mx_lookup_error) X(BOOL, disable_dns_lookups) \
     X(BOOL, disable_mime_output_conversion) X(BOOL, lmtp_assume_final) X(BOOL, send_cyrus_sasl_authzid) \
-    X(STRING, smtp_tls_dane_insecure_mx_policy) X(TIME, minimal_backoff_time) X(BOOL, smtp_tls_mta_sts) X(STRING, smtp_tls_web_CAfile) \
+    X(STRING, smtp_tls_dane_insecure_mx_policy) X(TIME, minimal_backoff_time) X(BOOL, requiretls_enable) X(BOOL, tls_required_enable) X(BOOL, smtp_tls_mta_sts) X(STRING, smtp_tls_web_CAfile) \
     X(BOOL, smtp_tls_reports) X(STRING, smtp_tls_reports_sender) X(STRING, tlsmgr_service_name)
 
 struct outgoing_tables;
 struct auth_rules;
+struct requiretls_rules;
 
 /* What is done for PIX firewalls that break SMTP (smtp_pix_workarounds). */
 enum { PIX_DISABLE_ESMTP = 1, PIX_DELAY_DOTCRLF = 2 };
@@ -53,6 +54,7 @@ struct client_params {
     struct table_list *discarded_keyword_maps, *pix_maps, *reply_filters; /* NULL: none */
     struct outgoing_tables *outgoing; /* what is changed in messages: outgoing.h */
     struct auth_rules *auth; /* logging in at servers: auth.h; NULL: never */
+    struct requiretls_rules *requiretls; /* requiretls.h; NULL: not looked at */
     struct tls_params tls_params;
     enum tls_level tls_level;          /* where no policy says otherwise */
     struct table_list *tls_policies;   /* NULL: none */

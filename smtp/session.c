@@ -6,7 +6,7 @@
 #include "auth.h"
 #include "base/log.h"
 #include "forward.h"
-#include "starttls.h"
+#include "requiretls.h"
 #include "run/run.h"
 
 #define REPLY_TEXT_MAX 8192 /* what we keep of a reply */
@@ -282,6 +282,12 @@ bool session_greet(const struct client_params *params, struct session *session, 
     return false;
 }
 
+/* is_relaxed - who comes after such a message may want more of the connection. */
+static bool is_relaxed(const struct delivery *delivery)
+{
+    return (delivery->request->envelope.send_options & SEND_TLS_NOT_REQUIRED) != 0;
+}
+
 /* open_once - connect and talk until the session is ready; in_the_clear: a handshake failed before and the message may do without. */
 static struct session *open_once(const struct client_params *params, const struct host *host, struct tls_plan *plan, const struct delivery *delivery,
                                  bool detect_loops, bool *connected, bool *in_the_clear, struct failure *failure)
@@ -300,12 +306,13 @@ static struct session *open_once(const struct client_params *params, const struc
     buffer_release(&address);
     session->plan = plan;
     session->destination = host->destination ? arena_string(session->arena, host->destination->text) : NULL;
-    if (session_greet(params, session, delivery, detect_loops, failure)) {
-        session->keeps = (session->tls == NULL || plan->keep) && auth_may_keep(params);
+    if (session_greet(params, session, delivery, detect_loops, failure) && requiretls_check(session, plan, delivery, failure)) {
+        session->keeps = (session->tls == NULL ? !is_relaxed(delivery) : plan->keep) && auth_may_keep(params);
         session->plan = NULL; /* memory of the delivery, which ends before a kept session */
         return session;
     }
     *in_the_clear = starttls_may_do_without(params, session, delivery);
+    requiretls_explain(plan, delivery, failure);
     session_close(params, session);
     return NULL;
 }
@@ -317,7 +324,7 @@ struct session *session_open(const struct client_params *params, const struct ho
 
     memset(failure, 0, sizeof(*failure));
     *connected = false;
-    struct tls_plan *plan = starttls_plan(params, host, delivery->arena, failure);
+    struct tls_plan *plan = requiretls_plan(params, host, delivery, starttls_plan(params, host, delivery->arena, failure), failure);
     if (!plan)
         return NULL;
     plan->results.silent = slice_equal_case(delivery->request->envelope.sender, slice_of(params->smtp_tls_reports_sender));

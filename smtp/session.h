@@ -36,6 +36,7 @@ struct session {
     struct tls_plan *plan;    /* starttls.h; NULL: no TLS (tests) */
     struct tls_facts *tls;    /* NULL: in the clear */
     bool tls_failed;          /* the handshake did */
+    bool passes_require_tls;  /* MAIL FROM says REQUIRETLS */
     bool keeps;               /* may be used again: not with TLS unless smtp_tls_connection_reuse = yes */
 };
 
@@ -49,6 +50,7 @@ struct reply {
 /* What went wrong with a server, for the log, the sender and the queue manager. */
 struct failure {
     bool temporary;
+    bool unless_last;          /* ... as long as there are other hosts; a permanent status */
     const char *status;       /* "4.4.1" (arena) */
     struct slice reason;
     const char *remote_mta;   /* NULL: none */

@@ -1,6 +1,8 @@
 /* starttls.c - see starttls.h */
 #include "starttls.h"
 
+#include "requiretls.h"
+
 #include "base/log.h"
 #include "mta_sts.h"
 #include "service/files.h"
@@ -33,6 +35,7 @@ void starttls_open(struct config *config, struct client_params *params)
     snprintf(name, sizeof(name), "%s_tls_policy_maps", params->name);
     params->tls_policies = p->tls_policy_maps[0] ? table_list_new(name, p->tls_policy_maps, TABLE_FOLD, config) : NULL;
     bool sts = params->smtp_tls_mta_sts && !params->lmtp;
+    params->requiretls = requiretls_open(config, params);
     if (params->tls_level > TLS_NONE || params->tls_policies || p->tls_wrappermode || sts)
         params->tls = tls_client_new(p, &access);
     if (sts)
@@ -42,6 +45,8 @@ void starttls_open(struct config *config, struct client_params *params)
 void starttls_close(struct client_params *params)
 {
     tls_client_free(params->tls);
+    requiretls_close(params->requiretls);
+    params->requiretls = NULL;
     table_list_free(params->tls_policies);
     params->tls = NULL;
     params->tls_policies = NULL;

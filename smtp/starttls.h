@@ -21,6 +21,7 @@ struct tls_plan {
     struct tls_connect connect;
     bool keep;                 /* the connection may be used again */
     const char *origin;        /* what set the level: a parameter, for posttls-finger */
+    int require_tls;           /* enum requiretls_action, when the sender asked for REQUIRETLS */
     const char *sts;           /* mode of the MTA-STS policy: "enforce", "testing"; NULL: none */
     struct tls_plan_results results;
 };

@@ -102,6 +102,8 @@ static void build_mail(const struct exchange *x, struct buffer *out)
     /* What may become quoted-printable on the way has a size that nobody knows yet. */
     if (!(features & EHLO_8BITMIME) && !x->t->params->disable_mime_output_conversion && !slice_equal_case(envelope->encoding, SLICE("7bit")))
         features &= ~EHLO_SIZE;
+    if (!x->t->session->passes_require_tls)
+        features &= ~EHLO_REQUIRETLS;
     command_mail(envelope, x->sender, features, out);
 }
 

@@ -109,6 +109,7 @@ static void offer_all(struct session *s, struct buffer *text)
     offer(s, text, EHLO_DSN, true, "DSN");
     offer(s, text, EHLO_SMTPUTF8, p->smtputf8_enable, "SMTPUTF8");
     offer(s, text, EHLO_CHUNKING, true, "CHUNKING");
+    offer(s, text, EHLO_REQUIRETLS, s->tls && session_takes_require_tls(s), "REQUIRETLS");
 }
 
 enum outcome command_ehlo(struct session *s, struct slice arguments)

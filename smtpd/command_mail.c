@@ -77,7 +77,8 @@ static void tell_old_default(const struct session *s, const char *what, struct s
 static int allowed_parameters(const struct session *s)
 {
     return (s->ehlo_hidden & EHLO_DSN ? 0 : SMTP_ALLOW_DSN) | (s->may_verp && !(s->ehlo_hidden & EHLO_VERP) ? SMTP_ALLOW_VERP : 0) |
-           (s->server->params.smtputf8_enable && !(s->ehlo_hidden & EHLO_SMTPUTF8) ? SMTP_ALLOW_UTF8 : 0);
+           (s->server->params.smtputf8_enable && !(s->ehlo_hidden & EHLO_SMTPUTF8) ? SMTP_ALLOW_UTF8 : 0) |
+           (!session_takes_require_tls(s) ? 0 : s->tls ? SMTP_ALLOW_REQUIRE_TLS : SMTP_KNOW_REQUIRE_TLS);
 }
 
 /* ---- MAIL ---- */

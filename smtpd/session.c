@@ -133,6 +133,12 @@ static bool rewrites_locally(struct session *s)
     return false;
 }
 
+bool session_takes_require_tls(const struct session *s)
+{
+    /* A filter that we talk to in the clear cannot promise anything. */
+    return s->server->params.requiretls_enable && s->server->params.smtpd_proxy_filter[0] == '\0' && !(s->ehlo_hidden & EHLO_REQUIRETLS);
+}
+
 const char *session_rewrite_context(struct session *s)
 {
     if (s->forwarded && s->forwarded->has_source)

@@ -102,6 +102,8 @@ bool session_talks_early(struct session *s, const char *after);
 const char *session_protocol(const struct session *s);
 /* session_queue_id - of the message under way, or "NOQUEUE". */
 const char *session_queue_id(const struct session *s);
+/* session_takes_require_tls - REQUIRETLS is open to this client, as soon as TLS is active. */
+bool session_takes_require_tls(const struct session *s);
 /* session_rewrite_context - "local" or "remote" for headers of this client's mail.  Waits (tables). */
 const char *session_rewrite_context(struct session *s);
 

@@ -146,7 +146,8 @@ void transaction_envelope(struct session *s, struct envelope *e)
 
     *e = (struct envelope){.queue_id = text(t->queue_id), .arrival_time = t->arrival, .sender = t->sender,
                            .encoding = text(t->parameters.encoding), .smtputf8 = t->parameters.smtputf8, .ret = t->parameters.ret,
-                           .envelope_id = t->parameters.envid, .source = SOURCE_SMTPD};
+                           .envelope_id = t->parameters.envid, .source = SOURCE_SMTPD,
+                           .send_options = t->parameters.require_tls ? SEND_REQUIRE_TLS : 0};
     set_recipients(t, e);
     if (t->parameters.verp)
         e->verp_delimiters = t->parameters.verp_delimiters.len ? t->parameters.verp_delimiters : slice_of(p->default_verp_delimiters);

@@ -48,6 +48,9 @@ enum message_type {
 enum { NOTIFY_NEVER = 1, NOTIFY_SUCCESS = 2, NOTIFY_FAILURE = 4, NOTIFY_DELAY = 8 };
 /* envelope.content_flags */
 enum { CONTENT_8BIT_HEADER = 1, CONTENT_8BIT_BODY = 2, CONTENT_DOT_LINES = 4, CONTENT_LONG_LINES = 8 /* over 998 bytes */, CONTENT_STRAY_CR_LF = 16 };
+/* envelope.send_options (compat.md k.5 field 6): how the message must go on; the last two are RFC 8689 */
+enum { SEND_UTF8_REQUESTED = 1, SEND_UTF8_IN_HEADER = 2, SEND_UTF8_IN_SENDER = 4, SEND_UTF8_IN_RECIPIENT = 8,
+       SEND_TLS_NOT_REQUIRED = 16 /* the header says TLS-Required: no */, SEND_REQUIRE_TLS = 32 /* MAIL FROM had REQUIRETLS */ };
 /* envelope.trace: report the delivery (-v), only verify (-bv), address probe; of a probe: its address is an alias of several, which is good enough */
 enum { TRACE_VERBOSE = 1, TRACE_VERIFY_ONLY = 2, TRACE_PROBE = 4, TRACE_SEVERAL = 8 };
 /* envelope.source */

@@ -132,6 +132,14 @@ static bool mail_verp(struct mail_parse *m, struct slice value)
     return true;
 }
 
+static bool mail_require_tls(struct mail_parse *m)
+{
+    if (!(m->allowed & SMTP_ALLOW_REQUIRE_TLS))
+        return refuse(m->failure, m->allowed & SMTP_KNOW_REQUIRE_TLS ? REPLY_REQUIRETLS_NEEDS_TLS : REPLY_UNSUPPORTED_OPTION);
+    m->p->require_tls = true;
+    return true;
+}
+
 static bool mail_word(struct mail_parse *m, struct slice word)
 {
     static const struct { struct slice name; bool (*take)(struct mail_parse *m, struct slice value); } rows[] = {
@@ -145,6 +153,8 @@ static bool mail_word(struct mail_parse *m, struct slice word)
             return rows[i].take(m, value);
     if (slice_equal_case(word, SLICE("XVERP")))
         return mail_verp(m, (struct slice){0});
+    if (slice_equal_case(word, SLICE("REQUIRETLS")))
+        return mail_require_tls(m);
     if ((m->allowed & SMTP_ALLOW_UTF8) && slice_equal_case(word, SLICE("SMTPUTF8"))) {
         m->p->smtputf8 = true;
         return true;

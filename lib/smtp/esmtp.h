@@ -1,4 +1,4 @@
-/* esmtp.h - the words of SMTP commands: verb, parameters of MAIL, RCPT and BDAT (RFC 5321, 1870, 6152, 6531, 3461, 3030, 4954) */
+/* esmtp.h - the words of SMTP commands: verb, parameters of MAIL, RCPT and BDAT (RFC 5321, 1870, 6152, 6531, 3461, 3030, 4954, 8689) */
 #ifndef POSTERN_SMTP_ESMTP_H
 #define POSTERN_SMTP_ESMTP_H
 
@@ -12,12 +12,14 @@ bool smtp_command_split(struct slice line, struct slice *verb, struct slice *res
 bool smtp_command_argument(struct slice text, struct slice keyword, struct slice *rest);
 
 /* Which extensions are open to the client. */
-enum { SMTP_ALLOW_DSN = 1, SMTP_ALLOW_UTF8 = 2, SMTP_ALLOW_VERP = 4 };
+enum { SMTP_ALLOW_DSN = 1, SMTP_ALLOW_UTF8 = 2, SMTP_ALLOW_VERP = 4, SMTP_ALLOW_REQUIRE_TLS = 8,
+       SMTP_KNOW_REQUIRE_TLS = 16 /* it is not open, but would be under TLS */ };
 
 struct smtp_mail_parameters {
     int64_t size;         /* SIZE=, 0 when not given */
     const char *encoding; /* BODY=: "7bit", "8bit", "" */
     bool smtputf8;
+    bool require_tls;     /* REQUIRETLS (RFC 8689) */
     int ret;              /* RET=: 1 FULL, 2 HDRS, 0 not given */
     struct slice envid;   /* decoded */
     bool verp;            /* XVERP given; verp_delimiters may be empty: use the default */

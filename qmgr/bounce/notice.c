@@ -4,6 +4,7 @@
 #include "address/mail_address.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "message/header.h"
 
 #define WIDTH 79  /* of folded lines */
 #define INDENT 4
@@ -113,6 +114,23 @@ static void encoding_line(struct writer *w)
         line(w, "Content-Transfer-Encoding: " SLICE_FORMAT, SLICE_ARGS(encoding));
 }
 
+static bool requires_tls(const struct notice *n)
+{
+    return n->params->requiretls_enable && (n->request->envelope.send_options & SEND_REQUIRE_TLS);
+}
+
+bool notice_is_redacted(const struct notice *notice)
+{
+    return requires_tls(notice) && notice->params->requiretls_redact_dsn;
+}
+
+int64_t notice_send_options(const struct notice *notice)
+{
+    if (requires_tls(notice))
+        return notice_is_redacted(notice) ? 0 : SEND_REQUIRE_TLS;
+    return notice->params->tls_required_enable ? notice->request->envelope.send_options & SEND_TLS_NOT_REQUIRED : 0;
+}
+
 static void headers(struct writer *w)
 {
     const struct notice *n = w->n;
@@ -129,6 +147,8 @@ static void headers(struct writer *w)
     struct buffer to = BUFFER_INIT;
     line(w, "To: " SLICE_FORMAT, SLICE_ARGS(clean(slice_of(n->to), &to)));
     buffer_release(&to);
+    if (notice_send_options(n) & SEND_TLS_NOT_REQUIRED)
+        line(w, "TLS-Required: no");
     line(w, "Auto-Submitted: %s", n->postmaster ? "auto-generated" : "auto-replied");
     line(w, "MIME-Version: 1.0");
     line(w, "Content-Type: multipart/report; report-type=delivery-status;");
@@ -304,8 +324,30 @@ static void status_part(struct writer *w)
 
 static bool headers_only(const struct notice *n)
 {
-    return n->request->kind != NOTICE_FAILURE || n->request->envelope.ret == 2 || n->request->content_length > n->params->bounce_size_limit ||
+    return n->request->kind != NOTICE_FAILURE || n->request->envelope.ret == 2 || requires_tls(n) /* RFC 8689 5 */ || n->request->content_length > n->params->bounce_size_limit ||
            (n->postmaster && n->request->envelope.sender.len > 0);
+}
+
+/* copy_traces - of a header that must not be shown only what says which message it was. */
+static void copy_traces(struct writer *w, struct slice header)
+{
+    static const enum header_kind shown[] = {HEADER_MESSAGE_ID, HEADER_DATE, HEADER_FROM};
+    struct slice name, value;
+    bool show = false;
+
+    while (header.len > 0) {
+        size_t end = slice_find(header, '\n');
+        struct slice one = slice_first(header, end < header.len ? end + 1 : end);
+        header = slice_from(header, one.len);
+        if (one.data[0] != ' ' && one.data[0] != '\t') {
+            enum header_kind kind = header_parse(one, &name, &value) ? header_known(name) : HEADER_OTHER;
+            show = false;
+            for (size_t i = 0; i < COUNT_OF(shown); i++)
+                show |= kind == shown[i];
+        }
+        if (show)
+            w->write(w->context, one);
+    }
 }
 
 /* copy_content - the original up to limit bytes, or up to the end of its header. */
@@ -337,7 +379,10 @@ static void copy_content(struct writer *w, bool header)
         struct slice kept = slice_first(buffer_slice(&head), stop < head.len ? stop + 2 : head.len);
         if (slice_starts(buffer_slice(&head), SLICE("\r\n")))
             kept = (struct slice){0}; /* a message without header */
-        w->write(w->context, kept);
+        if (notice_is_redacted(n))
+            copy_traces(w, kept);
+        else
+            w->write(w->context, kept);
     }
     buffer_release(&head);
     free(piece);

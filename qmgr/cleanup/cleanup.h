@@ -20,7 +20,7 @@
     X(STRING, message_drop_headers) X(STRING, message_reject_characters) X(STRING, message_strip_characters)                \
     X(STRING, undisclosed_recipients_header) X(STRING, header_from_format) X(STRING, empty_address_recipient)               \
     X(STRING, smtputf8_autodetect_classes) X(STRING, non_empty_end_of_header_action)                                                                                \
-    X(BOOL, always_add_missing_headers) X(BOOL, enable_original_recipient) X(BOOL, enable_long_queue_ids)                   \
+    X(BOOL, always_add_missing_headers) X(BOOL, enable_original_recipient) X(BOOL, requiretls_enable) X(BOOL, requiretls_esmtp_header) X(BOOL, tls_required_enable) X(BOOL, enable_long_queue_ids)                   \
     X(BOOL, detect_8bit_encoding_header) X(BOOL, disable_mime_input_processing) X(BOOL, strict_7bit_headers)                \
     X(BOOL, strict_8bitmime) X(BOOL, strict_8bitmime_body) X(BOOL, strict_mime_encoding_domain)                             \
     X(BOOL, cleanup_replace_stray_cr_lf) X(BOOL, smtputf8_enable)                                                           \

@@ -61,6 +61,12 @@ static void note_encoding(struct transaction *t, struct slice value)
         t->envelope.encoding = SLICE("7bit");
 }
 
+/* passes_on_require_tls - REQUIRETLS is also written into the header, for what lies between and does not speak SMTP (content filters). */
+static bool passes_on_require_tls(const struct transaction *t)
+{
+    return t->cleanup->params.requiretls_enable && t->cleanup->params.requiretls_esmtp_header;
+}
+
 static void note_field(struct transaction *t, enum header_kind kind, struct slice value)
 {
     see(t, kind);
@@ -76,6 +82,14 @@ static void note_field(struct transaction *t, enum header_kind kind, struct slic
         break;
     case HEADER_CONTENT_TRANSFER_ENCODING:
         note_encoding(t, value);
+        break;
+    case HEADER_TLS_REQUIRED:
+        if (t->cleanup->params.tls_required_enable && slice_equal_case(slice_trim(value), SLICE("no")))
+            t->envelope.send_options |= SEND_TLS_NOT_REQUIRED;
+        break;
+    case HEADER_REQUIRE_TLS_ESMTP:
+        if (passes_on_require_tls(t) && !slice_equal(t->rewrite_context, SLICE("remote")) && slice_equal_case(slice_trim(value), SLICE("yes")))
+            t->envelope.send_options |= SEND_REQUIRE_TLS;
         break;
     default:
         break;
@@ -251,6 +265,8 @@ void headers_end(struct transaction *t)
     t->header_ended = true;
     if (t->add_missing_headers)
         add_missing(t);
+    if ((t->envelope.send_options & SEND_REQUIRE_TLS) && passes_on_require_tls(t) && !has_seen(t, HEADER_REQUIRE_TLS_ESMTP))
+        content_write(t, SLICE("Require-TLS-ESMTP: yes\r\n"));
     if (t->message_id.len == 0 && t->resent_message_id.len == 0)
         log_info(SLICE_FORMAT ": message-id=<>", SLICE_ARGS(t->queue_id));
     if (t->written.has_8bit)

@@ -104,20 +104,19 @@ static bool detects_smtputf8(const struct transaction *t)
     return false;
 }
 
-/* note_utf8 - compat.md k.5 field 6. */
+/* note_utf8 - who needs SMTPUTF8, and where. */
 static void note_utf8(struct transaction *t)
 {
-    enum { REQUESTED = 1, IN_HEADER = 2, IN_SENDER = 4, IN_RECIPIENT = 8 };
     struct envelope *e = &t->envelope;
     if (e->content_flags & CONTENT_8BIT_HEADER)
-        e->send_options |= IN_HEADER;
+        e->send_options |= SEND_UTF8_IN_HEADER;
     if (!slice_is_ascii(e->sender))
-        e->send_options |= IN_SENDER;
-    for (size_t i = 0; i < e->recipients_count && !(e->send_options & IN_RECIPIENT); i++)
-        e->send_options |= slice_is_ascii(e->recipients[i].address) ? 0 : IN_RECIPIENT;
-    if (!e->smtputf8 && (e->send_options & (IN_HEADER | IN_SENDER | IN_RECIPIENT)) && t->cleanup->params.smtputf8_enable)
+        e->send_options |= SEND_UTF8_IN_SENDER;
+    for (size_t i = 0; i < e->recipients_count && !(e->send_options & SEND_UTF8_IN_RECIPIENT); i++)
+        e->send_options |= slice_is_ascii(e->recipients[i].address) ? 0 : SEND_UTF8_IN_RECIPIENT;
+    if (!e->smtputf8 && (e->send_options & (SEND_UTF8_IN_HEADER | SEND_UTF8_IN_SENDER | SEND_UTF8_IN_RECIPIENT)) && t->cleanup->params.smtputf8_enable)
         e->smtputf8 = detects_smtputf8(t);
-    e->send_options |= e->smtputf8 ? REQUESTED : 0;
+    e->send_options |= e->smtputf8 ? SEND_UTF8_REQUESTED : 0;
 }
 
 /* seal - facts about the content that are known at its end. */
@@ -129,6 +128,8 @@ static void seal(struct transaction *t)
                         (t->written.has_long_lines ? CONTENT_LONG_LINES : 0) | (t->written.has_stray_cr_lf ? CONTENT_STRAY_CR_LF : 0);
     e->message_id = t->message_id;
     note_utf8(t);
+    if (e->send_options & SEND_REQUIRE_TLS) /* that outweighs the header (RFC 8689 3) */
+        e->send_options &= ~(int64_t)SEND_TLS_NOT_REQUIRED;
 }
 
 /* store - append, and tell qmgr. */

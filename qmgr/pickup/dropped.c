@@ -66,6 +66,8 @@ static void take_attribute(struct dropped *dropped, struct slice data)
         envelope->trace = trace_bits(number(value));
     else if (slice_equal(name, SLICE("rewrite_context")))
         envelope->rewrite_context = slice_equal(value, SLICE("remote")) ? SLICE("remote") : SLICE("local");
+    else if (slice_equal(name, SLICE("requiretls")))
+        envelope->send_options |= slice_equal(value, SLICE("yes")) ? SEND_REQUIRE_TLS : 0;
     else if (slice_equal(name, SLICE("log_ident")))
         dropped->old_queue_id = copy;
 }

@@ -5,7 +5,7 @@
 #include "base/log.h"
 #include "dns/dns.h"
 
-enum { ANSWER_MAX = 16 * 1024, SUBMIT_SECONDS = 300, TLS_REQUIRED_NO = 16 /* envelope.send_options */ };
+enum { ANSWER_MAX = 16 * 1024, SUBMIT_SECONDS = 300 };
 
 int dispatch_targets(struct slice domain, struct arena *arena, struct tls_report_target *targets)
 {
@@ -53,7 +53,7 @@ static void fill_envelope(const struct dispatcher *d, struct slice queue_id, str
 {
     *envelope = (struct envelope){.queue_id = queue_id, .arrival_time = clock_wall(), .sender = slice_of(d->params->smtp_tls_reports_sender),
                                   .recipients = to, .recipients_count = 1, .encoding = SLICE("7bit"), .rewrite_context = SLICE("local"),
-                                  .log_message_origin = SLICE("local"), .source = SOURCE_BOUNCE, .send_options = TLS_REQUIRED_NO};
+                                  .log_message_origin = SLICE("local"), .source = SOURCE_BOUNCE, .send_options = SEND_TLS_NOT_REQUIRED};
     to->notify = NOTIFY_NEVER;
 }
 

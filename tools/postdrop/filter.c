@@ -9,6 +9,7 @@ static const struct {
 } attributes[] = {
     {"encoding", "7bit 8bit"}, {"rewrite_context", "local remote"}, {"trace_flags", "512 1024"}, {"envelope_id", NULL},
     {"ret_flags", "0 1 2 3"},  {"notify_flags", NULL},              {"dsn_orig_rcpt", NULL},     {"create_time", NULL},
+    {"requiretls", "yes"},
 };
 
 void filter_init(struct filter *filter, int64_t size_limit)

@@ -131,6 +131,8 @@ static void put_envelope(struct submission_state *state)
         put_attribute(state, "envelope_id", options->envelope_id);
     if (options->ret)
         put_number(state, "ret_flags", options->ret);
+    if (options->require_tls)
+        put_attribute(state, "requiretls", "yes");
     if (*name)
         postdrop_put(state->postdrop, MAILDROP_FULL_NAME, slice_of(name));
     postdrop_put(state->postdrop, MAILDROP_SENDER, state->sender);

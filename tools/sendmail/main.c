@@ -172,6 +172,7 @@ static const char help[] =
     "  -G  not a local message\n"
     "  -I  as newaliases\n"
     "  -i  a line with a dot does not end the message\n"
+    "  -O requiretls=yes  the message goes on only under TLS\n"
     "  -N dsn  notices: never, or success,failure,delay\n"
     "  -oA file  -bi: this database\n"
     "  -oi  as -i\n"

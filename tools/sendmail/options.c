@@ -73,6 +73,15 @@ static void take_ret(struct options *options, const char *value)
         log_warning("bad -R option value -- ignored");
 }
 
+/* take_setting - what is not known is none of our business: Sendmail has many. */
+static void take_setting(struct options *options, const char *value)
+{
+    struct slice name, setting;
+
+    if (slice_cut(slice_of(value), '=', &name, &setting) && slice_equal_case(slice_trim(name), SLICE("requiretls")))
+        options->require_tls = slice_equal_case(slice_trim(setting), SLICE("yes"));
+}
+
 static void take_envelope_id(struct options *options, const char *value)
 {
     if (strlen(value) == 2) {
@@ -127,6 +136,7 @@ static void take_option(struct options *options, int letter, const char *value)
     case 'G': options->remote_rewrite = true; break;
     case 'I': options->mode = MODE_NEWALIASES; break;
     case 'N': take_notify(options, value); break;
+    case 'O': take_setting(options, value); break;
     case 'R': take_ret(options, value); break;
     case 'V': take_envelope_id(options, value); break;
     case 'X':

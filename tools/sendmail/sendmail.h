@@ -21,6 +21,7 @@ struct options {
     bool dot_is_data;           /* -i, -oi */
     bool extract;               /* -t */
     bool remote_rewrite;        /* -G */
+    bool require_tls;           /* -O requiretls=yes */
     bool verify_only;           /* -bv */
     int verbose;                /* -v, counted */
     int notify;                 /* -N: NOTIFY_ bits */

@@ -186,4 +186,27 @@ START_TEST(success_names_the_agent)
 }
 END_TEST
 
-TEST_MAIN("bounce/notice", three_parts, encodings_and_templates, relay_none_is_not_named, long_reasons_are_folded, hostile_text_starts_no_line, what_is_copied_of_the_original, success_names_the_agent)
+START_TEST(mail_that_required_tls)
+{
+    static const char content[] = "Subject: secret\r\nReceived: by x\r\nMessage-Id:\r\n\t<id@x.test>\r\nDate: today\r\n\r\nsecret body\r\n";
+    setup(NOTICE_FAILURE);
+    params.requiretls_enable = params.requiretls_redact_dsn = true;
+    request.envelope.send_options = SEND_REQUIRE_TLS;
+    request.envelope.ret = 1;
+    CONTAINS(written(content), "Return-Path: <s@x.test>\r\nMessage-Id:\r\n\t<id@x.test>\r\nDate: today\r\n\r\n--ORIGINAL.");
+    LACKS(buffer_string(&got), "secret");
+    setup(NOTICE_FAILURE);
+    params.requiretls_enable = true;
+    request.envelope.send_options = SEND_REQUIRE_TLS;
+    LACKS(written(content), "secret body");
+    CONTAINS(buffer_string(&got), "\r\nSubject: secret\r\n");
+    setup(NOTICE_FAILURE);
+    params.tls_required_enable = true;
+    request.envelope.send_options = SEND_TLS_NOT_REQUIRED;
+    CONTAINS(written(content), "\r\nTLS-Required: no\r\nAuto-Submitted: auto-replied\r\n");
+    CONTAINS(buffer_string(&got), "secret body");
+    buffer_release(&got);
+}
+END_TEST
+
+TEST_MAIN("bounce/notice", mail_that_required_tls, three_parts, encodings_and_templates, relay_none_is_not_named, long_reasons_are_folded, hostile_text_starts_no_line, what_is_copied_of_the_original, success_names_the_agent)

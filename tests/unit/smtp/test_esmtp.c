@@ -36,6 +36,7 @@ START_TEST(mail)
     ASSERT_SLICE(p.envid, "a+b");
     ASSERT_SLICE(p.verp_delimiters, "+=");
     ck_assert(p.smtputf8 && p.verp && p.has_auth);
+    ck_assert(smtp_mail_parameters(SLICE("requiretls"), SMTP_ALLOW_REQUIRE_TLS, arena, &p, &why, &word) && p.require_tls);
     ck_assert(smtp_mail_parameters(SLICE(""), 0, arena, &p, &why, &word) && p.size == 0);
     arena_free(arena);
 }
@@ -49,6 +50,8 @@ START_TEST(mail_faults)
         {"RET=SOME", ALL, REPLY_BAD_RET}, {"RET=FULL RET=HDRS", ALL, REPLY_BAD_RET}, {"RET=FULL", 0, REPLY_DSN_DISABLED},
         {"ENVID=a+zz", ALL, REPLY_BAD_ENVID}, {"ENVID=+0A", ALL, REPLY_BAD_ENVID}, {"ENVID=x", 0, REPLY_DSN_DISABLED},
         {"SMTPUTF8", 0, REPLY_UNSUPPORTED_OPTION}, {"XVERP", 0, REPLY_UNSUPPORTED_OPTION}, {"AUTH=x AUTH=y", ALL, REPLY_MULTIPLE_AUTH},
+        {"REQUIRETLS", ALL, REPLY_UNSUPPORTED_OPTION}, {"REQUIRETLS=1", SMTP_ALLOW_REQUIRE_TLS, REPLY_UNSUPPORTED_OPTION},
+        {"REQUIRETLS", SMTP_KNOW_REQUIRE_TLS, REPLY_REQUIRETLS_NEEDS_TLS},
         {"FOO", ALL, REPLY_UNSUPPORTED_OPTION}, {"=", ALL, REPLY_UNSUPPORTED_OPTION}, {"SIZE", ALL, REPLY_UNSUPPORTED_OPTION},
     };
     struct arena *arena = arena_new(0);
