@@ -140,9 +140,10 @@ static bool set_names(struct session *s, const struct attribute *a, const char *
     return true;
 }
 
+/* client_name - the verified name; that of the reverse lookup is the same unless REVERSE_NAME says otherwise. */
 static bool client_name(struct session *s, const struct attribute *a)
 {
-    return set_names(s, a, &s->client.name, &s->client.name_state);
+    return set_names(s, a, &s->client.name, &s->client.name_state) && set_names(s, a, &s->client.reverse_name, &s->client.reverse_state);
 }
 
 static bool client_reverse_name(struct session *s, const struct attribute *a)

@@ -78,7 +78,7 @@ void milter_fail(struct milter *f, struct milter_outcome *outcome)
         milter_set_refusal(outcome, 421, "4.7.1", later);
     } else if (strcasecmp(action, "quarantine") == 0) {
         outcome->verdict = MILTER_HOLD;
-        snprintf(outcome->text, sizeof(outcome->text), "default_action");
+        outcome->text[0] = '\0';
     } else if (strcasecmp(action, "accept") != 0) {
         log_warning("milter %s: unrecognized default action: %s", f->name, action);
         milter_fail_configuration(f, outcome);
@@ -175,9 +175,10 @@ static bool connect_now(struct milter *f)
     struct net_address address;
     int fd = -1;
 
-    errno = EADDRNOTAVAIL;
     if (find_address(e, &address))
         fd = net_connect(&address, NULL, clock_after(e->connect_timeout));
+    else
+        errno = EADDRNOTAVAIL;
     if (fd < 0) {
         log_warning("connect to Milter service %s: %s", f->name, strerror(errno));
         return false;

@@ -54,7 +54,7 @@ struct milter_outcome {
     enum milter_verdict verdict;
     int code;                   /* reject: 421, 451, 550, ... */
     char status[12];            /* "5.7.1", or empty */
-    char text[MILTER_TEXT_MAX]; /* without code and status; lines separated by LF; also the reason of hold, or empty */
+    char text[MILTER_TEXT_MAX]; /* without code and status; lines separated by LF; empty with hold */
 };
 
 /* milter_outcome_text - "5.7.1 text", the status on the first line only, as submit_reply.reply has it and cleanup logs it. */
@@ -133,7 +133,7 @@ struct milter_editor {
 };
 
 /* milter_end_of_message - send what is left of the body, and the end, unless the filter has decided; take its edits and its decision.  MILTER_HOLD: a
-   failure with milter_default_action = quarantine; text is the reason ("default_action").  Waits. */
+   failure with milter_default_action = quarantine.  Waits. */
 void milter_end_of_message(struct milter *f, const struct milter_editor *editor, void *context, struct milter_outcome *outcome);
 
 #endif
