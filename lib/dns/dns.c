@@ -208,7 +208,8 @@ static void query_start(struct query *query, struct slice name, enum dns_type ty
     query->ares_status = ARES_EBADNAME;
     if (!wire_name(name, text, sizeof(text)))
         return;
-    if (ares_create_query(text, ns_c_in, type, 0, 1, &wire, &length, UDP_SIZE) != ARES_SUCCESS)
+    /* The number must not be guessed: who forges answers would need only the port. */
+    if (ares_create_query(text, ns_c_in, type, (unsigned short)arc4random(), 1, &wire, &length, UDP_SIZE) != ARES_SUCCESS)
         return;
     if (resolver.dnssec)
         wire[3] |= 0x20; /* AD in the question: tell us whether you validated (RFC 6840 5.7) */

@@ -454,9 +454,16 @@ class Dns:
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.bind(("127.0.0.1", port))
         self.port = self.socket.getsockname()[1]
-        threading.Thread(target=self._serve, daemon=True).start()
+        self.closing = False
+        self.thread = threading.Thread(target=self._serve, daemon=True)
+        self.thread.start()
 
     def close(self):
+        """The thread must not wait for the socket any more: it would read from the next one that gets the same number."""
+        self.closing = True
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as waker:
+            waker.sendto(b"", ("127.0.0.1", self.port))
+        self.thread.join(5)
         self.socket.close()
 
     def _serve(self):
@@ -465,6 +472,8 @@ class Dns:
             try:
                 packet, peer = self.socket.recvfrom(4096)
             except OSError:
+                return
+            if self.closing:
                 return
             question = dnslib.DNSRecord.parse(packet)
             answer = self._answer(dnslib, question)
