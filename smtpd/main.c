@@ -1,11 +1,13 @@
 /* main.c - the SMTP server (program names smtpd and postscreen) */
 #include "base/log.h"
 #include "dns/dns.h"
+#include "gate.h"
 #include "server.h"
 #include "service/dns_reply_filter.h"
 #include "session.h"
 
-static bool named_postscreen; /* master.cf says postscreen: we are that program, too */
+static bool is_gate;       /* master.cf says postscreen: we are that program, too */
+static struct gate *gate;
 
 static void open_server(struct service_context *context)
 {
@@ -13,14 +15,16 @@ static void open_server(struct service_context *context)
 
     dns_reply_filter_open(context->config, "smtpd_dns_reply_filter", &options);
     dns_start(&options);
-    context->state = server_new(context);
-    if (named_postscreen)
-        log_warning("postscreen tests are not yet supported: clients are served as by smtpd");
+    gate = is_gate ? gate_open(context) : NULL;
+    context->state = gate ? gate_server(gate) : server_new(context);
 }
 
 static void serve(struct service_context *context, struct service_client *client)
 {
-    session_serve(context->state, client);
+    if (gate)
+        gate_serve(gate, client);
+    else
+        session_serve(context->state, client);
 }
 
 static int stand_alone(struct service_context *context, struct stream *stream)
@@ -42,7 +46,6 @@ int main(int argc, char **argv)
         .stand_alone = stand_alone,
     };
 
-    const char *name = argc > 0 && strrchr(argv[0], '/') ? strrchr(argv[0], '/') + 1 : argc > 0 ? argv[0] : "";
-    named_postscreen = strcmp(name, "postscreen") == 0;
+    is_gate = argc > 0 && gate_is_named(argv[0]);
     return service_main(argc, argv, &service);
 }

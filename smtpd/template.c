@@ -12,8 +12,7 @@ struct expansion {
     bool allowed[256];
 };
 
-/* read_filter - smtpd_expansion_filter with its backslash escapes. */
-static void read_filter(const char *filter, bool allowed[256])
+void template_filter(const char *filter, bool allowed[256])
 {
     static const char letters[] = "abfnrtv", meanings[] = "\a\b\f\n\r\t\v";
 
@@ -112,7 +111,7 @@ bool template_expand(struct session *s, const char *template, const struct macro
     struct expansion e = {.session = s, .macros = macros, .macro_count = count};
     struct buffer error = BUFFER_INIT;
 
-    read_filter(s->server->params.smtpd_expansion_filter, e.allowed);
+    template_filter(s->server->params.smtpd_expansion_filter, e.allowed);
     bool good = config_expand_with(slice_of(template), look_up, &e, out, &error);
     if (!good)
         log_warning("bad reply template \"%s\": %s", template, buffer_string(&error));

@@ -14,4 +14,7 @@ struct macro {
    smtpd_expansion_filter does not allow become "_".  False (logged) on bad syntax. */
 bool template_expand(struct session *s, const char *template, const struct macro *macros, size_t count, struct buffer *out);
 
+/* template_filter - the bytes that a list such as smtpd_expansion_filter, with its backslash escapes, allows. */
+void template_filter(const char *filter, bool allowed[256]);
+
 #endif

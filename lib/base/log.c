@@ -52,13 +52,18 @@ static int process_id(void)
     return (int)process;
 }
 
-void log_open(const char *name, enum log_sink where, int fd)
+void log_rename(const char *name)
 {
-    log_flush();
     snprintf(tag, sizeof(tag), "%s", name);
     const char *slash = strrchr(tag, '/');
     program = slash ? slash + 1 : tag;
     snprintf(own_tag, sizeof(own_tag), "%s", tag);
+}
+
+void log_open(const char *name, enum log_sink where, int fd)
+{
+    log_flush();
+    log_rename(name);
     sink = where;
     sink_fd = fd;
     if (gethostname(host, sizeof(host) - 1) < 0 || !host[0])

@@ -25,6 +25,8 @@ enum log_sink {
    (not closed here).  May be called again.  Before the first call lines go to stderr.  For LOG_TO_STDERR the tag's last
    path element is the program name. */
 void log_open(const char *tag, enum log_sink sink, int fd);
+/* log_rename - another own tag from now on; lines go where they went. */
+void log_rename(const char *tag);
 /* log_speak_for - the tag of following lines ends in that program's name instead of the own; NULL: the own again.  For what one program does in
    another's place, where readers of the log look for the other. */
 void log_speak_for(const char *program);
