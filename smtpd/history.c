@@ -115,6 +115,17 @@ static void write_notice(struct session *s, struct slice queue_id, struct slice 
     buffer_append_string(out, "\r\nFor other details, see the local mail logfile\r\n");
 }
 
+/* filters_notices - are notices to the postmaster shown to filters? */
+static bool filters_notices(const struct smtpd_params *p)
+{
+    struct slice rest = slice_of(p->internal_mail_filter_classes), class;
+    while (config_list_next(&rest, &class)) {
+        if (slice_equal_case(class, SLICE("notify")))
+            return true;
+    }
+    return false;
+}
+
 static void send_notice(struct session *s)
 {
     const struct smtpd_params *p = &s->server->params;
@@ -133,7 +144,8 @@ static void send_notice(struct session *s)
     envelope.queue_id = submit_queue_id(submission);
     envelope.sender = arena_format(s->scratch, "%s@%s", p->double_bounce_sender, p->myhostname);
     write_notice(s, envelope.queue_id, shown, &text);
-    submit_envelope(submission, &envelope, SUBMIT_NO_HEADER_BODY_CHECKS | SUBMIT_NO_BCC);
+    int options = SUBMIT_NO_BCC | (filters_notices(p) ? 0 : SUBMIT_NO_HEADER_BODY_CHECKS | SUBMIT_NO_MILTERS);
+    submit_envelope(submission, &envelope, options);
     submit_content(submission, buffer_slice(&text));
     submit_finish(submission, (int64_t)text.len, s->scratch, &outcome, clock_after(PATIENCE * MICROSECONDS));
     buffer_release(&text);

@@ -20,7 +20,7 @@ struct filtering {
     bool header_changed;
     struct content_sink *body;   /* NULL: what lies in the transaction's sink */
     struct content_scan body_scan;
-    bool held_cr;                /* of the body that is being replaced */
+    bool held_cr, body_open;     /* of the body that is being replaced: CR, or anything but a line end, came last */
     /* what else they said */
     bool quarantined;
     size_t edits, recipient_bytes;

@@ -135,8 +135,10 @@ static bool ask(struct filtering *f, struct milter *filter, char *piece)
     struct milter_outcome outcome = {0};
     if (show_header(f, filter) && !show_body(f, filter, piece))
         return false;
-    f->held_cr = false;
+    f->held_cr = f->body_open = false;
     milter_end_of_message(filter, &filtering_editor, f, &outcome);
+    if (f->body_open && !content_sink_write(f->body, SLICE("\r\n")))
+        transaction_write_failed(f->t, errno);
     return filtering_settle(f, END_OF_MESSAGE, f->t->last_recipient, &outcome);
 }
 

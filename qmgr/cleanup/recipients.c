@@ -120,22 +120,16 @@ static bool wants_bcc(const struct transaction *t)
            t->envelope.source != SOURCE_FORWARD && !(t->envelope.trace & (TRACE_PROBE | TRACE_VERIFY_ONLY));
 }
 
-/* add_mapped - a completed recipient through the canonical maps and on. */
-static void add_mapped(struct transaction *t, struct recipient *r)
-{
-    struct slice given = r->address;
-    if (r->address.len == 0 || !address_map(t, CLASS_ENVELOPE_RECIPIENT, &r->address))
-        return;
-    if (!slice_equal(given, r->address))
-        r->original = given;
-    expand_and_add(t, r);
-}
-
 void recipients_add_bcc(struct transaction *t, struct slice address)
 {
     struct recipient r = {.address = recipients_rewrite(t, address), .notify = NOTIFY_NEVER};
+    struct slice given = r.address;
+    if (r.address.len == 0 || !address_map(t, CLASS_ENVELOPE_RECIPIENT, &r.address))
+        return;
+    if (!slice_equal(given, r.address))
+        r.original = given;
     t->adding_copy = true;
-    add_mapped(t, &r);
+    expand_and_add(t, &r);
     t->adding_copy = false;
 }
 
@@ -170,7 +164,8 @@ void recipients_begin_later(struct transaction *t)
 void recipients_add_later(struct transaction *t, struct recipient recipient)
 {
     recipient.address = recipients_rewrite(t, recipient.address);
-    add_mapped(t, &recipient);
+    if (recipient.address.len && address_map(t, CLASS_ENVELOPE_RECIPIENT, &recipient.address))
+        expand_and_add(t, &recipient);
 }
 
 void recipients_delete(struct transaction *t, struct slice given)

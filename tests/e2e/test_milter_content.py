@@ -113,6 +113,24 @@ def test_the_envelope(system, filter, send):
     assert "Return-Path: <new@mail.test>" in delivered(here)[0]
 
 
+def test_a_new_body_ends_with_a_line_end(system, filter):
+    second = filter()
+    here = system(filter({"END": ["body no end", "continue"]}), second)
+    assert by_smtp(here, MESSAGE).startswith("250 ")
+    assert second.mail_session(event="END").body == b"no end\r\n" and delivered(here)[0].endswith("\n\nno end\n")
+
+
+def test_notices_of_smtpd_are_shown_when_they_should(system, filter):
+    for name, classes, shown in (("off", "", False), ("on", "internal_mail_filter_classes = notify\n", True)):
+        seen = filter()
+        here = system(seen, name=name, main_cf="notify_classes = protocol\nerror_notice_recipient = p@mail.test\nsmtpd_milters =\n" + classes)
+        with here.smtp() as smtp:
+            smtp.say("NOSUCH")
+            smtp.say("QUIT")
+        assert "SMTP server: errors" in delivered(here)[0]
+        assert any(session.has("HEADER Subject Postfix SMTP server: errors") for session in seen.sessions) == shown
+
+
 def test_all_recipients_deleted(system, filter):
     here = system(filter({"END": ["remove <b@mail.test>", "continue"]}))
     assert by_smtp(here, MESSAGE).startswith("250 ")
