@@ -71,7 +71,7 @@ enum { DELIVERY_TRACE = 1, DELIVERY_PROBE = 2 /* do not deliver, only find out *
        DELIVERY_TELL_WRITTEN = 8 /* send delivery_written when only a wait for the disk is left */ };
 /* queue_control.verb */
 enum { QUEUE_CONTROL_DELETE = 1, QUEUE_CONTROL_HOLD, QUEUE_CONTROL_RELEASE, QUEUE_CONTROL_REQUEUE, QUEUE_CONTROL_EXPIRE,
-       QUEUE_CONTROL_EXPIRE_RELEASE, QUEUE_CONTROL_FLUSH, QUEUE_CONTROL_FLUSH_ID, QUEUE_CONTROL_FLUSH_SITE,
+       QUEUE_CONTROL_FLUSH, QUEUE_CONTROL_FLUSH_ID, QUEUE_CONTROL_FLUSH_SITE,
        QUEUE_CONTROL_WHERE /* argument: an id; the reply has the name of its queue in place of the id */ };
 /* queue_query.form: as a listing, queue ids, only counts; .group_by: what is counted besides */
 enum { QUEUE_QUERY_LISTING = 1, QUEUE_QUERY_IDS, QUEUE_QUERY_COUNTS };

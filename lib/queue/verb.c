@@ -3,11 +3,6 @@
 
 #include "base/clock.h"
 
-static bool expires(int64_t verb)
-{
-    return verb == QUEUE_CONTROL_EXPIRE || verb == QUEUE_CONTROL_EXPIRE_RELEASE;
-}
-
 bool queue_verb_applies(int64_t verb, enum index_queue queue)
 {
     return queue == INDEX_HOLD ? verb != QUEUE_CONTROL_HOLD : verb != QUEUE_CONTROL_RELEASE;
@@ -18,9 +13,9 @@ struct index_change queue_verb_change(int64_t verb, enum index_queue queue)
     if (verb == QUEUE_CONTROL_DELETE)
         return (struct index_change){.remove = true};
     if (verb == QUEUE_CONTROL_HOLD || (verb == QUEUE_CONTROL_EXPIRE && queue == INDEX_HOLD))
-        return (struct index_change){.queue = INDEX_HOLD, .expire = expires(verb)};
+        return (struct index_change){.queue = INDEX_HOLD, .expire = verb == QUEUE_CONTROL_EXPIRE};
     return (struct index_change){
-        .queue = INDEX_DEFERRED, .next_attempt = clock_wall(), .expire = expires(verb), .requeue = verb == QUEUE_CONTROL_REQUEUE};
+        .queue = INDEX_DEFERRED, .next_attempt = clock_wall(), .expire = verb == QUEUE_CONTROL_EXPIRE, .requeue = verb == QUEUE_CONTROL_REQUEUE};
 }
 
 bool queue_verb_mark(struct store *store, int64_t verb, const struct queue_place *place)
@@ -29,7 +24,6 @@ bool queue_verb_mark(struct store *store, int64_t verb, const struct queue_place
     case QUEUE_CONTROL_DELETE: return store_mark_done(store, place);
     case QUEUE_CONTROL_HOLD: return store_mark_state(store, place, MESSAGE_STATE_HELD);
     case QUEUE_CONTROL_EXPIRE: return store_mark_expired(store, place);
-    case QUEUE_CONTROL_EXPIRE_RELEASE: return store_mark_expired(store, place) && store_mark_state(store, place, MESSAGE_STATE_LIVE);
     default: return store_mark_state(store, place, MESSAGE_STATE_LIVE);
     }
 }

@@ -1,4 +1,4 @@
-/* verb.h - what the verbs of postsuper (QUEUE_CONTROL_DELETE to _EXPIRE_RELEASE) do to messages of the index: for qmgr, and for the command itself while
+/* verb.h - what the verbs of postsuper (QUEUE_CONTROL_DELETE to _EXPIRE) do to messages of the index: for qmgr, and for the command itself while
    the mail system is down */
 #ifndef POSTERN_QUEUE_VERB_H
 #define POSTERN_QUEUE_VERB_H

@@ -67,7 +67,6 @@ static bool change_message(struct control *c, struct message *m)
         hold_or_requeue(q, m, c->verb == QUEUE_CONTROL_HOLD);
         return true;
     case QUEUE_CONTROL_EXPIRE:
-    case QUEUE_CONTROL_EXPIRE_RELEASE:
         m->forced_expire = true;
         store_mark_expired(q->store, &m->place);
         return true;
@@ -84,8 +83,7 @@ static bool is_changed(const struct control *c, const struct message *m)
     switch (c->verb) {
     case QUEUE_CONTROL_HOLD: return m->hold_wanted;
     case QUEUE_CONTROL_REQUEUE: return m->requeue != REQUEUE_NOT;
-    case QUEUE_CONTROL_EXPIRE:
-    case QUEUE_CONTROL_EXPIRE_RELEASE: return m->forced_expire;
+    case QUEUE_CONTROL_EXPIRE: return m->forced_expire;
     default: return false;
     }
 }

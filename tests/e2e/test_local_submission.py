@@ -139,3 +139,9 @@ def test_small_commands(instance):
     assert instance.command("postdrop", "-x").returncode == 1
     done = instance.command("postqueue", "-s", "bad..site")
     assert done.stderr == 'postqueue: fatal: Cannot flush mail queue - invalid destination: "bad..site"\n'
+
+
+def test_modes_that_do_not_go_together(make):
+    here = make(started=False)
+    done = here.command("sendmail", "-bs", "-t", input="")
+    assert done.returncode == 75 and "sendmail: fatal: -t can be used only in delivery mode" in done.stderr

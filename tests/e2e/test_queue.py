@@ -134,3 +134,12 @@ def test_expired_by_hand(make, sink):
     assert "Force-expired: 1 message" in done.stderr, done.stderr
     here.command("postqueue", "-f", check=True)
     here.wait_log(r"status=force-expired, returned to sender|administratively expired")
+
+
+def test_expired_and_released(make):
+    here = make(main_cf="defer_transports = smtp\nrelayhost = [127.0.0.1]:1\n")
+    here.inject("a@here.test", "b@remote.test")
+    here.wait_log(r"deferred transport")
+    here.command("postsuper", "-h", "ALL", check=True)
+    assert here.command("postsuper", "-f", "ALL").stderr.splitlines()[-2:] == ["postsuper: Force-expired: 1 message", "postsuper: Released from hold: 1 message"]
+    here.wait_log(r"from=<a@here\.test>, status=force-expired, returned to sender")

@@ -22,6 +22,7 @@ struct control {
 
 /* say_* - to the log and to stderr as "postfix/postfix-script: text".  say_fatal exits with status 1. */
 void say_open(struct config *config);
+void say_progress(const char *format, ...) PRINTF_LIKE(1, 2); /* what is being done: on a terminal, and in the log */
 void say_info(const char *format, ...) PRINTF_LIKE(1, 2);
 void say_error(const char *format, ...) PRINTF_LIKE(1, 2);
 void say_warning(const char *format, ...) PRINTF_LIKE(1, 2);

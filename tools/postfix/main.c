@@ -96,7 +96,7 @@ static int do_start(struct control *control)
     if (instance_running(NULL))
         say_fatal("the Postfix mail system is already running");
     prepare(control, "not started");
-    say_info("starting the Postfix mail system");
+    say_progress("starting the Postfix mail system");
     master_words(control, words, "-w");
     if (run_program(program_path(control, "daemon_directory", "master"), words) != 0)
         say_fatal("mail system startup failed");
@@ -111,7 +111,7 @@ static int do_start_foreground(struct control *control)
     if (instance_running(NULL))
         say_fatal("the Postfix mail system is already running");
     prepare(control, "not started");
-    say_info("starting the Postfix mail system");
+    say_progress("starting the Postfix mail system");
     master_words(control, words, getpid() == 1 ? "-i" : "-s");
     log_flush();
     const char *path = program_path(control, "daemon_directory", "master");
@@ -132,11 +132,11 @@ static bool gone_after(int polls)
 static int do_stop(struct control *control UNUSED)
 {
     pid_t pid = must_run();
-    say_info("stopping the Postfix mail system");
+    say_progress("stopping the Postfix mail system");
     kill(pid, SIGTERM);
     if (gone_after(STOP_POLLS))
         return 0;
-    say_info("stopping the Postfix mail system with force");
+    say_progress("stopping the Postfix mail system with force");
     if (kill(-pid, SIGKILL) < 0)
         kill(pid, SIGKILL);
     return gone_after(FORCE_POLLS) ? 0 : 1;
@@ -145,7 +145,7 @@ static int do_stop(struct control *control UNUSED)
 static int do_abort(struct control *control UNUSED)
 {
     pid_t pid = must_run();
-    say_info("aborting the Postfix mail system");
+    say_progress("aborting the Postfix mail system");
     kill(pid, SIGTERM);
     return 0;
 }
@@ -154,7 +154,7 @@ static int do_abort(struct control *control UNUSED)
 static int do_drain(struct control *control UNUSED)
 {
     pid_t pid = must_run();
-    say_info("stopping the Postfix mail system");
+    say_progress("stopping the Postfix mail system");
     kill(pid, SIGKILL);
     return 0;
 }
@@ -163,7 +163,7 @@ static int do_reload(struct control *control)
 {
     pid_t pid = must_run();
     prepare(control, "going on with the old one");
-    say_info("refreshing the Postfix mail system");
+    say_progress("refreshing the Postfix mail system");
     if (kill(pid, SIGHUP) < 0)
         say_fatal("kill %d: %s", (int)pid, strerror(errno));
     return 0;
@@ -184,7 +184,6 @@ static int do_status(struct control *control)
 static int do_flush(struct control *control)
 {
     const char *words[] = {"postqueue", "-f", NULL};
-    must_run();
     return run_program(program_path(control, "command_directory", "postqueue"), words);
 }
 

@@ -1,4 +1,6 @@
 /* say.c - messages in the name of postfix-script, as log readers know them */
+#include <unistd.h>
+
 #include "base/log.h"
 #include "control.h"
 #include "service/log_target.h"
@@ -26,6 +28,20 @@ static char *format_text(const char *label, const char *format, va_list args)
     buffer_vprintf(&text, format, args);
     fprintf(stderr, "%s: %s%s\n", tag, label, buffer_string(&text));
     return buffer_steal(&text);
+}
+
+void say_progress(const char *format, ...)
+{
+    struct buffer text = BUFFER_INIT;
+    va_list args;
+    va_start(args, format);
+    buffer_vprintf(&text, format, args);
+    va_end(args);
+    if (isatty(STDERR_FILENO))
+        fprintf(stderr, "%s: %s\n", tag, buffer_string(&text));
+    if (to_log)
+        log_info("%s", buffer_string(&text));
+    buffer_release(&text);
 }
 
 void say_info(const char *format, ...)

@@ -28,7 +28,8 @@ static const struct verb {
     {'h', QUEUE_CONTROL_HOLD, QUEUE_INCOMING | QUEUE_ACTIVE | QUEUE_DEFERRED, "placed on hold", "Placed on hold"},
     {'H', QUEUE_CONTROL_RELEASE, QUEUE_HOLD, "released from hold", "Released from hold"},
     {'e', QUEUE_CONTROL_EXPIRE, QUEUE_HOLD | QUEUE_INCOMING | QUEUE_ACTIVE | QUEUE_DEFERRED, "expired", "Force-expired"},
-    {'f', QUEUE_CONTROL_EXPIRE_RELEASE, QUEUE_HOLD | QUEUE_INCOMING | QUEUE_ACTIVE | QUEUE_DEFERRED, "expired", "Force-expired"},
+    /* then a second step releases */
+    {'f', QUEUE_CONTROL_EXPIRE, QUEUE_HOLD | QUEUE_INCOMING | QUEUE_ACTIVE | QUEUE_DEFERRED, "expired", "Force-expired"},
 };
 
 static struct action actions[COUNT_OF(verbs)];
@@ -87,7 +88,10 @@ static void add_argument(struct action *action, const char *argument)
 
 static const struct verb *verb_of(const struct action *action)
 {
-    return &verbs[action - actions];
+    const struct verb *verb = verbs;
+    while (verb->verb != action->verb)
+        verb++;
+    return verb;
 }
 
 static void on_changed(const struct action *action, struct slice queue_id)
@@ -124,14 +128,25 @@ static void do_action(struct work *work, const struct action *action)
     log_info("%s: %llu message%s", verb_of(action)->total, (unsigned long long)outcome.count, outcome.count == 1 ? "" : "s");
 }
 
+static void do_step(struct work *work, const struct action *action)
+{
+    if (is_wanted(action))
+        do_action(work, action);
+    else /* no id was good */
+        log_info("%s: 0 messages", verb_of(action)->total);
+}
+
 static void do_all(void *arg)
 {
     struct work *work = arg;
     for (size_t i = 0; i < COUNT_OF(actions); i++) {
-        if (actions[i].verb && is_wanted(&actions[i]))
-            do_action(work, &actions[i]);
-        else if (actions[i].verb) /* no id was good */
-            log_info("%s: 0 messages", verb_of(&actions[i])->total);
+        if (!actions[i].verb)
+            continue;
+        do_step(work, &actions[i]);
+        struct action release = actions[i];
+        release.verb = QUEUE_CONTROL_RELEASE;
+        if (verbs[i].letter == 'f')
+            do_step(work, &release);
     }
     lane_free(work->lane);
     offline_close(work->offline);

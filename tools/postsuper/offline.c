@@ -96,10 +96,6 @@ static bool change_found(struct offline *offline, int verb, struct slice id, str
              store_mark_state(store, &found->place, verb == QUEUE_CONTROL_HOLD ? MESSAGE_STATE_HELD : MESSAGE_STATE_LIVE);
         found->held = found->held != ok;
         break;
-    case QUEUE_CONTROL_EXPIRE_RELEASE:
-        ok = !found->held || store_mark_state(store, &found->place, MESSAGE_STATE_LIVE);
-        found->held = found->held && !ok;
-        /* fall through */
     case QUEUE_CONTROL_EXPIRE:
         ok = store_mark_expired(store, &found->place);
         break;

@@ -101,6 +101,10 @@ static void take_queue(struct options *options, const char *value)
             options->mode = MODE_INTERVAL;
         return;
     }
+    if (options->mode == MODE_DAEMON) {
+        log_warning("ignoring -q option in daemon mode");
+        return;
+    }
     switch (*value) {
     case '\0': options->mode = MODE_FLUSH; break;
     case 'I': options->mode = MODE_FLUSH_ID; break;
@@ -155,7 +159,6 @@ static void take_option(struct options *options, int letter, const char *value)
     case 'q': take_queue(options, value); break;
     case 't': options->extract = true; break;
     case 'v': options->verbose++; break;
-    case '?': log_fatal("usage: sendmail [options]");
     default: break; /* accepted, no effect */
     }
 }
@@ -180,7 +183,7 @@ void options_parse(struct options *options, int argc, char **argv)
     opterr = 0;
     while (optind < argc) {
         if (strcmp(argv[optind], "-q") == 0) { /* getopt would take the next word for its argument */
-            options->mode = MODE_FLUSH;
+            take_queue(options, "");
             optind++;
             continue;
         }
@@ -190,11 +193,13 @@ void options_parse(struct options *options, int argc, char **argv)
         if (letter == '?') {
             /* Twice, because Postfix reads its options twice. */
             for (int i = 0; i < 2; i++)
-                fprintf(stderr, strchr(LETTERS, optopt) ? "sendmail: option requires an argument -- '%c'\n"
-                                                        : "sendmail: invalid option -- '%c'\n", optopt);
+                fprintf(stderr, strchr(LETTERS, optopt) ? "%s: option requires an argument -- '%c'\n" : "%s: invalid option -- '%c'\n", name, optopt);
+            log_fatal("usage: %s [options]", name);
         }
         take_option(options, letter, optarg);
     }
     options->words = argv + optind;
     options->word_count = argc - optind;
+    if (options->extract && options->mode != MODE_ENQUEUE)
+        log_fatal("-t can be used only in delivery mode");
 }

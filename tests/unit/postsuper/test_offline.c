@@ -150,7 +150,7 @@ static void hold_some(void *arg UNUSED)
     expect(0, 15, 3);
     ck_assert_uint_eq(perform(QUEUE_CONTROL_EXPIRE, true, ALL_QUEUES, NULL), 18);
     expect(0, 15, 3);
-    ck_assert_uint_eq(perform(QUEUE_CONTROL_EXPIRE_RELEASE, false, ALL_QUEUES, "ABCDE000004"), 1);
+    ck_assert_uint_eq(perform(QUEUE_CONTROL_RELEASE, false, ALL_QUEUES, "ABCDE000004"), 1);
     expect(1, 14, 3);
     config_free(config);
 }
