@@ -206,11 +206,14 @@ static void query_start(struct query *query, struct slice name, enum dns_type ty
     /* What is no name: the answer is "malformed" without asking. */
     query->finished = true;
     query->ares_status = ARES_EBADNAME;
-    if (!wire_name(name, text, sizeof(text)))
-        return;
+    query->told = told;
     /* The number must not be guessed: who forges answers would need only the port. */
-    if (ares_create_query(text, ns_c_in, type, (unsigned short)arc4random(), 1, &wire, &length, UDP_SIZE) != ARES_SUCCESS)
+    if (!wire_name(name, text, sizeof(text)) ||
+        ares_create_query(text, ns_c_in, type, (unsigned short)arc4random(), 1, &wire, &length, UDP_SIZE) != ARES_SUCCESS) {
+        if (told != NULL)
+            told(query);
         return;
+    }
     if (resolver.dnssec)
         wire[3] |= 0x20; /* AD in the question: tell us whether you validated (RFC 6840 5.7) */
     if (resolver.timer == NULL)
