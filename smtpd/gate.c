@@ -156,7 +156,8 @@ static void note_passed(struct gate_client *c, enum gate_test test, int64_t now)
     c->memory.until[test] = now + ttl / MICROSECONDS;
 }
 
-void gate_remember(struct gate_client *c)
+/* remember - what it passed goes into the cache. */
+static void remember(struct gate_client *c)
 {
     struct buffer text = BUFFER_INIT;
     int64_t now = clock_wall() / MICROSECONDS;
@@ -257,13 +258,15 @@ void gate_judge(struct service_context *context UNUSED, struct service_client *c
     if (is_dropped(c)) {
         turn_away(c, 521, NULL, NULL);
     } else if (c->failed || c->denied || c->vetoed || gate_deep_tests(c)) {
-        gate_dialogue(c, !(c->failed & 1U << GATE_GREET));
+        bool passed = gate_dialogue(c, !(c->failed & 1U << GATE_GREET));
         gate_log("DISCONNECT %s", c->peer);
+        if (passed)
+            remember(c);
         gate_forget(c);
     } else {
         if (c->passed && !c->ignored)
             gate_log("PASS %s %s", c->is_new ? "NEW" : "OLD", c->peer);
-        gate_remember(c);
+        remember(c);
         admit(c);
     }
 }

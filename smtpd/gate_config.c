@@ -70,6 +70,15 @@ static void set_stress(struct gate *gate)
     config_free(stressed);
 }
 
+/* take_raw - raw parameters are not expanded where they are read: a default that stands for another parameter is taken from that. */
+static void take_raw(struct gate *gate)
+{
+    if (!config_raw(gate->config, SLICE("postscreen_reject_footer"), NULL))
+        gate->params.postscreen_reject_footer = config_string(gate->config, "smtpd_reject_footer");
+    if (!config_raw(gate->config, SLICE("postscreen_expansion_filter"), NULL))
+        gate->params.postscreen_expansion_filter = config_string(gate->config, "smtpd_expansion_filter");
+}
+
 /* ---- tables ---- */
 
 static void open_tables(struct gate *gate)
@@ -192,6 +201,7 @@ struct gate *gate_open(struct service_context *context)
 
     gate->config = context->config;
     config_fill(gate->config, bindings, COUNT_OF(bindings), &gate->params);
+    take_raw(gate);
     behind.config = server_config(gate);
     behind.service_name = behind.transport = gate->params.smtpd_service_name;
     behind.service_type = "pass";

@@ -124,6 +124,25 @@ static void tls_log(const struct dialogue *d, const char *word)
     log_speak_for(NULL);
 }
 
+static void log_hangup(const struct dialogue *d)
+{
+    struct buffer time = BUFFER_INIT;
+
+    delivery_delay_text(&time, clock_monotonic() - d->c->began);
+    gate_log("HANGUP after %s from %s in tests after SMTP handshake", buffer_string(&time), d->c->peer);
+    buffer_release(&time);
+}
+
+static void handshake_failed(struct dialogue *d)
+{
+    log_speak_for("tlsproxy");
+    log_info("TLS handshake failed for service=%s peer=%s", d->c->gate->params.smtpd_service_name, d->c->peer);
+    log_speak_for(NULL);
+    tls_log(d, "DISCONNECT");
+    log_hangup(d);
+    d->closing = true;
+}
+
 static void on_starttls(struct dialogue *d, struct slice arguments)
 {
     const struct gate *gate = d->c->gate;
@@ -143,22 +162,25 @@ static void on_starttls(struct dialogue *d, struct slice arguments)
         stream_flush(d->stream);
         tls_log(d, "CONNECT from");
         d->tls = tls_server_accept(gate->tls, d->stream, d->c->peer, gate->starttls_timeout, d->arena, &facts, &timed_out);
-        d->closing = !d->tls;
         d->sender = NULL;
         if (!d->tls)
-            tls_log(d, "DISCONNECT");
+            handshake_failed(d);
     }
 }
 
-static bool parse_address(struct dialogue *d, struct slice text, struct arena *arena, const char **address)
+/* address_of - what is no address is taken as it is: it is for the log only. */
+static const char *address_of(struct dialogue *d, struct slice text, struct arena *arena)
 {
     struct slice external, rest;
 
-    /* What is no address is logged as it is: nothing is done with it. */
-    if (!mail_address_parse_path(text, false, true, d->scratch, &external, &rest))
+    if (!mail_address_parse_path(text, false, true, d->scratch, &external, &rest)) {
         external = slice_first(text, SHOWN_MAX);
-    *address = arena_string(arena, external);
-    return true;
+        if (slice_starts(external, SLICE("<")))
+            external = slice_from(external, 1);
+        if (slice_ends(external, SLICE(">")))
+            external = slice_first(external, external.len - 1);
+    }
+    return arena_string(arena, external);
 }
 
 static void on_mail(struct dialogue *d, struct slice arguments)
@@ -172,7 +194,7 @@ static void on_mail(struct dialogue *d, struct slice arguments)
     } else if (!smtp_command_argument(arguments, SLICE("FROM"), &path)) {
         SAY(d, REPLY_MAIL_SYNTAX);
     } else {
-        parse_address(d, path, d->arena, &d->sender);
+        d->sender = address_of(d, path, d->arena);
         SAY(d, REPLY_MAIL_OK);
     }
 }
@@ -201,7 +223,6 @@ static void refuse_recipient(struct dialogue *d, const char *recipient)
 
 static void on_rcpt(struct dialogue *d, struct slice arguments)
 {
-    const char *recipient;
     struct slice path;
 
     if (!d->sender) {
@@ -209,15 +230,15 @@ static void on_rcpt(struct dialogue *d, struct slice arguments)
     } else if (!smtp_command_argument(arguments, SLICE("TO"), &path)) {
         SAY(d, REPLY_RCPT_SYNTAX);
     } else {
-        parse_address(d, path, d->scratch, &recipient);
-        refuse_recipient(d, recipient);
+        refuse_recipient(d, address_of(d, path, d->scratch));
         may_pass(d);
     }
 }
 
-static void no_recipients(struct dialogue *d, const char *command)
+/* no_recipients - who sends content all the same does not listen: that is the end, and the content is not looked at. */
+static void no_recipients(struct dialogue *d, const char *command, enum smtp_reply_id id)
 {
-    const struct smtp_reply *reply = smtp_reply(REPLY_NO_VALID_RECIPIENTS);
+    const struct smtp_reply *reply = smtp_reply(id);
 
     gate_log("%s without valid RCPT from %s", command, d->c->peer);
     hang_up(d, reply->code, reply->status, slice_of(reply->text));
@@ -225,18 +246,12 @@ static void no_recipients(struct dialogue *d, const char *command)
 
 static void on_data(struct dialogue *d, struct slice arguments)
 {
-    if (arguments.len)
-        SAY(d, REPLY_DATA_SYNTAX);
-    else if (!d->sender)
-        SAY(d, REPLY_NEED_RCPT);
-    else
-        no_recipients(d, "DATA");
+    no_recipients(d, "DATA", arguments.len ? REPLY_DATA_SYNTAX : d->sender ? REPLY_NO_VALID_RECIPIENTS : REPLY_NEED_RCPT);
 }
 
-/* on_bdat - the chunk that follows is not looked for: the dialogue ends. */
 static void on_bdat(struct dialogue *d, struct slice arguments UNUSED)
 {
-    no_recipients(d, "BDAT");
+    no_recipients(d, "BDAT", REPLY_NO_VALID_RECIPIENTS);
 }
 
 static void on_rset(struct dialogue *d, struct slice arguments UNUSED)
@@ -362,18 +377,14 @@ static bool is_foreign(struct dialogue *d, struct slice word, struct slice line,
 
 static void lost(struct dialogue *d)
 {
-    struct buffer time = BUFFER_INIT;
-
     d->closing = true;
     if (stream_error(d->stream) == STREAM_TIMEOUT) {
         gate_log("COMMAND TIME LIMIT from %s after %s", d->c->peer, d->where);
         stream_clear_timeout(d->stream);
         hang_up(d, 421, "4.4.2", arena_format(d->scratch, "%s Error: timeout exceeded", d->c->gate->params.myhostname));
     } else if (stream_error(d->stream) != STREAM_CANCELLED) {
-        delivery_delay_text(&time, clock_monotonic() - d->c->began);
-        gate_log("HANGUP after %s from %s in tests after SMTP handshake", buffer_string(&time), d->c->peer);
+        log_hangup(d);
     }
-    buffer_release(&time);
 }
 
 /* filter - postscreen_command_filter: a table may put another command in its place. */
@@ -440,7 +451,7 @@ static void turn(struct dialogue *d)
         obey(d, end, arena_slice(d->scratch, line));
 }
 
-void gate_dialogue(struct gate_client *c, bool greet)
+bool gate_dialogue(struct gate_client *c, bool greet)
 {
     struct dialogue d = {.c = c, .stream = c->connection->stream, .arena = arena_new(256), .scratch = arena_new(512), .where = "CONNECT"};
 
@@ -455,8 +466,8 @@ void gate_dialogue(struct gate_client *c, bool greet)
     if (d.passed) {
         c->passed |= d.passed;
         gate_log("PASS %s %s", c->is_new ? "NEW" : "OLD", c->peer);
-        gate_remember(c);
     }
     arena_free(d.arena);
     arena_free(d.scratch);
+    return d.passed != 0;
 }

@@ -67,8 +67,6 @@ void gate_warn(const char *format, ...) PRINTF_LIKE(1, 2);
 enum gate_action gate_fail(struct gate_client *c, enum gate_test test, const char *text);
 /* gate_judge - the early tests are over: pass the client on, let it talk to the dialogue, or end it.  A fiber. */
 void gate_judge(struct service_context *context, struct service_client *connection);
-/* gate_remember - what it passed goes into the cache.  Waits. */
-void gate_remember(struct gate_client *c);
 /* gate_forget - the client is not ours any more; frees it. */
 void gate_forget(struct gate_client *c);
 /* gate_deep_tests - are tests due that need a dialogue? */
@@ -80,8 +78,8 @@ void gate_wait(struct gate_client *c);
 void gate_wait_open(struct gate *gate);
 
 /* ---- gate_dialogue.c ---- */
-/* gate_dialogue - talk to the client and take no mail.  greet: it has not been greeted yet.  Waits. */
-void gate_dialogue(struct gate_client *c, bool greet);
+/* gate_dialogue - talk to the client and take no mail.  greet: it has not been greeted yet.  True: it has passed the deep tests.  Waits. */
+bool gate_dialogue(struct gate_client *c, bool greet);
 
 /* ---- gate_answer.c ---- */
 /* gate_answer - one reply: status "" for none; lines of text separated by LF; with the footer when it is a refusal.  Waits (tables). */
