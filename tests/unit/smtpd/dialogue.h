@@ -54,6 +54,8 @@ void submit_envelope(struct submission *s UNUSED, const struct envelope *envelop
     buffer_release(&list);
 }
 
+void submit_milter(struct submission *s UNUSED, const struct submit_milter *milter UNUSED, int fd UNUSED) {}
+
 void submit_content(struct submission *s UNUSED, struct slice data)
 {
     if (cleanup.envelopes == 0)
