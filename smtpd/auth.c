@@ -1,6 +1,7 @@
 /* auth.c - AUTH: who the client is (RFC 4954, compat.md d.8) */
 #include "auth.h"
 
+#include "auth_failures.h"
 #include "base/log.h"
 #include "commands.h"
 #include "sasl/server.h"
@@ -104,6 +105,7 @@ struct attempt {
     struct slice mechanism; /* scratch arena; as the client wrote it */
     struct sasl_exchange *exchange;
     struct sasl_answer answer;
+    struct auth_guess guess;
 };
 
 /* explain - for the administrator: who was refused, and by which layer.  Never what the client gave as proof. */
@@ -139,6 +141,7 @@ static enum outcome fail(struct attempt *t)
     log_warning("%s: SASL " SLICE_FORMAT " authentication failed: " SLICE_FORMAT ", sasl_username=" SLICE_FORMAT, s->client.text,
                 SLICE_ARGS(t->mechanism), SLICE_ARGS(reason), SLICE_ARGS(user));
     explain(t, t->answer.layer);
+    auth_failures_note(s, &t->guess, t->answer.layer);
     if (t->answer.outcome == SASL_TEMPORARY)
         answer(s, REPLY_AUTH_TEMPORARY, reason);
     else
@@ -151,6 +154,7 @@ static enum outcome succeed(struct attempt *t)
     struct session *s = t->s;
 
     auth_set_login(s, arena_string(s->scratch, t->answer.user), arena_string(s->scratch, t->mechanism));
+    auth_failures_forgive(s, &t->guess);
     answer(s, REPLY_AUTH_DONE);
     return COMMAND_DONE;
 }
@@ -195,6 +199,8 @@ static enum outcome converse(struct attempt *t, bool has_response, struct slice 
     enum outcome outcome;
 
     for (;;) {
+        if (has_response)
+            auth_failures_delay(s, &t->guess, t->mechanism, response);
         sasl_exchange_step(t->exchange, has_response, response, &t->answer);
         if (t->answer.outcome == SASL_OK)
             return succeed(t);

@@ -38,7 +38,7 @@
     X(BOOL, allow_untrusted_routing) X(BOOL, show_user_unknown_table_name) X(STRING, smtpd_null_access_lookup_key) \
     X(STRING, smtpd_log_access_permit_actions) X(STRING, permit_mx_backup_networks) X(STRING, proxy_interfaces) \
     X(INT, reject_code) X(INT, defer_code) X(INT, access_map_reject_code) X(INT, access_map_defer_code) X(INT, maps_rbl_reject_code) \
-    X(RAW, default_rbl_reply) X(STRING, rbl_reply_maps) X(INT, relay_domains_reject_code) \
+    X(RAW, default_rbl_reply) X(STRING, maps_rbl_domains) X(STRING, rbl_reply_maps) X(INT, relay_domains_reject_code) \
     X(INT, invalid_hostname_reject_code) X(INT, non_fqdn_reject_code) X(INT, unknown_client_reject_code) X(INT, unknown_hostname_reject_code) \
     X(INT, unknown_address_reject_code) X(INT, unknown_local_recipient_reject_code) X(INT, unknown_relay_recipient_reject_code) \
     X(INT, unknown_virtual_alias_reject_code) X(INT, unknown_virtual_mailbox_reject_code) X(INT, multi_recipient_bounce_reject_code) \
@@ -60,7 +60,9 @@
     X(BOOL, smtpd_sasl_auth_enable) X(STRING, smtpd_sasl_type) X(STRING, smtpd_sasl_path) X(STRING, smtpd_sasl_service) \
     X(STRING, smtpd_sasl_local_domain) X(STRING, smtpd_sasl_security_options) X(STRING, smtpd_sasl_tls_security_options) \
     X(STRING, smtpd_sasl_mechanism_filter) X(STRING, smtpd_sasl_exceptions_networks) X(INT, smtpd_sasl_response_limit) \
-    X(BOOL, smtpd_sasl_authenticated_header) X(BOOL, broken_sasl_auth_clients) X(INT, smtpd_client_auth_rate_limit)
+    X(BOOL, smtpd_sasl_authenticated_header) X(BOOL, broken_sasl_auth_clients) X(INT, smtpd_client_auth_rate_limit) \
+    X(TIME, smtpd_auth_failure_delay) X(TIME, smtpd_auth_failure_max_delay) X(TIME, smtpd_auth_failure_window) X(STRING, smtpd_auth_failure_exceptions) \
+    X(INT, smtpd_auth_failure_offender_limit) X(TIME, smtpd_auth_failure_offender_time)
 
 struct smtpd_params {
     CONFIG_MEMBERS(SMTPD_PARAMETERS)

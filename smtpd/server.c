@@ -87,6 +87,7 @@ static void open_lists(struct server *server)
     server->verp_clients = match(server, "smtpd_authorized_verp_clients", p->smtpd_authorized_verp_clients, MATCH_ADDRESS_LIST);
     server->bare_newline_exclusions = match(server, "smtpd_forbid_bare_newline_exclusions", p->smtpd_forbid_bare_newline_exclusions,
                                             MATCH_ADDRESS_LIST);
+    server->auth_failure_exceptions = match(server, "smtpd_auth_failure_exceptions", p->smtpd_auth_failure_exceptions, MATCH_ADDRESS_LIST);
     server->fast_flush_domains = match(server, "fast_flush_domains", p->fast_flush_domains, MATCH_DOMAIN_LIST);
     server->noop_commands = match(server, "smtpd_noop_commands", p->smtpd_noop_commands, MATCH_STRING_LIST);
     server->forbidden_commands = match(server, "smtpd_forbidden_commands", p->smtpd_forbidden_commands, MATCH_STRING_LIST);
@@ -158,7 +159,7 @@ void server_free(struct server *server)
 {
     struct match_list *lists[] = {server->mynetworks, server->event_exceptions, server->xclient_hosts, server->xforward_hosts,
                                   server->verp_clients, server->bare_newline_exclusions, server->fast_flush_domains, server->noop_commands,
-                                  server->forbidden_commands, server->permit_logging, server->mx_backup_networks};
+                                  server->forbidden_commands, server->permit_logging, server->mx_backup_networks, server->auth_failure_exceptions};
     struct table_list *tables[] = {server->ehlo_keyword_maps, server->command_filter, server->footer_maps, server->reject_filter,
                                    server->rbl_reply_maps, server->user_limit_exceptions};
 

@@ -34,6 +34,7 @@ struct server {
     struct access_rules *access;
     struct anvil_client *anvil;
     struct table_list *user_limit_exceptions;
+    struct match_list *auth_failure_exceptions;
     struct store *store;            /* what is remembered across sessions */
     struct address_verify_params verify_params;
     char *probe_sender;             /* of address probes, completed; empty: the null sender */

@@ -16,7 +16,7 @@ static const struct program programs[] = {
     {"error", PROGRAM_EVENT, false, NULL},
     {"retry", PROGRAM_EVENT, false, NULL},
     {"discard", PROGRAM_EVENT, false, NULL},
-    {"anvil", PROGRAM_SINGLE, false, NULL},
+    {"anvil", PROGRAM_SINGLE, true, NULL}, /* reads the files of its caches, and keeps the list of offenders up to date */
     {"tlsmgr", PROGRAM_SINGLE, false, NULL},
     {"postlogd", PROGRAM_SINGLE, false, NULL},
     {"showq", PROGRAM_QMGR_SOCKET, false, "qmgr"},

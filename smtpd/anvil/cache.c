@@ -153,6 +153,17 @@ void cache_load(struct cache *cache, struct slice key, struct slice value, int64
     make_room(cache);
 }
 
+bool cache_next(const struct cache *cache, const struct list **at, struct slice *key, int64_t *expires)
+{
+    *at = *at ? (*at)->next : cache->by_age.next;
+    if (*at == &cache->by_age)
+        return false;
+    const struct entry *entry = LIST_ENTRY(*at, const struct entry, age);
+    *key = key_of(entry);
+    *expires = entry->expires;
+    return true;
+}
+
 bool cache_clean(struct cache *cache, int64_t now, size_t steps, size_t *kept, size_t *dropped)
 {
     if (!cache->cleaner)

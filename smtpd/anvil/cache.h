@@ -25,6 +25,9 @@ bool cache_delete(struct cache *cache, struct slice key);
 /* cache_load - what a file held: only when nothing newer is here, and not to be written to it again. */
 void cache_load(struct cache *cache, struct slice key, struct slice value, int64_t expires);
 
+/* cache_next - walk, from *at = NULL, without a change or a wait; false at the end. */
+bool cache_next(const struct cache *cache, const struct list **at, struct slice *key, int64_t *expires);
+
 /* cache_clean - remove ended entries: looks at up to steps of them, from where the last call left off; false when it has been all around (*kept and
    *dropped, which are added to, are complete). */
 bool cache_clean(struct cache *cache, int64_t now, size_t steps, size_t *kept, size_t *dropped);

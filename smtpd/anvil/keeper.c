@@ -8,6 +8,7 @@
 #include "cache.h"
 #include "child.h"
 #include "keeper.h"
+#include "offenders.h"
 #include "table/table.h"
 
 /* How long the keeper of a process before us may take to end, and how often it is looked for. */
@@ -190,21 +191,29 @@ static void sync_all(struct kept *kept, size_t count)
 static void serve(struct kept *kept, size_t count)
 {
     static char message[KEEPER_MESSAGE_MAX];
+    struct buffer text = BUFFER_INIT_MAX(OFFENDERS_MAX);
 
     for (;;) {
         ssize_t got = recv(service_fd, message, sizeof(message), 0);
         if (got < 0 && errno == EINTR)
             continue;
         if (got <= 1)
-            return;
+            break;
         size_t number = (uint8_t)message[1];
+        struct slice rest = slice_make(message + 2, (size_t)got - 2);
         if (message[0] == KEEPER_CHANGES && number < count) {
-            write_changes(&kept[number], slice_make(message + 2, (size_t)got - 2));
+            write_changes(&kept[number], rest);
+        } else if (message[0] == KEEPER_TEXT) {
+            buffer_append_slice(&text, rest);
+        } else if (message[0] == KEEPER_TEXT_END) {
+            offenders_write(config_string(config_of_service, "smtpd_auth_failure_offender_file"), buffer_slice(&text));
+            buffer_release(&text);
         } else if (message[0] == KEEPER_SYNC) {
             sync_all(kept, count);
             tell(KEEPER_SYNCED, number, slice_of(NULL));
         }
     }
+    buffer_release(&text);
 }
 
 void keeper_main(int socket, struct config *config, const struct keeper_file *files, size_t count)

@@ -3,7 +3,7 @@
    anvil faces no client of the network, but it is jailed: it opens no file.  Its keeper is forked before that, becomes the mail owner, and does what
    blocks: it reads each cache's file once, at the start, and writes what has changed.  The two talk over one SOCK_SEQPACKET pair:
 
-     anvil  -- CHANGES, SYNC -->  keeper
+     anvil  -- CHANGES, SYNC, TEXT, TEXT_END -->  keeper
      anvil  <-- ENTRIES, LOADED, SYNCED, LOG --  keeper
 
    A message is its kind, the number of the cache, and what follows.  The keeper ends when anvil does, having written what it was told. */
@@ -19,6 +19,8 @@ enum keeper_kind {
     KEEPER_ENTRIES,     /* what the file holds, in the same form */
     KEEPER_LOADED,      /* that was all; there may be no file: then a LOG said why */
     KEEPER_SYNCED,
+    KEEPER_TEXT,        /* a piece of the list of offenders */
+    KEEPER_TEXT_END,    /* that was all: it takes the place of the file */
     KEEPER_LOG          /* a line of the log: severity in place of the cache's number, then the text */
 };
 

@@ -7,13 +7,14 @@
 #include "cache.h"
 #include "child.h"
 #include "keeper.h"
+#include "offenders.h"
 #include "remote.h"
 #include "service/store.h"
 
 /* Every cache there is: the parameter that says where it is kept, the one that says how often it is cleaned of what has ended (NULL: hourly). */
 static const struct cache_row {
     const char *name, *map_parameter, *cleanup_parameter;
-    bool only_shared; /* in Redis or not at all */
+    enum { ANYWHERE, ONLY_SHARED /* in Redis or not at all */, NOT_SHARED } where;
 } rows[] = {
     {"verify", "address_verify_map", "address_verify_cache_cleanup_interval"},
     {"postscreen", "postscreen_cache_map", "postscreen_cache_cleanup_interval"},
@@ -22,9 +23,10 @@ static const struct cache_row {
     {"auth_failures", "smtpd_auth_failure_cache_map", NULL},
     {"mta_sts", "mta_sts_cache_map", NULL},
     {"tlsrpt", "tlsrpt_cache_map", NULL},
-    {"counters", "anvil_counter_map", NULL, true}, /* counters.h keeps them otherwise; no requests of others */
+    {"auth_offenders", "smtpd_auth_failure_offender_cache_map", NULL, NOT_SHARED},
+    {"counters", "anvil_counter_map", NULL, ONLY_SHARED}, /* counters.h keeps them otherwise; no requests of others */
 };
-enum { CACHES = COUNT_OF(rows), COUNTERS = CACHES - 1 };
+enum { CACHES = COUNT_OF(rows), COUNTERS = CACHES - 1, OFFENDERS = CACHES - 2 };
 
 /* What one cache may hold. */
 static const struct cache_limits limits = {.entries = 500000, .bytes = (size_t)128 << 20};
@@ -51,6 +53,8 @@ struct anvil_store {
     struct run_watch *watch;
     struct condition loaded, synced, room;
     bool is_flushing;
+    bool lists_offenders;   /* there is a file for them */
+    int64_t next_list; /* wall clock: when the file is to be written again; 0: now */
     uint64_t syncs_asked, syncs_done;
 };
 
@@ -64,12 +68,12 @@ static char *where_of(const struct cache_row *row, const char *value)
 
     if (slice_starts(text, SLICE("proxy:")))
         text = slice_from(text, strlen("proxy:"));
-    for (size_t i = 0; i < (row->only_shared ? 1 : COUNT_OF(types)); i++)
+    for (size_t i = row->where == NOT_SHARED; i < (row->where == ONLY_SHARED ? 1 : COUNT_OF(types)); i++)
         if (slice_starts(text, slice_of(types[i])) && text.len > strlen(types[i]))
             return slice_string(text);
     if (text.len > 0 && !slice_starts(text, SLICE("internal:")))
         log_warning("%s: \"" SLICE_FORMAT "\" is no place for a cache (%s): going on in memory only", row->map_parameter,
-                    SLICE_ARGS(text), row->only_shared ? "redis" : "btree, hash, lmdb, redis, internal");
+                    SLICE_ARGS(text), row->where == ONLY_SHARED ? "redis" : row->where == NOT_SHARED ? "btree, hash, lmdb, internal" : "btree, hash, lmdb, redis, internal");
     return memory_string("");
 }
 
@@ -130,8 +134,9 @@ static void start_remote(struct anvil_store *store, struct config *config)
 struct anvil_store *anvil_store_open(struct config *config)
 {
     struct anvil_store *store = memory_zalloc(1, sizeof(*store));
-    bool has_files = false;
+    bool has_files = *config_string(config, "smtpd_auth_failure_offender_file");
 
+    store->lists_offenders = has_files;
     condition_init(&store->loaded);
     condition_init(&store->synced);
     condition_init(&store->room);
@@ -281,9 +286,27 @@ bool anvil_store_flush(struct anvil_store *store, int64_t deadline)
     return ok;
 }
 
+/* list_offenders - when the list has changed, or one of them has ended.  Waits. */
+static void list_offenders(struct anvil_store *store)
+{
+    struct buffer text = BUFFER_INIT_MAX(OFFENDERS_MAX);
+    int64_t now = clock_wall();
+    bool ok = true;
+
+    if (!store->lists_offenders || !store->caches[OFFENDERS].loaded || now < store->next_list)
+        return;
+    store->next_list = offenders_text(store->caches[OFFENDERS].entries, now, &text);
+    for (struct slice rest = buffer_slice(&text); ok && rest.len > 0; rest = slice_from(rest, KEEPER_BATCH))
+        ok = send_message(store, KEEPER_TEXT, 0, slice_first(rest, KEEPER_BATCH), CLOCK_NEVER);
+    if (ok)
+        send_message(store, KEEPER_TEXT_END, 0, slice_of(NULL), CLOCK_NEVER);
+    buffer_release(&text);
+}
+
 static void flush_often(void *arg)
 {
     for (;;) {
+        list_offenders(arg);
         fiber_sleep(FLUSH_INTERVAL);
         (void)anvil_store_flush(arg, CLOCK_NEVER);
     }
@@ -413,6 +436,8 @@ void anvil_store_request(struct anvil_store *store, const struct store_request *
     }
     while (!cache->loaded && condition_wait(&store->loaded, deadline) == WAIT_READY)
         ;
+    if (cache == &store->caches[OFFENDERS] && request->verb != STORE_GET)
+        store->next_list = 0;
     if (request->verb == STORE_GET)
         get(cache, request, arena, reply);
     else if (request->verb == STORE_PUT)
