@@ -65,7 +65,7 @@ def by_smtp(here, message, sender="a@mail.test", recipients=("b@mail.test",)):
 
 
 def delivered(here, count=1):
-    """The texts in the Maildir, oldest first, once there are so many."""
+    """The texts in the Maildir, in any order, once there are so many."""
     return wait_until(lambda: len(here.maildir("all")) >= count and [str(text) for text in here.maildir("all")], f"{count} messages")
 
 
