@@ -85,6 +85,8 @@ struct access_rules {
     struct map *policies;  /* as written -> struct policy */
     struct map *classes;   /* name -> struct restriction_list */
     struct table_list *sender_login;
+    struct dnsbl **maps_rbl; /* maps_rbl_domains, for reject_maps_rbl */
+    size_t maps_rbl_count;
     bool parent_style;     /* smtpd_access_maps is in parent_domain_matches_subdomains */
     struct restriction_list *client, *helo, *sender, *relay, *recipient, *data, *end_of_data, *etrn;
 };
@@ -174,6 +176,9 @@ CHECK(auth_destination);
 CHECK(unauth_destination);
 CHECK(mx_backup);
 CHECK(rbl_client);
+CHECK(maps_rbl);
+CHECK(naked_address);
+CHECK(relay_domains);
 CHECK(rhsbl);
 CHECK(dnswl_client);
 CHECK(rhswl_client);

@@ -147,6 +147,22 @@ enum access_result check_auth_destination(struct access *a, const struct restric
     return authorized ? access_permit(a, slice_of(item->word), a->subject, a->shown, NULL) : ACCESS_DUNNO;
 }
 
+/* check_relay_domains - the old name of both: permit_auth_destination, reject_unauth_destination. */
+enum access_result check_relay_domains(struct access *a, const struct restriction *item)
+{
+    static bool said;
+
+    if (!said)
+        log_warning("support for restriction \"check_relay_domains\" will be removed from %s; use \"reject_unauth_destination\" instead",
+                    a->s->server->params.mail_name);
+    said = true;
+    enum access_result result = check_auth_destination(a, item);
+    if (result != ACCESS_DUNNO)
+        return result;
+    return access_reject(a, (int)a->s->server->params.relay_domains_reject_code, "5.7.1", TROUBLE_POLICY,
+                         "<" SLICE_FORMAT ">: %s rejected: Relay access denied", SLICE_ARGS(a->recipient_shown), subject_name(SUBJECT_RECIPIENT));
+}
+
 /* check_unauth_destination - also defer_unauth_destination: the row's detail is taken off the code. */
 enum access_result check_unauth_destination(struct access *a, const struct restriction *item)
 {

@@ -203,6 +203,13 @@ enum access_result check_non_fqdn_helo(struct access *a, const struct restrictio
     return ACCESS_DUNNO;
 }
 
+/* check_naked_address - HELO with an address that has no brackets: nothing that a stranger could not say as well. */
+enum access_result check_naked_address(struct access *a, const struct restriction *item)
+{
+    log_warning("restriction permit_naked_ip_address is deprecated. Use permit_mynetworks or permit_sasl_authenticated instead");
+    return a->s->helo[0] != '[' && is_address(helo(a)) ? access_permit(a, slice_of(item->word), SUBJECT_HELO, helo(a), NULL) : ACCESS_DUNNO;
+}
+
 enum access_result check_helo_access(struct access *a, const struct restriction *item)
 {
     return access_look_up_domain(a, item, helo(a), SUBJECT_HELO, helo(a), true);

@@ -190,14 +190,35 @@ static enum access_result refuse(struct access *a, const struct dnsbl *list, con
     return access_reject(a, code, status_text, TROUBLE_POLICY, SLICE_FORMAT, SLICE_ARGS(reason));
 }
 
-enum access_result check_rbl_client(struct access *a, const struct restriction *item)
+static enum access_result check_client(struct access *a, const struct dnsbl *list)
 {
     const struct client *client = &a->s->client;
 
     if (!client->has_address)
         return ACCESS_DUNNO;
-    struct listing listing = ask(a, item->dnsbl, address_query(a, item->dnsbl));
-    return listing.listed ? refuse(a, item->dnsbl, &listing, slice_of(client->address), SUBJECT_CLIENT) : ACCESS_DUNNO;
+    struct listing listing = ask(a, list, address_query(a, list));
+    return listing.listed ? refuse(a, list, &listing, slice_of(client->address), SUBJECT_CLIENT) : ACCESS_DUNNO;
+}
+
+enum access_result check_rbl_client(struct access *a, const struct restriction *item)
+{
+    return check_client(a, item->dnsbl);
+}
+
+/* check_maps_rbl - the old name, with the lists in a parameter of their own. */
+enum access_result check_maps_rbl(struct access *a, const struct restriction *item UNUSED)
+{
+    const struct access_rules *rules = a->s->server->access;
+    static bool said;
+
+    if (!said)
+        log_warning("support for restriction \"reject_maps_rbl\" will be removed from %s; use \"reject_rbl_client domain-name\" instead",
+                    a->s->server->params.mail_name);
+    said = true;
+    enum access_result result = ACCESS_DUNNO;
+    for (size_t i = 0; i < rules->maps_rbl_count && result == ACCESS_DUNNO; i++)
+        result = check_client(a, rules->maps_rbl[i]);
+    return result;
 }
 
 /* domain_of - what is looked up for a subject, and what replies show; false: nothing to look up. */

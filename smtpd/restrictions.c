@@ -193,11 +193,27 @@ bool restrictions_stop_relaying(const struct restriction_list *list)
         const struct restriction_row *row = list->items[i].row;
         if (restriction_is_warning(&list->items[i]))
             i++; /* what follows stops nobody */
-        else if (row->check == check_unauth_destination || row->check == check_reject || row->check == check_defer ||
+        else if (row->check == check_unauth_destination || row->check == check_relay_domains || row->check == check_reject || row->check == check_defer ||
                  row->check == check_defer_if_permit)
             return true;
     }
     return false;
+}
+
+/* parse_maps_rbl - the lists that reject_maps_rbl asks. */
+static void parse_maps_rbl(struct access_rules *rules)
+{
+    struct slice domains = slice_of(rules->server->params.maps_rbl_domains), rest = domains, word;
+    size_t count = 0;
+
+    while (config_list_next(&rest, &word))
+        count++;
+    rules->maps_rbl = arena_alloc(rules->arena, (count + 1) * sizeof(*rules->maps_rbl));
+    while (config_list_next(&domains, &word)) {
+        struct dnsbl *list = dnsbl_parse(word, rules->arena);
+        if (list)
+            rules->maps_rbl[rules->maps_rbl_count++] = list;
+    }
 }
 
 /* open_client_tables - "check_address_map type:table" of local_header_rewrite_clients. */
@@ -234,6 +250,7 @@ struct access_rules *access_rules_new(struct server *server)
     rules->parent_style = match_parent_style(server->config, "smtpd_access_maps");
     compile_classes(rules);
     open_client_tables(rules);
+    parse_maps_rbl(rules);
     rules->sender_login = table_list_new("smtpd_sender_login_maps", config_string(server->config, "smtpd_sender_login_maps"), TABLE_FOLD,
                                          server->config);
     rules->client = compile_parameter(rules, p->smtpd_client_restrictions);

@@ -80,7 +80,7 @@ static void check_service_lists(struct check *c, size_t service, struct config *
 /* stops_relaying - smtpd wants one of these in one of the two lists. */
 static bool stops_relaying(struct config *config, const char *parameter)
 {
-    static const char *const stops[] = {"reject_unauth_destination", "defer_unauth_destination", "reject", "defer", "defer_if_permit"};
+    static const char *const stops[] = {"reject_unauth_destination", "defer_unauth_destination", "check_relay_domains", "reject", "defer", "defer_if_permit"};
     struct slice rest = slice_of(config_string(config, parameter)), word;
     enum restriction_argument wanted;
     while (config_list_next(&rest, &word)) {

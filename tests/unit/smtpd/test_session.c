@@ -56,6 +56,19 @@ START_TEST(domains_beyond_ascii_are_announced)
 }
 END_TEST
 
+START_TEST(old_names_of_restrictions)
+{
+    const char *got = talk("smtpd_relay_restrictions =\nsmtpd_recipient_restrictions = check_relay_domains\n",
+                           "EHLO x\nMAIL FROM:<>\nRCPT TO:<x@far.test>\nRCPT TO:<alice@lab.test>\n");
+    ASSERT_HAS(got, "554 5.7.1 <x@far.test>: Recipient address rejected: Relay access denied\r\n250 2.1.5 Ok\r\n");
+    ASSERT_LOGGED("warning: support for restriction \"check_relay_domains\" will be removed from Postfix; use \"reject_unauth_destination\" instead\n");
+    got = talk("smtpd_recipient_restrictions = permit_naked_ip_address, reject\n",
+               "EHLO [192.0.2.1]\nMAIL FROM:<>\nRCPT TO:<alice@lab.test>\nEHLO 192.0.2.1\nMAIL FROM:<>\nRCPT TO:<alice@lab.test>\n");
+    ASSERT_HAS(got, "554 5.7.1 <alice@lab.test>: Recipient address rejected: Access denied\r\n250-");
+    ASSERT_HAS(got, "250 2.1.0 Ok\r\n250 2.1.5 Ok\r\n");
+}
+END_TEST
+
 START_TEST(one_message)
 {
     const char *got = talk("", MAIL "DATA\nSubject: x\n\n..dot\n.\nQUIT\n");
@@ -362,5 +375,5 @@ START_TEST(soft_bounce_and_footer)
 }
 END_TEST
 
-TEST_MAIN("smtpd/session", domains_beyond_ascii_are_announced, one_message, order_of_commands, relaying, access_actions, side_effects, side_effects_after_much_content, odd_commands, words_about_access_tables, stages_without_delay, limits, early_talkers, chunks,
+TEST_MAIN("smtpd/session", domains_beyond_ascii_are_announced, old_names_of_restrictions, one_message, order_of_commands, relaying, access_actions, side_effects, side_effects_after_much_content, odd_commands, words_about_access_tables, stages_without_delay, limits, early_talkers, chunks,
           bare_newlines, silence, refused_by_cleanup, words_of_others, soft_bounce_and_footer)
