@@ -20,8 +20,9 @@ struct control {
     struct findings *findings;
 };
 
-/* say_* - to the log and to stderr as "postfix/postfix-script: text".  say_fatal exits with status 1. */
-void say_open(struct config *config);
+/* say_* - to the log and to stderr as "postfix/SCRIPT: text", in the name of the script that would say it in Postfix ("postfix-script").  say_fatal exits
+   with status 1. */
+void say_open(struct config *config, const char *script);
 void say_progress(const char *format, ...) PRINTF_LIKE(1, 2); /* what is being done: on a terminal, and in the log */
 void say_info(const char *format, ...) PRINTF_LIKE(1, 2);
 void say_error(const char *format, ...) PRINTF_LIKE(1, 2);
@@ -59,6 +60,8 @@ void upgrade_configuration(struct control *control);
 int print_statistics(struct control *control);
 /* do_explain - `explain`; status 1: rejected, or a table failed. */
 int do_explain(struct control *control);
+/* do_tls - `tls`: keys, certificates, and the settings for them; gives the exit status. */
+int do_tls(struct control *control);
 /* rotate_log - `logrotate`; gives the exit status. */
 int rotate_log(struct control *control);
 /* run_program - fork, exec with the words, wait; the exit status, 1 when it could not be run. */

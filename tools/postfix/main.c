@@ -24,6 +24,7 @@ static const char help[] =
     "  --sender address   explain: from there\n"
     "  --client address   explain: the restrictions for a client of this address, too\n"
     "  --sasl user        explain: for somebody who has logged in\n"
+    "  tls enable-client: TLS on in the SMTP client; enable-server, new-server-key, ...: see postfix-tls(1)\n"
     "  set-permissions upgrade-configuration post-install quick-start quick-stop\n"
     "See postfix(1).\n";
 
@@ -241,7 +242,7 @@ static int do_post_install(struct control *control)
 
 static int do_not_yet(struct control *control UNUSED)
 {
-    say_fatal("this sub-command is not implemented yet"); /* not yet: tls, non-bdb */
+    say_fatal("this sub-command is not implemented yet"); /* not yet: non-bdb */
 }
 
 static const struct {
@@ -253,7 +254,7 @@ static const struct {
     {"drain", do_drain},         {"quick-stop", do_stop}, {"quick-start", do_start},       {"logrotate", rotate_log},
     {"create-missing", do_create_missing}, {"set-permissions", do_set_permissions}, {"upgrade-configuration", do_upgrade_configuration}, {"post-install", do_post_install},
     {"statistics", print_statistics}, {"explain", do_explain},
-    {"tls", do_not_yet},         {"non-bdb", do_not_yet},
+    {"tls", do_tls},         {"non-bdb", do_not_yet},
 };
 
 /* ---- main --------------------------------------------------------------------------------------------------------- */
@@ -332,7 +333,7 @@ int main(int argc, char **argv)
     if (!directory && *config_string(control.config, "multi_instance_wrapper"))
         run_wrapper(&control, argv + optind);
     enter_queue_directory(&control);
-    say_open(control.config);
+    say_open(control.config, "postfix-script");
     control.arguments = (const char *const *)argv + optind + 1;
     control.argument_count = (size_t)(argc - optind - 1);
     bool tells = strcmp(argv[optind], "check") == 0;

@@ -1,4 +1,4 @@
-/* say.c - messages in the name of postfix-script, as log readers know them */
+/* say.c - messages in the name of Postfix's scripts, as log readers know them */
 #include <unistd.h>
 
 #include "base/log.h"
@@ -8,17 +8,18 @@
 static char *tag;
 static bool to_log;
 
-void say_open(struct config *config)
+void say_open(struct config *config, const char *script)
 {
     struct log_target target;
     struct buffer text = BUFFER_INIT;
     const char *prefix = getenv("MAIL_LOGTAG");
-    buffer_printf(&text, "%s/postfix-script", prefix && *prefix ? prefix : config_string(config, "syslog_name"));
+    buffer_printf(&text, "%s/%s", prefix && *prefix ? prefix : config_string(config, "syslog_name"), script);
+    free(tag);
     tag = buffer_steal(&text);
     /* Standard output as the log is that of start-fg's master; our own words are on stderr anyway. */
     to_log = log_target_open(config, &target) && strcmp(config_string(config, "maillog_file"), "/dev/stdout") != 0;
     if (to_log)
-        log_target_use(config, &target, "postfix-script", true);
+        log_target_use(config, &target, script, true);
 }
 
 static char *format_text(const char *label, const char *format, va_list args) PRINTF_LIKE(2, 0);
