@@ -72,7 +72,8 @@ static void drain(struct service_context *context UNUSED)
 
 static void end(struct service_context *context UNUSED)
 {
-    tallies_save(tallies);
+    if (!service_is_stopping()) /* then the store has gone as well; what was not saved is of the last second */
+        tallies_save(tallies);
     web_stop();
 }
 

@@ -7,7 +7,7 @@
 #include "run/run.h"
 
 enum { TALLIES_MAX = 20000, PAGE_MAX = 48 * 1024, PAGES_MAX = 64, DOMAIN_MAX = 253 };
-static const int64_t save_interval = 5 * MICROSECONDS, first_retry = 600 * MICROSECONDS, retry_time = 86400 * MICROSECONDS,
+static const int64_t save_interval = MICROSECONDS, send_interval = 5 * MICROSECONDS, first_retry = 600 * MICROSECONDS, retry_time = 86400 * MICROSECONDS,
                      keep_time = 3 * 86400 * MICROSECONDS;
 
 struct tally {
@@ -23,6 +23,7 @@ struct tallies {
     struct dispatcher dispatcher;
     struct store *store;
     struct map *map;       /* "BEGIN DOMAIN" -> tally */
+    bool changed;          /* a tally is */
     bool list_changed;
     size_t pages;          /* of the list, as it is remembered */
     bool full;             /* told once */
@@ -133,6 +134,11 @@ void tallies_save(struct tallies *t)
         t->list_changed = false;
         save_list(t);
     }
+    if (!t->changed) {
+        arena_free(arena);
+        return;
+    }
+    t->changed = false;
     struct slice *keys = keys_of(t, arena, &count);
     for (size_t i = 0; i < count; i++) {
         struct tally *tally = map_get(t->map, keys[i]);
@@ -188,7 +194,7 @@ static void send_one(struct tallies *t, struct slice key, struct tally *tally)
     if (!done && clock_wall() < last) {
         tally->due = clock_wall() + tally->delay;
         tally->delay *= 2;
-        tally->changed = true; /* somebody may have got it */
+        save_one(t, key, tally); /* at once: somebody may have got it */
         return;
     }
     if (!done)
@@ -215,12 +221,17 @@ static void send_due(struct tallies *t)
 static void work(void *arg)
 {
     struct tallies *t = arg;
-    int64_t interval = t->params->smtp_tls_reports_period < 2 * save_interval ? MICROSECONDS : save_interval; /* shorter for tests */
+    int64_t interval = t->params->smtp_tls_reports_period < 2 * send_interval ? MICROSECONDS : send_interval; /* shorter for tests */
 
-    for (;;) {
-        fiber_sleep(interval);
+    for (int64_t next = 0, busy = 0;;) {
+        fiber_sleep(20 * busy > save_interval ? 20 * busy : save_interval); /* saving takes a twentieth of the time at most */
+        int64_t began = clock_monotonic();
         tallies_save(t);
-        send_due(t);
+        busy = clock_monotonic() - began;
+        if (clock_monotonic() >= next) {
+            send_due(t);
+            next = clock_after(interval);
+        }
     }
 }
 
@@ -269,7 +280,7 @@ void tallies_count(struct tallies *t, const struct tls_session *session)
     }
     if (tally && !tally->sending) {
         report_count(tally->report, session);
-        tally->changed = true;
+        tally->changed = t->changed = true;
     }
     arena_free(arena);
 }

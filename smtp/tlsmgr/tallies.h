@@ -1,5 +1,7 @@
 /* tallies.h - the reports of all domains that want one: counted, remembered over restarts, sent when their period is over
 
+   What was counted within the last second or so is lost when the mail system stops: a report is no account book.
+
    In the store "tlsrpt":  "list N"  lines "BEGIN DOMAIN", pages N = 0, 1, ... of all reports there are;  "BEGIN DOMAIN"  the report (report.h). */
 #ifndef POSTERN_TLSMGR_TALLIES_H
 #define POSTERN_TLSMGR_TALLIES_H
