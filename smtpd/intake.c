@@ -6,7 +6,8 @@
 #include "proxy_filter.h"
 #include "service/postdrop_client.h"
 
-enum { OPEN_PATIENCE = 100, COMMIT_PATIENCE = 600 /* seconds */ };
+/* COMMIT_PATIENCE: mail filters may take their time; a cleanup that dies is noticed at once. */
+enum { OPEN_PATIENCE = 100, COMMIT_PATIENCE = 3600 /* seconds */ };
 
 struct intake {
     struct submission *submission; /* cleanup */

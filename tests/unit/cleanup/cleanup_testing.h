@@ -111,6 +111,7 @@ struct job {
     const char *content;
     size_t piece; /* bytes fed at once; 0: all */
     struct submit_end end; /* what the submitter decides at the end */
+    struct milters *(*connect_filter)(void); /* a mail filter's connection, as smtpd hands it over; NULL: none */
     struct outcome *outcome;
 };
 
@@ -133,6 +134,8 @@ static void job_fiber(void *arg)
     struct submit_envelope submitted;
     MESSAGE_COPY(submit_envelope, &job->submitted, arena, &submitted);
     struct transaction *t = transaction_begin(c, arena, SLICE("ABCDE123456"), &submitted);
+    if (job->connect_filter)
+        transaction_filter(t, job->connect_filter());
     for (size_t i = 0; i < wire.len; i += job->piece ? job->piece : wire.len)
         transaction_content(t, job->piece ? slice_first(slice_from(wire, i), job->piece) : wire);
     transaction_decide(t, &job->end);
