@@ -104,7 +104,7 @@ static void end(struct service_context *context)
     struct anvil *anvil = context->state;
 
     counters_log(anvil->counters);
-    if (!anvil_store_flush(anvil->store, clock_after(LAST_WORDS)))
+    if (!anvil_store_close(anvil->store, clock_after(LAST_WORDS)))
         log_warning("the files of the store are written late");
 }
 

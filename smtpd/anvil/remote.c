@@ -18,7 +18,8 @@ struct remote {
     struct run_watch *watch;
     struct list waiters;
     struct semaphore places;
-    struct condition room;
+    struct condition room, ended;
+    bool is_closing;
     uint32_t last_serial;
     int64_t down_until;
 };
@@ -45,6 +46,7 @@ struct remote *remote_open(struct config *config, const struct remote_place *pla
     list_init(&remote->waiters);
     semaphore_init(&remote->places, UNDER_WAY_MAX);
     condition_init(&remote->room);
+    condition_init(&remote->ended);
     child_pair(pair, ROOM);
     for (int i = 0; i < WORKERS; i++)
         if (child_fork(config, pair, "anvil-redis", remote_worker_line))
@@ -99,7 +101,8 @@ static void take_reply(struct remote *remote, struct slice message)
 
 static void lose_workers(struct remote *remote)
 {
-    log_warning("the processes that talk to Redis have ended");
+    if (!remote->is_closing)
+        log_warning("the processes that talk to Redis have ended");
     run_unwatch(remote->watch);
     remote->watch = NULL;
     close(remote->fd);
@@ -107,6 +110,7 @@ static void lose_workers(struct remote *remote)
     LIST_EACH(&remote->waiters, link)
         wake(LIST_ENTRY(link, struct waiter, link));
     condition_broadcast(&remote->room);
+    condition_broadcast(&remote->ended);
 }
 
 static void on_message(void *arg, int events)
@@ -134,6 +138,16 @@ void remote_start(struct remote *remote)
 {
     if (remote)
         remote->watch = run_watch(remote->fd, WAIT_READ, on_message, remote);
+}
+
+void remote_close(struct remote *remote, int64_t deadline)
+{
+    if (!remote || remote->fd < 0)
+        return;
+    remote->is_closing = true;
+    shutdown(remote->fd, SHUT_WR);
+    while (remote->fd >= 0 && condition_wait(&remote->ended, deadline) == WAIT_READY)
+        ;
 }
 
 /* ---- requests ------------------------------------------------------------------------------------------------------- */

@@ -22,6 +22,8 @@ enum { REMOTE_COUNT = 100 };
 /* remote_open - before the jail; NULL when no place is in Redis.  remote_start - in the loop. */
 struct remote *remote_open(struct config *config, const struct remote_place *places, size_t count) MUST_CHECK;
 void remote_start(struct remote *remote);
+/* remote_close - the processes are told to end, and waited for until the deadline (NULL is fine).  Waits. */
+void remote_close(struct remote *remote, int64_t deadline);
 void remote_free(struct remote *remote);
 /* remote_request - outcome FAILED when there is no answer in time.  Waits. */
 void remote_request(struct remote *remote, size_t place, const struct store_request *request, struct arena *arena, struct store_reply *reply);

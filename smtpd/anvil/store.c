@@ -51,8 +51,10 @@ struct anvil_store {
     struct remote *remote; /* NULL: no cache is in Redis */
     int keeper; /* -1: none */
     struct run_watch *watch;
-    struct condition loaded, synced, room;
+    struct condition loaded, synced, room, ended;
     bool is_flushing;
+    bool is_closing;
+    struct fiber *fibers[2]; /* NULL: not started, or ended */
     bool lists_offenders;   /* there is a file for them */
     int64_t next_list; /* wall clock: when the file is to be written again; 0: now */
     uint64_t syncs_asked, syncs_done;
@@ -140,6 +142,7 @@ struct anvil_store *anvil_store_open(struct config *config)
     condition_init(&store->loaded);
     condition_init(&store->synced);
     condition_init(&store->room);
+    condition_init(&store->ended);
     store->keeper = -1;
     for (size_t i = 0; i < CACHES; i++)
         has_files |= open_cache(store, i, config);
@@ -149,10 +152,23 @@ struct anvil_store *anvil_store_open(struct config *config)
     return store;
 }
 
+/* end_fibers - they see it at their next step. */
+static void end_fibers(struct anvil_store *store)
+{
+    store->is_closing = true;
+    while (store->fibers[0] || store->fibers[1]) {
+        for (size_t i = 0; i < COUNT_OF(store->fibers); i++)
+            if (store->fibers[i])
+                fiber_interrupt(store->fibers[i]);
+        fiber_sleep(MICROSECONDS / 1000);
+    }
+}
+
 void anvil_store_free(struct anvil_store *store)
 {
     if (!store)
         return;
+    end_fibers(store);
     if (store->watch)
         run_unwatch(store->watch);
     if (store->keeper >= 0)
@@ -198,7 +214,8 @@ static void take_message(struct anvil_store *store, struct slice message)
 /* lose_keeper - everything goes on, in memory. */
 static void lose_keeper(struct anvil_store *store)
 {
-    log_warning("the process that keeps the files of the store has ended: going on in memory only");
+    if (!store->is_closing)
+        log_warning("the process that keeps the files of the store has ended: going on in memory only");
     run_unwatch(store->watch);
     store->watch = NULL;
     close(store->keeper);
@@ -208,6 +225,7 @@ static void lose_keeper(struct anvil_store *store)
     condition_broadcast(&store->loaded);
     condition_broadcast(&store->synced);
     condition_broadcast(&store->room);
+    condition_broadcast(&store->ended);
 }
 
 /* on_keeper - one message a turn, so that a large file does not keep others waiting. */
@@ -286,6 +304,19 @@ bool anvil_store_flush(struct anvil_store *store, int64_t deadline)
     return ok;
 }
 
+bool anvil_store_close(struct anvil_store *store, int64_t deadline)
+{
+    bool ok = anvil_store_flush(store, deadline);
+
+    store->is_closing = true;
+    if (store->keeper >= 0)
+        shutdown(store->keeper, SHUT_WR);
+    while (store->keeper >= 0 && condition_wait(&store->ended, deadline) == WAIT_READY)
+        ;
+    remote_close(store->remote, deadline);
+    return ok;
+}
+
 /* list_offenders - when the list has changed, or one of them has ended.  Waits. */
 static void list_offenders(struct anvil_store *store)
 {
@@ -305,11 +336,14 @@ static void list_offenders(struct anvil_store *store)
 
 static void flush_often(void *arg)
 {
-    for (;;) {
-        list_offenders(arg);
+    struct anvil_store *store = arg;
+
+    while (!store->is_closing) {
+        list_offenders(store);
         fiber_sleep(FLUSH_INTERVAL);
-        (void)anvil_store_flush(arg, CLOCK_NEVER);
+        (void)anvil_store_flush(store, CLOCK_NEVER);
     }
+    store->fibers[0] = NULL;
 }
 
 /* ---- clean-up ------------------------------------------------------------------------------------------------------- */
@@ -328,7 +362,7 @@ static void clean_often(void *arg)
 {
     struct anvil_store *store = arg;
 
-    for (;;) {
+    while (!store->is_closing) {
         fiber_sleep(MICROSECONDS);
         for (size_t i = 0; i < CACHES; i++) {
             struct anvil_cache *cache = &store->caches[i];
@@ -338,16 +372,17 @@ static void clean_often(void *arg)
             cache->next_cleanup = clock_after(cache->cleanup_interval);
         }
     }
+    store->fibers[1] = NULL;
 }
 
 void anvil_store_start(struct anvil_store *store)
 {
     if (store->keeper >= 0) {
         store->watch = run_watch(store->keeper, WAIT_READ, on_keeper, store);
-        fiber_start("store flush", flush_often, store);
+        store->fibers[0] = fiber_start("store flush", flush_often, store);
     }
     remote_start(store->remote);
-    fiber_start("store cleanup", clean_often, store);
+    store->fibers[1] = fiber_start("store cleanup", clean_often, store);
 }
 
 /* ---- requests ------------------------------------------------------------------------------------------------------- */

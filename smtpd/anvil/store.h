@@ -21,7 +21,9 @@ bool anvil_store_count(struct anvil_store *store, struct slice ident, const char
                        struct anvil_reply *sums);
 /* anvil_store_flush - what the files do not know yet goes to the keeper; false when it has not said until the deadline that it is on the disk.  Waits. */
 bool anvil_store_flush(struct anvil_store *store, int64_t deadline);
-/* anvil_store_free - the keeper sees that and ends. */
+/* anvil_store_close - the last flush, and the end of the processes that were started, if they end until the deadline; the result is that of the flush.  Waits. */
+bool anvil_store_close(struct anvil_store *store, int64_t deadline);
+/* anvil_store_free - the keeper sees that and ends.  Waits (once started, for the fibers). */
 void anvil_store_free(struct anvil_store *store);
 
 #endif
