@@ -5,9 +5,10 @@
 #include "gate_config.h"
 #include "proxy_header.h"
 #include "session.h"
+#include "text.h"
 
 static const int64_t farewell_time = 2 * MICROSECONDS;
-enum { STRESS_BEGINS = 90, STRESS_ENDS = 70 /* percent of postscreen_pre_queue_limit */ };
+enum { STRESS_BEGINS = 90, STRESS_ENDS = 70 /* percent of postscreen_pre_queue_limit */, SHOWN_MAX = 100 };
 
 /* ---- the log ---- */
 
@@ -277,6 +278,7 @@ void gate_judge(struct service_context *context UNUSED, struct service_client *c
 static bool receive_header(struct gate *gate, struct service_client *connection)
 {
     struct stream *stream = connection->stream;
+    struct buffer text = BUFFER_INIT;
     size_t used = 0;
     int result = 0;
 
@@ -291,8 +293,11 @@ static bool receive_header(struct gate *gate, struct service_client *connection)
         stream_read_some(stream, used);
         return true;
     }
-    gate_warn("haproxy read: %s", result < 0 ? "malformed protocol header" : stream_error(stream) == STREAM_TIMEOUT ? "time limit exceeded"
-                                                                                                                   : "lost connection");
+    if (result < 0)
+        text_escape(&text, stream_peek(stream), SHOWN_MAX);
+    gate_warn("haproxy read: %s%s", result < 0 ? "malformed protocol header: " : stream_error(stream) == STREAM_TIMEOUT ? "time limit exceeded"
+              : "lost connection", buffer_string(&text));
+    buffer_release(&text);
     stream_clear_timeout(stream);
     stream_set_deadline(stream, clock_after(farewell_time));
     stream_printf(stream, "421 4.3.2 No system resources\r\n");
@@ -385,7 +390,10 @@ void gate_serve(struct gate *gate, struct service_client *connection)
     buffer_release(&local);
     if (!has_place(c) || decide_by_list(c))
         return;
-    if (!recall(c) && !c->denied) {
+    bool known = !recall(c);
+    if (c->denied) { /* what it passed before does not help it */
+        c->todo = gate->enabled;
+    } else if (known) {
         if (gate->enabled)
             gate_log("PASS OLD %s", c->peer);
         admit(c);

@@ -209,6 +209,7 @@ struct gate *gate_open(struct service_context *context)
     log_rename(buffer_string(&tag));
     buffer_release(&tag);
     gate->server = server_new(&behind);
+    gate->server->behind_gate = true;
     set_tests(gate);
     set_stress(gate);
     open_tables(gate);

@@ -108,7 +108,6 @@ static void on_ehlo(struct dialogue *d, struct slice arguments)
         return;
     }
     greet_back(d, arguments, true);
-    smtp_ehlo_log_discarded(hidden);
     buffer_append_string(&text, p->myhostname);
     for (size_t i = 0; i < COUNT_OF(rows); i++)
         if (rows[i].offered && !(hidden & rows[i].bit))

@@ -29,6 +29,7 @@ struct server {
     struct config *config;
     const char *service_name;
     bool stand_alone;
+    bool behind_gate;               /* postscreen has looked for clients that talk early */
     struct route *route;
     struct submit_pool *cleanup;
     struct access_rules *access;

@@ -258,7 +258,7 @@ void session_run(struct session *s)
     if (!s->server->stand_alone && limits_connect(s)) {
         answer(s, REPLY_TOO_MANY_CONNECTIONS, slice_of(s->server->params.myhostname), slice_of(s->client.address));
         stream_flush(s->stream);
-    } else if (starttls_wrap(s) && (s->server->stand_alone || !session_talks_early(s, "CONNECT"))) {
+    } else if (starttls_wrap(s) && (s->server->stand_alone || s->server->behind_gate || !session_talks_early(s, "CONNECT"))) {
         s->may_xforward = is_listed(s, s->server->xforward_hosts); /* the host that connected; XCLIENT does not take it away */
         session_recognise(s);
         session_greet(s);
