@@ -232,8 +232,7 @@ bool policy_reply_line(struct slice line, struct slice *action)
     return true;
 }
 
-/* read_reply - 0, or an errno; a connection that was closed without a word has none. */
-static int read_reply(struct stream *stream, struct buffer *action)
+int policy_read_reply(struct stream *stream, struct buffer *action)
 {
     bool seen = false;
 
@@ -269,7 +268,7 @@ static int try_once(struct policy *policy, struct slice request, struct buffer *
     stream_set_deadline(c->stream, deadline);
     stream_write_slice(c->stream, request);
     stream_write_slice(c->stream, SLICE("\n"));
-    error = stream_flush(c->stream) ? read_reply(c->stream, action) : ECONNRESET;
+    error = stream_flush(c->stream) ? policy_read_reply(c->stream, action) : ECONNRESET;
     if (error == 0)
         keep(policy, c);
     else

@@ -7,6 +7,7 @@
 
 #include "base/buffer.h"
 #include "conf/config.h"
+#include "net/stream.h"
 
 struct policy;
 
@@ -26,6 +27,8 @@ bool policy_ask(struct policy *policy, struct slice request, struct buffer *acti
 struct slice policy_default_action(const struct policy *policy);
 struct slice policy_context(const struct policy *policy);
 
+/* policy_read_reply - an answer: 0 and the action, or an errno (tests, fuzzing).  Waits. */
+int policy_read_reply(struct stream *stream, struct buffer *action);
 /* policy_reply_line - one line of an answer, without its end; *action is set when it is the action.  False: it is no "name=value" (tests, fuzzing). */
 bool policy_reply_line(struct slice line, struct slice *action);
 
