@@ -69,3 +69,36 @@ const char *mta_sts_apply(const struct client_params *params, const struct host 
     buffer_release(&why);
     return trouble;
 }
+
+static bool is_named(struct slice patterns, struct slice host)
+{
+    struct slice pattern;
+
+    while (slice_next_line(&patterns, &pattern))
+        if (mta_sts_pattern_matches(pattern, host))
+            return true;
+    return false;
+}
+
+const char *mta_sts_by_plugin(const struct client_params *params, struct arena *arena, struct tls_plan *plan)
+{
+    struct tls_policy *policy = &plan->policy;
+
+    if (!slice_equal_case(policy->policy_type, SLICE("sts")))
+        return NULL;
+    plan->results.domain = policy->policy_domain.len ? arena_string(arena, policy->policy_domain) : plan->connect.next_hop;
+    plan->results.policy_type = "sts";
+    plan->results.policy = policy->policy_strings;
+    plan->results.patterns = policy->mx_patterns;
+    if (policy->policy_failure.len)
+        plan->results.failure = arena_string(arena, policy->policy_failure);
+    if (!params->tls_params.tls_enforce_sts_mx_patterns || policy->mx_patterns.len == 0 || policy->level != TLS_SECURE)
+        return NULL;
+    if (!is_named(policy->mx_patterns, slice_of(plan->connect.host))) {
+        plan->results.failure = "validation-failure";
+        plan->results.reason_code = "mx-mismatch";
+        return not_named(plan, arena, true);
+    }
+    policy->match = SLICE("hostname");
+    return NULL;
+}

@@ -58,6 +58,7 @@ struct client_params {
     struct tls_params tls_params;
     enum tls_level tls_level;          /* where no policy says otherwise */
     struct table_list *tls_policies;   /* NULL: none */
+    struct table_list *tls_sites;      /* per_site.h; NULL: none */
     struct tls_client *tls;            /* NULL: never used */
     struct tls_manager *tls_manager;   /* for MTA-STS and reports; NULL: neither */
 };

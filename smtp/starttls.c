@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "mta_sts.h"
+#include "per_site.h"
 #include "service/files.h"
 #include "tls_results.h"
 
@@ -34,9 +35,10 @@ void starttls_open(struct config *config, struct client_params *params)
     params->tls_level = default_level(p);
     snprintf(name, sizeof(name), "%s_tls_policy_maps", params->name);
     params->tls_policies = p->tls_policy_maps[0] ? table_list_new(name, p->tls_policy_maps, TABLE_FOLD, config) : NULL;
+    params->tls_sites = per_site_open(config, params);
     bool sts = params->smtp_tls_mta_sts && !params->lmtp;
     params->requiretls = requiretls_open(config, params);
-    if (params->tls_level > TLS_NONE || params->tls_policies || p->tls_wrappermode || sts)
+    if (params->tls_level > TLS_NONE || params->tls_policies || params->tls_sites || p->tls_wrappermode || sts)
         params->tls = tls_client_new(p, &access);
     if (sts)
         tls_client_trust_web(params->tls, params->smtp_tls_web_CAfile);
@@ -48,8 +50,9 @@ void starttls_close(struct client_params *params)
     requiretls_close(params->requiretls);
     params->requiretls = NULL;
     table_list_free(params->tls_policies);
+    table_list_free(params->tls_sites);
     params->tls = NULL;
-    params->tls_policies = NULL;
+    params->tls_policies = params->tls_sites = NULL;
 }
 
 /* ---- plans ---- */
@@ -102,6 +105,16 @@ static bool find_policy(const struct client_params *params, struct slice destina
     plan->origin = arena_printf(arena, "%s_%s", params->name, found == TABLE_FOUND ? "tls_policy_maps" : "tls_security_level");
     buffer_release(&value);
     buffer_release(&why);
+    return good;
+}
+
+/* find_site - the same for smtp_tls_per_site. */
+static bool find_site(const struct client_params *params, const struct host *host, struct arena *arena, struct tls_plan *plan, bool *decided)
+{
+    bool good = per_site_find(params, host, &plan->policy.level, decided);
+
+    if (*decided)
+        plan->origin = arena_printf(arena, "%s_tls_per_site", params->name);
     return good;
 }
 
@@ -217,7 +230,9 @@ static const char *decide(const struct client_params *params, const struct host 
         plan->results.domain = plan->connect.next_hop;
     if (plan->policy.level == TLS_DANE || plan->policy.level == TLS_DANE_ONLY)
         trouble = plan_dane(params, host, arena, plan);
-    if (!trouble && !by_table && !tls_level_authenticates(plan->policy.level))
+    if (!trouble && by_table)
+        trouble = mta_sts_by_plugin(params, arena, plan);
+    else if (!trouble && !tls_level_authenticates(plan->policy.level))
         trouble = mta_sts_apply(params, host, arena, plan);
     if (trouble) {
         log_warning("TLS policy lookup for %s/%s: %s", plan->connect.next_hop, plan->connect.host, trouble);
@@ -236,7 +251,7 @@ struct tls_plan *starttls_plan(const struct client_params *params, const struct 
     plan->connect.policy = &plan->policy;
     plan->connect.host = arena_string(arena, host->name);
     plan->connect.next_hop = arena_string(arena, to ? to->host : host->name);
-    if (!find_policy(params, to ? to->text : host->name, arena, plan, &decided))
+    if (!find_policy(params, to ? to->text : host->name, arena, plan, &decided) || (!decided && !find_site(params, host, arena, plan, &decided)))
         trouble = "client TLS configuration problem";
     else
         trouble = decide(params, host, arena, plan, decided);

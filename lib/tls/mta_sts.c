@@ -184,9 +184,10 @@ bool mta_sts_parse(struct slice text, struct arena *arena, struct mta_sts_policy
     return true;
 }
 
-/* matches - whole labels; the asterisk is one. */
-static bool matches(struct slice pattern, struct slice host)
+bool mta_sts_pattern_matches(struct slice pattern, struct slice host)
 {
+    pattern = without_dot(pattern);
+    host = without_dot(host);
     if (!slice_starts(pattern, SLICE("*.")))
         return slice_equal_case(pattern, host);
     size_t dot = slice_find(host, '.');
@@ -195,9 +196,8 @@ static bool matches(struct slice pattern, struct slice host)
 
 bool mta_sts_matches(const struct mta_sts_policy *policy, struct slice host)
 {
-    host = without_dot(host);
     for (size_t i = 0; i < policy->pattern_count; i++)
-        if (matches(policy->patterns[i], host))
+        if (mta_sts_pattern_matches(policy->patterns[i], host))
             return true;
     return false;
 }

@@ -25,8 +25,9 @@ struct mta_sts_policy {
 bool mta_sts_record(struct slice text, struct slice *id);
 /* mta_sts_parse - the file.  False with *why.  Memory of the arena. */
 bool mta_sts_parse(struct slice text, struct arena *arena, struct mta_sts_policy *policy, struct buffer *why);
-/* mta_sts_matches - does a pattern name the host?  "*.example.com" stands for exactly one label (RFC 8461 4.1). */
+/* mta_sts_matches - does a pattern of the policy (mta_sts_pattern_matches: this pattern) name the host?  "*.example.com" stands for exactly one label (RFC 8461 4.1). */
 bool mta_sts_matches(const struct mta_sts_policy *policy, struct slice host);
+bool mta_sts_pattern_matches(struct slice pattern, struct slice host);
 const char *mta_sts_mode_name(enum mta_sts_mode mode); /* "none", "testing", "enforce" */
 
 #endif

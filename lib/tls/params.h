@@ -22,7 +22,7 @@
 #define TLS_CLIENT_PARAMETERS(X) \
     X(STRING, tls_policy_maps) X(BOOL, tls_enforce_peername) X(INT, tls_scert_verifydepth) X(STRING, tls_verify_cert_match) \
     X(STRING, tls_secure_cert_match) X(STRING, tls_fingerprint_cert_match) X(STRING, tls_servername) X(STRING, tls_session_cache_database) \
-    X(BOOL, tls_connection_reuse) X(STRING, tls_trust_anchor_file)
+    X(BOOL, tls_connection_reuse) X(STRING, tls_trust_anchor_file) X(BOOL, tls_enforce_sts_mx_patterns) X(STRING, tls_per_site)
 
 #define TLS_SHARED_PARAMETERS(X) \
     X(STRING, tls_high_cipherlist) X(STRING, tls_medium_cipherlist) X(STRING, tls_null_cipherlist) X(STRING, tls_eecdh_auto_curves) \

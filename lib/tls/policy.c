@@ -104,9 +104,46 @@ static bool take_connection_reuse(struct attribute *a)
     return true;
 }
 
-/* take_later - accepted, without effect: raw public keys, and what MTA-STS plug-ins tell for reports. */
-static bool take_later(struct attribute *a UNUSED)
+/* take_nothing - accepted, without effect: raw public keys, which the TLS library does not have, and how long a plug-in's policy lives. */
+static bool take_nothing(struct attribute *a UNUSED)
 {
+    return true;
+}
+
+/* add_line - attributes that may come several times. */
+static bool add_line(struct attribute *a, struct slice *lines)
+{
+    *lines = arena_format(a->arena, SLICE_FORMAT SLICE_FORMAT "\n", SLICE_ARGS(*lines), SLICE_ARGS(a->value));
+    return true;
+}
+
+static bool take_policy_type(struct attribute *a)
+{
+    if (!slice_equal_case(a->value, SLICE("sts")) && !slice_equal_case(a->value, SLICE("no-policy-found")))
+        return bad(a, "invalid policy_type value");
+    a->policy->policy_type = a->value;
+    return true;
+}
+
+static bool take_policy_domain(struct attribute *a)
+{
+    a->policy->policy_domain = a->value;
+    return true;
+}
+
+static bool take_policy_string(struct attribute *a)
+{
+    return add_line(a, &a->policy->policy_strings);
+}
+
+static bool take_mx_pattern(struct attribute *a)
+{
+    return add_line(a, &a->policy->mx_patterns);
+}
+
+static bool take_policy_failure(struct attribute *a)
+{
+    a->policy->policy_failure = a->value;
     return true;
 }
 
@@ -117,9 +154,9 @@ static bool take_attribute(struct attribute *a)
         bool (*take)(struct attribute *a);
     } rows[] = {
         {{"protocols", 9}, take_protocols}, {{"ciphers", 7}, take_ciphers}, {{"exclude", 7}, take_exclude}, {{"match", 5}, take_match},
-        {{"servername", 10}, take_server_name}, {{"connection_reuse", 16}, take_connection_reuse}, {{"enable_rpk", 10}, take_later},
-        {{"policy_type", 11}, take_later}, {{"policy_domain", 13}, take_later}, {{"policy_string", 13}, take_later},
-        {{"mx_host_pattern", 15}, take_later}, {{"policy_ttl", 10}, take_later}, {{"policy_failure", 14}, take_later},
+        {{"servername", 10}, take_server_name}, {{"connection_reuse", 16}, take_connection_reuse}, {{"enable_rpk", 10}, take_nothing},
+        {{"policy_type", 11}, take_policy_type}, {{"policy_domain", 13}, take_policy_domain}, {{"policy_string", 13}, take_policy_string},
+        {{"mx_host_pattern", 15}, take_mx_pattern}, {{"policy_ttl", 10}, take_nothing}, {{"policy_failure", 14}, take_policy_failure},
     };
 
     for (size_t i = 0; i < COUNT_OF(rows); i++)

@@ -15,6 +15,8 @@ struct tls_policy {
     struct slice match;       /* names or fingerprints, separated by ":" (names) or "|" */
     struct slice server_name; /* SNI; empty: none asked for here */
     int connection_reuse;     /* 1 yes, 0 no, -1 as configured */
+    /* What a plug-in for MTA-STS says of the policy behind the entry; empty: nothing. */
+    struct slice policy_type, policy_domain, policy_strings, mx_patterns, policy_failure; /* strings, patterns: lines */
 };
 
 /* tls_level_parse - false: no such level.  tls_level_name - "may". */

@@ -232,3 +232,19 @@ def test_what_is_slow_holds_up_nobody_else(make, dns, base, web, sink):
     w.send("b@there.test")
     w.here.wait_log(r"to=<b@there\.test>.*status=sent", timeout=5)
     wait_until(lambda: w.here.log_lines(r"to=<a@slow\.test>.*status=sent"), "mail to slow.test", 60)
+
+
+def test_a_plug_in_that_names_hosts(make, dns, base, web):
+    """Entries of smtp_tls_policy_maps as plug-ins for MTA-STS write them (smtp_tls_enforce_sts_mx_patterns)."""
+    entry = "secure match=x.test servername=hostname policy_type=sts policy_domain=there.test { policy_string = version: STSv1 } mx_host_pattern="
+    w = World(make, dns, base, web, sender="smtp_tls_policy_maps = texthash:{directory}/etc/policies\n")
+    w.here.command("postconf", "smtp_tls_mta_sts = no", f"smtp_tls_CAfile = {w.authority.path('ca.pem')}", check=True)
+    w.here.write("policies", "there.test " + entry + "*.there.test\n")
+    w.here.start()
+    w.send()
+    w.here.wait_log(r"Verified TLS connection established to mx\.there\.test")
+    w.here.wait_log(r"status=sent")
+    w.here.write("policies", "there.test " + entry + "mx.elsewhere.test\n")
+    w.here.reload()
+    w.send()
+    w.here.wait_log(r"dsn=4\.7\.5, status=deferred \(MTA-STS policy of there\.test does not name the host mx\.there\.test\)")

@@ -158,3 +158,29 @@ def test_a_server_without_tls(make, sink):
     here.inject("a@here.test", "b@there.test")
     here.wait_log(r"dsn=4\.7\.4, status=deferred \(TLS is required, but was not offered by host 127\.0\.0\.1\[127\.0\.0\.1\]\)")
     assert not plain.messages
+
+
+def test_per_site(make, base):
+    """smtp_tls_per_site: what was before smtp_tls_policy_maps."""
+    here, there = pair(make, base, "none", client="smtp_tls_security_level =\nsmtp_tls_policy_maps =\nsmtp_use_tls = yes\n"
+                       "smtp_tls_per_site = texthash:{directory}/etc/sites\n")
+    here.write("sites", "127.0.0.1 NONE\n")
+    here.reload()
+    here.inject("a@here.test", "b@there.test")
+    here.wait_log(r"status=sent")
+    assert not here.log_lines("TLS connection")
+    here.write("sites", "127.0.0.1 must_nopeermatch\n")
+    here.reload()
+    here.inject("a@here.test", "b@there.test")
+    here.wait_log("Trusted TLS connection established to")
+    here.wait_log(r"status=sent", 2)
+    here.write("sites", "127.0.0.1 MUST\n")
+    here.reload()
+    here.inject("a@here.test", "b@there.test")
+    here.wait_log(r"dsn=4\.7\.5, status=deferred \(Server certificate not verified\)")
+    here.command("postsuper", "-d", "ALL", check=True)
+    here.write("sites", "127.0.0.1 PERHAPS\n")
+    here.reload()
+    here.inject("a@here.test", "b@there.test")
+    here.wait_log(r'warning: smtp_tls_per_site: unknown TLS policy "PERHAPS" for "127\.0\.0\.1"')
+    here.wait_log(r"dsn=4\.7\.5, status=deferred \(client TLS configuration problem\)")
