@@ -340,6 +340,26 @@ bool tls_credentials_has_certificate(const struct tls_credentials *c)
 
 /* ---- loading ---- */
 
+/* load_chains - the files of smtpd_tls_chain_files as if they were one: a key may be in another file than what belongs to it. */
+static bool load_chains(struct tls_credentials *c, SSL_CTX *ctx, struct buffer *why)
+{
+    struct buffer all = BUFFER_INIT;
+    const char *name = c->files[0].path;
+
+    for (size_t i = 0; i < c->count && c->files[i].role == ROLE_CHAIN; i++) {
+        if (c->files[i].error) {
+            buffer_printf(why, "cannot open file \"%s\": %s", c->files[i].path, strerror(c->files[i].error));
+            break;
+        }
+        buffer_append_slice(&all, buffer_slice(&c->files[i].file.content));
+        buffer_append_byte(&all, '\n');
+    }
+    bool good = why->len == 0 && tls_load_chain(ctx, buffer_slice(&all), name, why);
+    OPENSSL_cleanse(all.data, all.len);
+    buffer_release(&all);
+    return good;
+}
+
 static bool load_one(struct tls_credentials *c, size_t i, SSL_CTX *ctx, struct buffer *why)
 {
     const struct credentials_file *file = &c->files[i];
@@ -355,7 +375,7 @@ static bool load_one(struct tls_credentials *c, size_t i, SSL_CTX *ctx, struct b
     }
     switch (file->role) {
     case ROLE_CHAIN:
-        return tls_load_chain(ctx, buffer_slice(&file->file.content), file->path, why);
+        return i > 0 || load_chains(c, ctx, why);
     case ROLE_CERTIFICATE:
         if (file[1].error)
             return load_one(c, i + 1, ctx, why);

@@ -238,6 +238,8 @@ static bool decide(struct tls_server *server, SSL *ssl, struct handshake *handsh
         if (found == TABLE_TRY_AGAIN)
             log_warning("tls_server_sni_maps: lookup error for \"%s\" from %s", handshake->name, peer);
         good = found == TABLE_NOT_FOUND;
+        if (good && (server->params->log & TLS_LOG_SUMMARY))
+            log_info("TLS SNI %s from %s not matched, using default chain", handshake->name, peer);
         handshake->name[0] = '\0';
     }
     if (pem.data)

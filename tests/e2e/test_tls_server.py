@@ -201,11 +201,13 @@ def test_names_get_their_certificates(make, base):
     authority = Authority(base + "/ca")
     for name in ("here", "a", "b"):
         authority.sign(name, name + ".test")
-    here = make(main_cf=SERVER + f"smtpd_tls_chain_files = {authority.path('here.chain')}\n" + "tls_server_sni_maps = texthash:{directory}/etc/names\n",
+    # the key and its certificate in two files
+    here = make(main_cf=SERVER + f"smtpd_tls_chain_files = {authority.path('here.key')}, {authority.path('here.pem')}\n" + "tls_server_sni_maps = texthash:{directory}/etc/names\n",
                 files={"names": f"a.test {authority.path('a.chain')}\n.b.test {authority.path('b.chain')}\n"})
     for name, subject in (("a.test", "a.test"), ("A.TEST", "a.test"), ("x.b.test", "b.test"), ("other.test", "here.test"), (None, "here.test")):
         assert f"CN = {subject}" in certificate(here.port, name=name), name
     here.wait_log(r"TLS connection established from localhost\[127\.0\.0\.1\] to x\.b\.test: TLSv1\.3")
+    here.wait_log(r"TLS SNI other\.test from localhost\[127\.0\.0\.1\] not matched, using default chain")
 
 
 def test_a_directory_of_certificates(make, base):
