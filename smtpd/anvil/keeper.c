@@ -18,9 +18,12 @@ enum { LOCK_PATIENCE = 20, LOCK_PAUSE_MILLISECONDS = 20, TEXT_MAX = 128 * 1024 }
 
 struct kept {
     const struct keeper_file *file;
-    struct table *table; /* NULL: none, or it failed */
-    bool changed;
+    struct table *table; /* NULL: there is none yet, or it failed */
+    bool changed, failed;
 };
+
+/* What the names of tables' files end in. */
+static const char *const suffixes[] = {".db", ".lmdb"};
 
 static int service_fd;
 static struct config *config_of_service;
@@ -106,7 +109,6 @@ static bool open_and_load(struct kept *kept, size_t number)
 /* set_aside - a file that cannot be read makes room for a new one: nothing in it is the only copy of anything. */
 static bool set_aside(const struct keeper_file *file)
 {
-    static const char *const suffixes[] = {".db", ".lmdb"};
     const char *name = strchr(file->where, ':') + 1;
     bool moved = false;
 
@@ -124,12 +126,35 @@ static bool set_aside(const struct keeper_file *file)
     return moved;
 }
 
+static bool exists(const struct keeper_file *file)
+{
+    const char *name = strchr(file->where, ':') + 1;
+    bool found = false;
+
+    for (size_t i = 0; i < COUNT_OF(suffixes); i++) {
+        struct buffer path = BUFFER_INIT;
+        buffer_printf(&path, "%s%s", name, suffixes[i]);
+        found |= access(buffer_string(&path), F_OK) == 0;
+        buffer_release(&path);
+    }
+    return found;
+}
+
 static void open_file(struct kept *kept, size_t number)
+{
+    if (open_and_load(kept, number) || (set_aside(kept->file) && open_and_load(kept, number)))
+        return;
+    log_warning("cache %s: %s cannot be used: going on in memory only", kept->file->cache, kept->file->where);
+    kept->failed = true;
+}
+
+/* load_file - one that is not there is made when there is something to write: most caches are never used. */
+static void load_file(struct kept *kept, size_t number)
 {
     if (!*kept->file->where)
         return;
-    if (!open_and_load(kept, number) && !(set_aside(kept->file) && open_and_load(kept, number)))
-        log_warning("cache %s: %s cannot be used: going on in memory only", kept->file->cache, kept->file->where);
+    if (exists(kept->file))
+        open_file(kept, number);
     tell(KEEPER_LOADED, number, slice_of(NULL));
 }
 
@@ -159,14 +184,17 @@ static void give_up(struct kept *kept)
     log_warning("cache %s: %s: going on in memory only", kept->file->cache, table_why(kept->table));
     table_free(kept->table);
     kept->table = NULL;
+    kept->failed = true;
 }
 
-static void write_changes(struct kept *kept, struct slice changes)
+static void write_changes(struct kept *kept, size_t number, struct slice changes)
 {
     struct buffer text = BUFFER_INIT;
     struct cache_change change;
     enum table_result result = TABLE_FOUND;
 
+    if (!kept->table && !kept->failed && *kept->file->where)
+        open_file(kept, number);
     while (kept->table && result != TABLE_TRY_AGAIN && cache_change_next(&changes, &change)) {
         buffer_clear(&text);
         keeper_format(&text, change.expires, change.value);
@@ -202,7 +230,7 @@ static void serve(struct kept *kept, size_t count)
         size_t number = (uint8_t)message[1];
         struct slice rest = slice_make(message + 2, (size_t)got - 2);
         if (message[0] == KEEPER_CHANGES && number < count) {
-            write_changes(&kept[number], rest);
+            write_changes(&kept[number], number, rest);
         } else if (message[0] == KEEPER_TEXT) {
             buffer_append_slice(&text, rest);
         } else if (message[0] == KEEPER_TEXT_END) {
@@ -225,8 +253,9 @@ void keeper_main(int socket, struct config *config, const struct keeper_file *fi
     bool mine = take_turn();
     for (size_t i = 0; i < count; i++) {
         kept[i].file = &files[i];
+        kept[i].failed = !mine;
         if (mine)
-            open_file(&kept[i], i);
+            load_file(&kept[i], i);
         else
             tell(KEEPER_LOADED, i, slice_of(NULL));
     }
