@@ -1,6 +1,8 @@
 """Mail filters and the session: what they are told at each stage, what becomes of what they say, what happens when they cannot be asked."""
+import os
 import re
 import socket
+import tempfile
 import time
 
 import pytest
@@ -248,9 +250,10 @@ def test_xclient(system, filter):
     assert session.macros_of("C")[0]["_"] == "other.test [192.0.2.7]"
 
 
-def test_unix_socket_and_soft_bounce(system, filter, tmp_path):
-    tmp_path.chmod(0o755)
-    server = filter({"MAIL": "reject"}, path=str(tmp_path / "filter"))
+def test_unix_socket_and_soft_bounce(system, filter):
+    directory = tempfile.mkdtemp(prefix="postern-filter-")
+    os.chmod(directory, 0o755)
+    server = filter({"MAIL": "reject"}, path=os.path.join(directory, "filter"))
     here = system(server, main_cf="soft_bounce = yes\n")
     assert talk(here, MAIL)[2] == "450 4.7.1 Command rejected"
     here.wait_log("milter-reject: MAIL from .*: 550 5.7.1 Command rejected")
