@@ -264,7 +264,7 @@ static void check_process_limits(struct check *c)
     static const struct {
         const char *command;
         int64_t limit;
-    } limits[] = {{"qmgr", 1}, {"nqmgr", 1}, {"pickup", 1}, {"anvil", 1}, {"postscreen", 1}, {"postlogd", 1}, {"cleanup", 0}, {"bounce", 0}};
+    } limits[] = {{"qmgr", 1}, {"nqmgr", 1}, {"pickup", 1}, {"anvil", 1}, {"tlsmgr", 1}, {"postscreen", 1}, {"postlogd", 1}, {"cleanup", 0}, {"bounce", 0}};
     static const char *const privileged[] = {"local", "virtual", "pipe", "spawn"};
     for (size_t i = 0; i < c->services.count; i++) {
         const struct master_service *service = &c->services.services[i];
@@ -305,6 +305,20 @@ static void check_contradictions(struct check *c)
     config_free(copy);
 }
 
+/* check_tls_manager - what the SMTP client can only do together with tlsmgr. */
+static void check_tls_manager(struct check *c)
+{
+    static const char *const switches[] = {"smtp_tls_mta_sts", "smtp_tls_reports"};
+    struct config *copy = config_copy(c->config, config_ignore_problem, NULL);
+    bool runs = is_run(c, SLICE("tlsmgr"));
+
+    for (size_t i = 0; i < COUNT_OF(switches) && !runs; i++)
+        if (config_bool(copy, switches[i]))
+            check_found(c, FINDING_TLS_MANAGER, FINDING_WARNING, c->config->path, config_line_of(c->config, slice_of(switches[i])), switches[i],
+                        "%s = yes needs the service tlsmgr, which master.cf does not have", switches[i]);
+    config_free(copy);
+}
+
 size_t config_check(struct config *config, finding_report *report, void *context, bool *fatal)
 {
     struct check c = {.config = config, .report = report, .context = context, .arena = arena_new(0)};
@@ -314,6 +328,7 @@ size_t config_check(struct config *config, finding_report *report, void *context
     name_services(&c);
     check_main_values(&c);
     check_contradictions(&c);
+    check_tls_manager(&c);
     check_names(&c);
     check_service_values(&c);
     check_process_limits(&c);

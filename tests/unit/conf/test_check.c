@@ -73,6 +73,10 @@ static const struct {
      "main.cf, line 1: undefined parameter: nowhere\nmain.cf, line 1: undefined parameter: else\n"},
     {"tls_dane_digest_agility = on\n", "", "main.cf, line 1: tls_dane_digest_agility is an obsolete name and has no effect\n"},
     {"virtual_maps = hash:/x\n", "", ""},
+    {"smtp_tls_mta_sts = yes\n", "smtp unix - - n - - smtp\n", "main.cf, line 1: smtp_tls_mta_sts = yes needs the service tlsmgr, which master.cf does not have\n"},
+    {"smtp_tls_mta_sts = yes\nsmtp_tls_reports = yes\n", "tlsmgr unix - - n 1000? 1 tlsmgr\n", ""},
+    {"smtp_tlsrpt_enable = yes\n", "smtp unix - - n - - smtp\n", "main.cf, line 1: smtp_tlsrpt_enable is accepted and has no effect: no other program is told: "
+     "smtp_tls_reports = yes makes tlsmgr collect the results and send the reports\n"},
     {"smtpd_restriction_classes = strict, open\nstrict = reject\nopen = permit\n", "", ""},
     {"slow_destination_rate_delay = 1s\nother_destination_rate_delay = 1s\n", "slow unix - - n - - smtp\n",
      "main.cf, line 2: unknown parameter: other_destination_rate_delay\n"},
