@@ -333,6 +333,7 @@ size_t config_check(struct config *config, finding_report *report, void *context
     check_service_values(&c);
     check_process_limits(&c);
     check_restrictions(&c);
+    check_milters(&c);
     arena_free(c.arena);
     if (fatal != NULL)
         *fatal = c.fatal;

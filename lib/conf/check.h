@@ -34,7 +34,7 @@ void finding_mend(const struct finding *finding, struct buffer *out);
 /* config_check - look at everything that main.cf and master.cf of the config's directory say, whether a program reads it or not, and report:
 
    errors    values that are malformed or out of range or none of the choices, and entries of master.cf that cannot be used, when a service of
-             master.cf reads them; restrictions that do not exist; two settings that contradict each other
+             master.cf reads them; restrictions that do not exist; mail filters that cannot be; two settings that contradict each other
    warnings  unknown names (with the nearest known one), names that are referred to and not set, settings without effect (not yet honoured,
              obsolete), files of table settings that cannot be read
 

@@ -27,6 +27,8 @@ void check_found(struct check *c, enum finding_kind kind, enum finding_weight we
                  const char *format, ...) PRINTF_LIKE(7, 8);
 /* check_restrictions - the lists of smtpd in main.cf and in services of master.cf. */
 void check_restrictions(struct check *c);
+/* check_milters - smtpd_milters and non_smtpd_milters, in main.cf and in services of master.cf. */
+void check_milters(struct check *c);
 /* check_service_config - a copy of the config with the -o settings of a service; config_free. */
 struct config *check_service_config(struct check *c, size_t service, config_report *report, void *context) MUST_CHECK;
 

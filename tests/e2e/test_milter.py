@@ -270,6 +270,6 @@ def test_sessions_without_an_end(system, filter):
 
 
 def test_bad_settings(system, filter):
-    here = system("foo:bar")
+    here = system("", main_cf="smtpd_milter_maps = inline:{{127.0.0.1=foo:bar}}\n")
     assert talk(here, MAIL)[2] == "451 4.3.5 Server configuration problem - try again later"
     here.wait_log("warning: invalid transport name: foo in Milter service: foo:bar")

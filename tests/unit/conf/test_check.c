@@ -61,10 +61,10 @@ static const struct {
      "fatal: main.cf, line 2: invalid hopcount_limit parameter value 0 < 1\n"
      "fatal: main.cf, line 3: bad boolean configuration: biff = 5\n"
      "fatal: main.cf, line 4: parameter queue_run_delay: bad time value or unit: 1y\n"},
-    {"postscreen_watchdog_timeout = 5s\n", "",
-     "main.cf, line 1: invalid postscreen_watchdog_timeout parameter value 5 < 10\n"},
-    {"postscreen_watchdog_timeout = 5s\n", "smtp inet n - n - 1 postscreen\n",
-     "fatal: main.cf, line 1: invalid postscreen_watchdog_timeout parameter value 5 < 10\n"},
+    {"postscreen_greet_wait = 0s\n", "",
+     "main.cf, line 1: invalid postscreen_greet_wait parameter value 0 < 1\n"},
+    {"postscreen_greet_wait = 0s\n", "smtp inet n - n - 1 postscreen\n",
+     "fatal: main.cf, line 1: invalid postscreen_greet_wait parameter value 0 < 1\n"},
     {"queue_run_delay = 1y\n", "", "main.cf, line 1: parameter queue_run_delay: bad time value or unit: 1y\n"}, /* without qmgr: nobody reads it */
     {"inet_protocols = ipv4, ipv5\nmynetworks_style = net\n", "",
      "fatal: main.cf, line 1: inet_protocols: unknown value \"ipv5\"; known: all|ipv4|ipv6\n"
@@ -98,6 +98,12 @@ static const struct {
     {"smtpd_discard_ehlo_keywords = etrn nonsense\n", SMTPD,
      "main.cf, line 1: smtpd_discard_ehlo_keywords: unknown value \"nonsense\"; known: 8bitmime|auth|etrn|pipelining|size|verp|vrfy|xclient|"
      "xforward|starttls|enhancedstatuscodes|dsn|smtputf8|chunking|requiretls|silent-discard\n"},
+    {"smtpd_milters = inet:127.0.0.1:8891 unix:/run/x { local:y, connect_timeout=5s, { default_action = accept } }\n", SMTPD, ""},
+    {"smtpd_milters =\n inet:127.0.0.1, { unix:/x, timeout=1 }\n", SMTPD,
+     "fatal: main.cf, line 1: smtpd_milters: need inet:host:port or unix:path instead of \"inet:127.0.0.1\"\n"
+     "fatal: main.cf, line 1: smtpd_milters: unix:/x: bad option \"timeout=1\"\n"},
+    {"", SMTPD "  -o non_smtpd_milters=host:25\n",
+     "fatal: master.cf, line 1: non_smtpd_milters: need inet:host:port or unix:path instead of \"host:25\"\n"},
     {"smtpd_client_restrictions = permit_mynetworks, reject_rbl_clients x.y, nonsense\n", SMTPD,
      "fatal: main.cf, line 1: smtpd_client_restrictions: unknown restriction \"reject_rbl_clients\" (did you mean reject_rbl_client?)\n"},
     {"smtpd_client_restrictions = PERMIT_mynetworks hash:/x check_sender_access { hash:/y, a=b } sleep\n", SMTPD,

@@ -1,0 +1,104 @@
+/* check_milters.c - lists of mail filters: what cannot be a filter, options that there are not */
+#include "conf/check_private.h"
+#include "net/address.h"
+
+static const char *const lists[] = {"smtpd_milters", "non_smtpd_milters"};
+
+/* Where a list was found. */
+struct place {
+    const char *file;
+    int line;
+    const char *parameter;
+};
+
+static bool is_one_of(struct slice value, const char *words)
+{
+    struct slice rest = slice_of(words), word;
+
+    while (slice_next_token(&rest, " ", &word))
+        if (slice_equal_case(value, word))
+            return true;
+    return false;
+}
+
+/* is_time - "30", "30s". */
+static bool is_time(struct slice value)
+{
+    uint64_t number;
+
+    if (value.len > 1 && strchr("smhdw", value.data[value.len - 1]))
+        value.len--;
+    return slice_to_u64(value, &number) && number > 0;
+}
+
+static bool is_endpoint(struct slice text)
+{
+    struct slice type, place;
+
+    if (!slice_cut(text, ':', &type, &place) || place.len == 0)
+        return false;
+    if (!slice_equal(type, SLICE("inet")))
+        return slice_equal(type, SLICE("unix")) || slice_equal(type, SLICE("local"));
+    size_t colon = slice_find_last(place, ':');
+    return colon < place.len && net_service_port(slice_from(place, colon + 1)) != 0;
+}
+
+static bool is_option(struct slice option)
+{
+    struct slice name, value;
+
+    config_braced(option, &option);
+    if (!slice_cut(option, '=', &name, &value))
+        return false;
+    name = slice_trim(name);
+    value = slice_trim(value);
+    if (slice_equal(name, SLICE("default_action")))
+        return is_one_of(value, "accept reject tempfail quarantine shutdown");
+    if (slice_equal(name, SLICE("protocol")))
+        return is_one_of(value, "2 3 4 6");
+    return is_one_of(name, "connect_timeout command_timeout content_timeout") && is_time(value);
+}
+
+static void check_filter(struct check *c, const struct place *place, struct slice element)
+{
+    struct slice rest = {0}, endpoint = element, option;
+
+    if (config_braced(element, &rest) && !config_list_next(&rest, &endpoint))
+        endpoint = SLICE("");
+    if (!is_endpoint(endpoint))
+        check_found(c, FINDING_MILTER, FINDING_ERROR, place->file, place->line, place->parameter,
+                    "%s: need inet:host:port or unix:path instead of \"" SLICE_FORMAT "\"", place->parameter, SLICE_ARGS(endpoint));
+    while (config_list_next(&rest, &option))
+        if (!is_option(option))
+            check_found(c, FINDING_MILTER, FINDING_ERROR, place->file, place->line, place->parameter,
+                        "%s: " SLICE_FORMAT ": bad option \"" SLICE_FORMAT "\"", place->parameter, SLICE_ARGS(endpoint), SLICE_ARGS(option));
+}
+
+static void check_list(struct check *c, struct config *config, const struct place *place)
+{
+    struct slice rest = slice_of(config_string(config, place->parameter)), element;
+
+    while (config_list_next(&rest, &element))
+        check_filter(c, place, element);
+}
+
+void check_milters(struct check *c)
+{
+    struct config *plain = config_copy(c->config, config_ignore_problem, NULL);
+
+    for (size_t i = 0; i < COUNT_OF(lists); i++)
+        check_list(c, plain, &(struct place){c->config->path, config_line_of(c->config, slice_of(lists[i])), lists[i]});
+    config_free(plain);
+    for (size_t service = 0; service < c->services.count; service++) {
+        struct config *own = NULL;
+        for (size_t k = 0; k < c->named[service].count; k++)
+            for (size_t i = 0; i < COUNT_OF(lists); i++) {
+                if (strcmp(c->named[service].settings[k].name, lists[i]) != 0)
+                    continue;
+                if (!own)
+                    own = check_service_config(c, service, config_ignore_problem, NULL);
+                check_list(c, own, &(struct place){c->master_file, c->services.services[service].line, lists[i]});
+            }
+        config_free(own);
+    }
+}
