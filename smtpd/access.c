@@ -108,10 +108,15 @@ enum access_result access_permit(struct access *a, struct slice action, enum sub
 {
     struct match_list *wanted = a->s->server->permit_logging;
 
-    if (!match_list_is_empty(wanted) && match_string(wanted, action) == MATCH_YES)
+    if (!a->if_permit.code && !match_list_is_empty(wanted) && match_string(wanted, action) == MATCH_YES)
         log_action(a->s, "permit", a->recipient, "action=" SLICE_FORMAT " for %s=" SLICE_FORMAT "%s%s", SLICE_ARGS(action),
-                   subject_name(subject), SLICE_ARGS(shown), table ? " from " : "", table ? table : "");
+                   subject_name(subject), SLICE_ARGS(shown), table ? " from " : " ", table ? table : ""); /* the blank is Postfix's */
     return ACCESS_OK;
+}
+
+enum access_result access_permit_client(struct access *a, const struct restriction *item)
+{
+    return access_permit(a, slice_of(item->word), SUBJECT_CLIENT, slice_of(a->s->client.text), NULL);
 }
 
 enum access_result access_misconfigured(struct access *a)

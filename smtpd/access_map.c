@@ -137,7 +137,7 @@ static enum access_result do_discard(struct entry *e)
         return ACCESS_DUNNO;
     t->discard = true;
     log_entry(e, "discard", "", e->text.len ? e->text : SLICE("triggers DISCARD action"));
-    return ACCESS_OK;
+    return access_permit(e->a, SLICE("DISCARD"), e->subject, e->shown, entry_table(e));
 }
 
 /* has_value - an action that is nothing without its text: what is that text to be? */

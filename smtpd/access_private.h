@@ -61,6 +61,9 @@ struct restriction_row {
     int detail; /* for functions that serve several rows */
 };
 
+/* What of a certificate is looked up. */
+enum { SEARCH_CERTIFICATE = 'c', SEARCH_KEY = 'k' };
+
 /* One item of a compiled list. */
 struct restriction {
     const struct restriction_row *row;
@@ -70,6 +73,7 @@ struct restriction {
     struct dnsbl *dnsbl;
     struct policy *policy;
     int64_t number;
+    const char *search_order; /* check_ccert_access: SEARCH_ letters */
     const struct restriction_list *class; /* a restriction class */
 };
 
@@ -103,6 +107,8 @@ enum access_result access_defer_if_reject(struct access *a, int code, const char
 enum access_result access_tempfail(struct access *a, const char *action, int code, const char *status, const char *format, ...) PRINTF_LIKE(5, 6);
 /* access_permit - ACCESS_OK, logged when smtpd_log_access_permit_actions wants it.  table NULL: the restriction itself. */
 enum access_result access_permit(struct access *a, struct slice action, enum subject subject, struct slice shown, const char *table);
+/* access_permit_client - the same for a restriction about the client. */
+enum access_result access_permit_client(struct access *a, const struct restriction *item);
 /* access_misconfigured - 451 4.3.5 Server configuration error. */
 enum access_result access_misconfigured(struct access *a);
 struct route_result *access_recipient_route(struct access *a);

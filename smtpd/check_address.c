@@ -88,6 +88,18 @@ static enum access_result refuse_owner(struct access *a, enum table_result found
                          s->login->user);
 }
 
+/* say_no_login - under the names that the restriction stands for. */
+static void say_no_login(int detail)
+{
+    static const char *const names[] = {[LOGIN_AUTHENTICATED] = "authenticated", [LOGIN_UNAUTHENTICATED] = "unauthenticated"};
+
+    for (int kind = LOGIN_AUTHENTICATED; kind <= LOGIN_UNAUTHENTICATED && !(detail & LOGIN_KNOWN_ONLY); kind *= 2)
+        if (detail & kind)
+            log_warning("restriction `reject_%s_sender_login_mismatch' ignored: no SASL support", names[kind]);
+    if (detail & LOGIN_KNOWN_ONLY)
+        log_warning("restriction `reject_known_sender_login_mismatch' ignored: no SASL support");
+}
+
 enum access_result check_login_mismatch(struct access *a, const struct restriction *item)
 {
     struct table_list *owners = a->s->server->access->sender_login;
@@ -95,7 +107,7 @@ enum access_result check_login_mismatch(struct access *a, const struct restricti
     enum access_result result;
 
     if (!a->s->server->params.smtpd_sasl_auth_enable) {
-        log_warning("restriction `%s' ignored: no SASL support", item->word);
+        say_no_login(item->row->detail);
         return ACCESS_DUNNO;
     }
     if (!(item->row->detail & (a->s->login ? LOGIN_AUTHENTICATED : LOGIN_UNAUTHENTICATED)))
@@ -112,13 +124,15 @@ enum access_result check_login_mismatch(struct access *a, const struct restricti
 
 enum access_result check_sasl_authenticated(struct access *a, const struct restriction *item)
 {
-    return auth_is_user(a->s) ? access_permit(a, slice_of(item->word), a->subject, a->shown, NULL) : ACCESS_DUNNO;
+    return auth_is_user(a->s) ? access_permit_client(a, item) : ACCESS_DUNNO;
 }
 
 enum access_result check_sasl_access(struct access *a, const struct restriction *item)
 {
     const struct login *login = a->s->login;
 
+    if (!a->s->server->params.smtpd_sasl_auth_enable)
+        log_warning("restriction `%s' ignored: no SASL support", item->row->name);
     return login ? access_look_up_exact(a, item, slice_of(login->user), SUBJECT_SASL, slice_of(login->user)) : ACCESS_DUNNO;
 }
 

@@ -93,7 +93,7 @@ enum access_result check_inet_interfaces(struct access *a, const struct restrict
 
     if (!s->server->stand_alone && !(s->client.has_address && server_is_own_address(s->server, &s->client.peer)))
         return ACCESS_DUNNO;
-    return access_permit(a, slice_of(item->word), a->subject, a->shown, NULL);
+    return access_permit_client(a, item);
 }
 
 enum access_result check_mynetworks(struct access *a, const struct restriction *item)
@@ -104,7 +104,7 @@ enum access_result check_mynetworks(struct access *a, const struct restriction *
     case MATCH_YES:
         if (config_is_old_default(s->server->config, "mynetworks_style"))
             log_info("using backwards-compatible default setting mynetworks_style=subnet to permit request from client \"%s\"", s->client.text);
-        return access_permit(a, slice_of(item->word), a->subject, a->shown, NULL);
+        return access_permit_client(a, item);
     case MATCH_NO:
         return ACCESS_DUNNO;
     default:

@@ -94,6 +94,14 @@ enum access_result check_unknown_recipient_domain(struct access *a, const struct
 
 /* ---- check_*_ns_access, check_*_mx_access, check_*_a_access ---- */
 
+/* domain_as_given - of an address; without one it is all that there is of a name. */
+static struct slice domain_as_given(struct slice address)
+{
+    struct slice domain = mail_address_domain(address);
+
+    return domain.len ? domain : address;
+}
+
 /* subject_domain - whose servers are looked at, and what replies show; false: there is nothing to look at. */
 static bool subject_domain(struct access *a, enum subject subject, struct slice *domain, struct slice *shown)
 {
@@ -111,11 +119,11 @@ static bool subject_domain(struct access *a, enum subject subject, struct slice 
         *domain = *shown = slice_of(s->helo);
         break;
     case SUBJECT_SENDER:
-        *domain = mail_address_domain(access_sender_route(a)->recipient);
+        *domain = domain_as_given(s->mail->sender);
         *shown = s->mail->sender_shown;
         break;
     default:
-        *domain = mail_address_domain(access_recipient_route(a)->recipient);
+        *domain = domain_as_given(a->recipient);
         *shown = a->recipient_shown;
         break;
     }
@@ -169,6 +177,7 @@ static enum access_result look_up_server(struct access *a, const struct restrict
                                          enum subject subject, struct slice shown)
 {
     enum access_result result = ACCESS_DUNNO;
+    struct net_address numeric;
 
     if (host.len == 0)
         return ACCESS_DUNNO; /* null MX */
@@ -176,6 +185,8 @@ static enum access_result look_up_server(struct access *a, const struct restrict
         result = access_look_up_domain(a, item, host, subject, shown, false);
     if (result != ACCESS_DUNNO)
         return result;
+    if (net_address_parse(&numeric, host, 0))
+        return look_up_address(a, item, &numeric, subject, shown);
     struct dns_answer addresses = dns_addresses(host, 3, true, a->s->scratch);
     if (addresses.status != DNS_FOUND) {
         if (type != DNS_A)
@@ -205,7 +216,7 @@ enum access_result check_dns_access(struct access *a, const struct restriction *
     struct dns_answer hosts = find_hosts(domain, type, a->s->scratch);
     if (hosts.status != DNS_FOUND) {
         log_warning("Unable to look up %s host for " SLICE_FORMAT ": %s", dns_type_name(type),
-                    SLICE_ARGS(hosts.status == DNS_TRY_AGAIN ? domain : shown), dns_status_text(hosts.status));
+                    SLICE_ARGS(hosts.status == DNS_TRY_AGAIN || subject == SUBJECT_CLIENT ? domain : shown), dns_status_text(hosts.status));
         return ACCESS_DUNNO;
     }
     for (size_t i = 0; i < hosts.count && i < HOSTS_MAX && result == ACCESS_DUNNO; i++)
@@ -225,11 +236,22 @@ static bool is_ours(struct access *a, const struct net_address *address)
     return server_is_own_address(server, address);
 }
 
+static enum access_result cannot_look_up(struct access *a, const char *what, struct slice name, const char *why)
+{
+    return access_defer_if_reject(a, 450, "4.4.4", "<" SLICE_FORMAT ">: %s rejected: Unable to look up mail exchanger %s" SLICE_FORMAT ": %s",
+                                  SLICE_ARGS(a->recipient_shown), subject_name(SUBJECT_RECIPIENT), what, SLICE_ARGS(name), why);
+}
+
 /* has_address - does one of the host's addresses satisfy the test? */
 static bool has_address(struct access *a, struct slice host, bool (*test)(struct access *a, const struct net_address *address))
 {
-    struct dns_answer addresses = dns_addresses(host, 3, true, a->s->scratch);
+    struct dns_answer addresses = {0};
 
+    if (host.len == 0)
+        return false; /* null MX */
+    addresses = dns_addresses(host, 3, true, a->s->scratch);
+    if (addresses.status != DNS_FOUND)
+        cannot_look_up(a, "host ", host, client_lookup_failure(addresses.status));
     for (size_t i = 0; addresses.status == DNS_FOUND && i < addresses.count; i++)
         if (test(a, &addresses.records[i].address))
             return true;
@@ -254,7 +276,7 @@ enum access_result check_mx_backup(struct access *a, const struct restriction *i
         return ACCESS_DUNNO;
     struct dns_answer mx = dns_mx(domain, false, a->s->scratch);
     if (mx.status == DNS_TRY_AGAIN)
-        return access_defer_if_reject(a, 450, "4.4.4", "<" SLICE_FORMAT ">: Unable to look up mail exchanger information", SLICE_ARGS(a->recipient_shown));
+        return cannot_look_up(a, "information", SLICE(""), dns_status_text(mx.status));
     if (mx.status != DNS_FOUND)
         return ACCESS_DUNNO;
     for (size_t i = 0; i < mx.count && i < HOSTS_MAX && !listed; i++)

@@ -233,10 +233,10 @@ static bool domain_of(struct access *a, enum subject subject, struct slice *doma
     else if (subject == SUBJECT_HELO)
         *domain = *shown = slice_of(s->helo);
     else if (subject == SUBJECT_SENDER) {
-        *domain = mail_address_domain(access_sender_route(a)->recipient);
+        *domain = mail_address_domain(s->mail->sender);
         *shown = s->mail->sender_shown;
     } else {
-        *domain = mail_address_domain(access_recipient_route(a)->recipient);
+        *domain = mail_address_domain(a->recipient);
         *shown = a->recipient_shown;
     }
     return domain->len && !slice_equal(*domain, SLICE("unknown")) && !domain_is_literal(*domain) && domain_is_valid(*domain, NULL);
@@ -265,7 +265,7 @@ static enum access_result allow_listed(struct access *a, const struct restrictio
                                       SLICE_ARGS(a->shown), subject_name(a->subject), SLICE_ARGS(item->dnsbl->domain));
     if (!listing.listed || (a->subject == SUBJECT_RECIPIENT && destination_is_authorized(a) != 1))
         return ACCESS_DUNNO;
-    return access_permit(a, slice_of(item->word), a->subject, a->shown, NULL);
+    return access_permit_client(a, item);
 }
 
 enum access_result check_dnswl_client(struct access *a, const struct restriction *item)

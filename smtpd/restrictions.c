@@ -72,6 +72,40 @@ static struct policy *open_policy(struct compiler *c, struct slice text)
     return policy;
 }
 
+/* add_search_words - "cert_fingerprint pubkey_fingerprint" as SEARCH_ letters. */
+static void add_search_words(struct slice words, struct buffer *order)
+{
+    struct slice word;
+
+    while (config_list_next(&words, &word)) {
+        if (slice_equal(word, SLICE("cert_fingerprint")))
+            buffer_append_byte(order, SEARCH_CERTIFICATE);
+        else if (slice_equal(word, SLICE("pubkey_fingerprint")))
+            buffer_append_byte(order, SEARCH_KEY);
+        else
+            log_warning("check_ccert_access: unknown search_order: " SLICE_FORMAT, SLICE_ARGS(word));
+    }
+}
+
+/* parse_search_order - "{ type:name, { search_order = ... } }"; the usual order when nothing is said. */
+static const char *parse_search_order(struct compiler *c, struct slice argument)
+{
+    struct slice inside = argument, option, name, words;
+    struct buffer order = BUFFER_INIT;
+
+    if (config_braced(argument, &inside))
+        config_list_next(&inside, &option); /* the table */
+    while (inside.data != argument.data && config_list_next(&inside, &option)) {
+        if (config_braced(option, &option) && slice_cut(option, '=', &name, &words) && slice_equal(slice_trim(name), SLICE("search_order")))
+            add_search_words(words, &order);
+        else
+            log_warning("check_ccert_access: unknown option: " SLICE_FORMAT, SLICE_ARGS(option));
+    }
+    const char *letters = order.len ? arena_string(c->arena, buffer_slice(&order)) : "ck";
+    buffer_release(&order);
+    return letters;
+}
+
 /* take_argument - of the item just begun; false when it is missing or no good. */
 static bool take_argument(struct compiler *c, struct restriction *item, struct slice *rest)
 {
@@ -88,6 +122,8 @@ static bool take_argument(struct compiler *c, struct restriction *item, struct s
     switch (item->row->argument) {
     case ARGUMENT_TABLE:
         item->tables = open_table(c, argument);
+        if (item->row->check == check_ccert_access)
+            item->search_order = parse_search_order(c, argument);
         return item->tables != NULL;
     case ARGUMENT_POLICY:
         item->policy = open_policy(c, argument);

@@ -217,7 +217,7 @@ enum access_result check_tls_clientcerts(struct access *a, const struct restrict
     bool failed = false;
 
     if (has_listed_certificate(a->s, &failed))
-        return access_permit(a, slice_of(item->word), SUBJECT_CLIENT, slice_of(a->s->client.text), NULL);
+        return access_permit_client(a, item);
     return failed ? access_defer_if_reject(a, 450, "4.3.0", "Temporary lookup failure") : ACCESS_DUNNO;
 }
 
@@ -226,21 +226,23 @@ enum access_result check_tls_all_clientcerts(struct access *a, const struct rest
 {
     if (!a->s->tls || !a->s->tls->trusted)
         return ACCESS_DUNNO;
-    return access_permit(a, slice_of(item->word), SUBJECT_CLIENT, slice_of(a->s->client.text), NULL);
+    return access_permit_client(a, item);
 }
 
-/* check_ccert_access - a table of fingerprints, of the certificate first, then of its key. */
+/* check_ccert_access - a table of fingerprints, of the certificate first, then of its key, if not asked for otherwise. */
 enum access_result check_ccert_access(struct access *a, const struct restriction *item)
 {
     const struct tls_facts *t = a->s->tls;
 
+    if (!a->s->server->tls_params.smtpd_tls_ask_ccert)
+        log_warning("%s is requested, but \"smtpd_tls_ask_ccert = no\"", item->row->name);
     if (!t || !t->has_certificate)
         return ACCESS_DUNNO;
-    const char *prints[] = {t->fingerprint, t->key_fingerprint};
-    for (size_t i = 0; i < COUNT_OF(prints); i++) {
-        if (prints[i][0] == '\0')
+    for (const char *at = item->search_order; *at; at++) {
+        const char *print = *at == SEARCH_CERTIFICATE ? t->fingerprint : t->key_fingerprint;
+        if (print[0] == '\0')
             continue;
-        enum access_result result = access_look_up_exact(a, item, slice_of(prints[i]), SUBJECT_CCERT, slice_of(a->s->client.text));
+        enum access_result result = access_look_up_exact(a, item, slice_of(print), SUBJECT_CCERT, slice_of(a->s->client.text));
         if (result != ACCESS_DUNNO)
             return result;
     }
