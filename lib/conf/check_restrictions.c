@@ -73,6 +73,13 @@ static void check_service_lists(struct check *c, size_t service, struct config *
                 check_list(c, config, &(struct place){c->master_file, c->services.services[service].line, lists[i]});
                 break;
             }
+    struct slice rest = slice_of(config_string(config, "smtpd_restriction_classes")), class;
+    while (config_list_next(&rest, &class))
+        for (size_t k = 0; k < c->named[service].count; k++)
+            if (slice_equal(slice_of(c->named[service].settings[k].name), class)) {
+                check_list(c, config, &(struct place){c->master_file, c->services.services[service].line, arena_string(c->arena, class)});
+                break;
+            }
 }
 
 /* ---- relaying ---- */

@@ -135,16 +135,32 @@ static void add_referred(struct config_names *names)
             config_references(slice_of(names->services[i].settings[k].value), found_in_service, names);
 }
 
-static void add_restriction_classes(struct config_names *names)
+/* each_class - the names in a value of smtpd_restriction_classes (NULL: none). */
+static void each_class(struct config_names *names, const char *value, void (*found)(void *context, struct slice name), void *context)
 {
-    const char *value = set_value(names, SLICE("smtpd_restriction_classes"));
     struct buffer list = BUFFER_INIT;
     struct slice rest, element;
-    if (value == NULL || !config_expand(names->config, slice_of(value), &list))
-        return;
-    for (rest = buffer_slice(&list); config_list_next(&rest, &element);)
-        add_if_set(names, element);
+    if (value != NULL && config_expand(names->config, slice_of(value), &list))
+        for (rest = buffer_slice(&list); config_list_next(&rest, &element);)
+            found(context, element);
     buffer_release(&list);
+}
+
+static const char *own_classes(const struct name_service *service)
+{
+    const char *value = NULL;
+    for (size_t i = 0; i < service->count; i++)
+        if (strcmp(service->settings[i].name, "smtpd_restriction_classes") == 0)
+            value = service->settings[i].value;
+    return value;
+}
+
+/* add_restriction_classes - those of main.cf, and of services, whose definition may stand in main.cf. */
+static void add_restriction_classes(struct config_names *names)
+{
+    each_class(names, set_value(names, SLICE("smtpd_restriction_classes")), found_in_service, names);
+    for (size_t i = 0; i < names->service_count && !names->defaults_only; i++)
+        each_class(names, own_classes(&names->services[i]), found_in_service, names);
 }
 
 /* ---- tables that are configured by parameters ---- */
@@ -327,6 +343,8 @@ static void report_unused_settings(struct config_names *names, const struct name
     struct map *referred = map_new(NULL);
     for (size_t i = 0; i < service->count; i++)
         config_references(slice_of(service->settings[i].value), mark_referred, referred);
+    each_class(names, set_value(names, SLICE("smtpd_restriction_classes")), mark_referred, referred);
+    each_class(names, own_classes(service), mark_referred, referred);
     for (size_t i = 0; i < service->count; i++) {
         struct slice name = slice_of(service->settings[i].name);
         if (config_names_class(names, name) == NAME_UNKNOWN && map_get(names->referred, name) == NULL &&

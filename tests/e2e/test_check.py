@@ -187,3 +187,39 @@ def test_dns_is_asked_only_when_told(instance):
     assert status == 0
     assert "mail.chk.test has no address record" in found["dns-name"][0]["text"]
     assert "leads to this machine: the first is mx.elsewhere.test" in [f for f in found["dns-mx"] if f["subject"] == "chk.test"][0]["text"]
+
+
+def test_a_table_type_that_is_not_there_stops_start_and_reload(instance):
+    append(instance, "main.cf", "canonical_maps = hsah:/etc/canonical\nalias_database = dbm:/etc/aliases\n")
+    done = instance.command("postfix", "start")
+    assert done.returncode == 1
+    assert "error: " in done.stderr and "canonical_maps: table hsah:/etc/canonical: this table type is not there" in done.stderr
+    assert "fatal: the configuration has errors: not started" in done.stderr
+    status, found = check(instance)
+    assert sorted(((f["subject"], f["severity"]) for f in found["table-type"]), reverse=True) == [("hsah:/etc/canonical", "error"), ("dbm:/etc/aliases", "warning")]
+    instance.command("postconf", "-X", "canonical_maps", check=True)
+    instance.start()
+    append(instance, "main.cf", "smtpd_client_restrictions = check_client_access mongodb:/etc/clients\n")
+    done = instance.command("postfix", "reload")
+    assert done.returncode == 1 and "going on with the old one" in done.stderr
+
+
+def test_restriction_classes_of_services(instance):
+    append(instance, "main.cf", "smtpd_restriction_classes = of_main\nof_service_here = permit\n")
+    append(instance, "master.cf", "127.0.0.1:1 inet n - n - 0 smtpd\n  -o smtpd_restriction_classes=of_service,of_service_here\n"
+           "  -o of_service=reject_unknown_thing\n  -o of_main=permit\n  -o of_nobody=permit\n")
+    status, found = check(instance)
+    assert [f["subject"] for f in found["unknown-parameter"]] == ["of_nobody"]
+    assert [f["subject"] for f in found["unknown-restriction"]] == ["reject_unknown_thing"]
+
+
+def test_copies_in_the_chroot(instance):
+    queue = f"{instance.directory}/spool"
+    os.makedirs(f"{queue}/etc", exist_ok=True)
+    for name in ("hosts", "services", "nowhere-else"):
+        with open(f"{queue}/etc/{name}", "w") as out:
+            out.write(open("/etc/hosts").read() if name == "hosts" else "other\n")
+    subprocess.run(["chmod", "-R", "a+rX", f"{queue}/etc"], check=True)
+    status, found = check(instance)
+    assert [(f["text"], f["severity"]) for f in found["chroot-file"]] == [(f"{queue}/etc/services and /etc/services differ", "warning")]
+    assert found["chroot-file"][0]["mend"].startswith(f"cp -p /etc/services {queue}/etc/services")

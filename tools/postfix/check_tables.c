@@ -147,10 +147,8 @@ static void check_table(struct checks *checks, const struct table_use *use)
 {
     const char *suffix;
     bool pattern = strcmp(use->type, "pcre") == 0 || strcmp(use->type, "regexp") == 0 || strcmp(use->type, "cidr") == 0;
-    if (!type_is_here(use->type)) {
-        say_table(checks, use, FINDING_TABLE_TYPE, FINDING_ERROR, "this table type is not there");
-        return;
-    }
+    if (!type_is_here(use->type))
+        return; /* check_types has told */
     if (pattern) {
         check_patterns(checks, use);
         return;
@@ -169,6 +167,36 @@ static void check_table(struct checks *checks, const struct table_use *use)
         return;
     }
     check_row_texts(checks, use);
+}
+
+/* is_read - a program that runs reads the setting: a fault in it breaks mail. */
+static bool is_read(struct checks *checks, const struct setting_place *place)
+{
+    const struct parameter *row = parameter_find(slice_of(place->name));
+    struct slice rest = slice_of(row ? row->programs : "smtpd"), program; /* a restriction class, if it is no row */
+    if (strcmp(place->name, "alias_database") == 0)
+        return false; /* only newaliases does */
+    while (config_list_next(&rest, &program)) {
+        if (slice_equal(program, SLICE("all")) || slice_equal(program, SLICE("trivial-rewrite")))
+            return true;
+        for (size_t i = 0; i < checks->services.count; i++)
+            if (is_program(&checks->services.services[i], arena_string(checks->arena, program)))
+                return true;
+    }
+    return false;
+}
+
+void check_types(struct checks *checks)
+{
+    struct map *seen = map_new(NULL);
+    for (size_t i = 0; i < checks->tables.count; i++) {
+        const struct table_use *use = &checks->tables.uses[i];
+        if (type_is_here(use->type) || map_get(seen, slice_of(use->name)))
+            continue;
+        map_set(seen, slice_of(use->name), checks);
+        say_table(checks, use, FINDING_TABLE_TYPE, is_read(checks, &use->place) ? FINDING_ERROR : FINDING_WARNING, "this table type is not there");
+    }
+    map_free(seen);
 }
 
 void check_tables(struct checks *checks)

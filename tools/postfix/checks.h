@@ -40,6 +40,8 @@ struct checks {
 
 /* checks_run - all that is in the table of checks.c. */
 void checks_run(struct control *control);
+/* checks_before_start - those of them whose errors would break the mail system; false: there is one. */
+bool checks_before_start(struct control *control);
 
 /* ---- references.c ---- */
 /* settings_each - every string setting that main.cf and services give, and the default of alias_maps. */
@@ -50,7 +52,9 @@ struct setting_place setting_place_of(struct checks *checks, const char *name);
 bool is_program(const struct master_service *service, const char *program);
 
 /* ---- one file each ---- */
+void check_types(struct checks *checks);        /* of tables; also before start and reload */
 void check_tables(struct checks *checks);
+void check_chroot(struct checks *checks);
 void check_rows(struct checks *checks);         /* --tables */
 void check_domains(struct checks *checks);
 void check_relaying(struct checks *checks);

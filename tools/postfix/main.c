@@ -83,7 +83,7 @@ static pid_t must_run(void)
 static void prepare(struct control *control, const char *refusal)
 {
     compatibility_hint(control);
-    if (!configuration_check(control))
+    if (!configuration_check(control) || !checks_before_start(control))
         say_fatal("%s: %s", "the configuration has errors", refusal);
     if (!files_check(control))
         say_fatal("Postfix integrity check failed!");

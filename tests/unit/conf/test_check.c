@@ -115,6 +115,8 @@ static const struct {
      "instance of: reject_unauth_destination, defer_unauth_destination, reject, defer or defer_if_permit\n"},
     {"", SMTPD "  -o smtpd_client_restrictions=permit_sasl_authenticated,rejekt\n",
      "fatal: master.cf, line 1: smtpd_client_restrictions: unknown restriction \"rejekt\" (did you mean reject?)\n"},
+    {"smtpd_restriction_classes = a\nc = permit\n", SMTPD "  -o a=permit -o smtpd_restriction_classes=b,c -o b=permit,rejekt -o d=permit\n",
+     "master.cf, line 1: unknown parameter: d\nfatal: master.cf, line 1: b: unknown restriction \"rejekt\" (did you mean reject?)\n"},
     {"transport_maps = hash:/x, /etc/transport\n", "qmgr unix n - n 300 1 qmgr\ncleanup unix n - n - 0 cleanup\n",
      "fatal: main.cf, line 1: transport_maps: expecting \"type:name\" instead of \"/etc/transport\"\n"},
     {"smtpd_client_restrictions = check_client_access /etc/access\n", SMTPD,
