@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "sasl/base64.h"
 #include "sasl/client.h"
+#include "service/transcript.h"
 #include "table/address_lookup.h"
 #include "table/match.h"
 
@@ -178,6 +179,7 @@ static bool cannot(const struct login *l, const char *why)
 /* say - a line that holds a secret. */
 static void say(struct session *session, struct buffer *line)
 {
+    transcript_out(session->transcript, slice_starts(buffer_slice(line), SLICE("AUTH ")) ? buffer_slice(line) : SLICE("[response]"));
     buffer_append_string(line, "\r\n");
     stream_write_slice(session->stream, buffer_slice(line));
     stream_flush(session->stream);

@@ -164,7 +164,7 @@ int content_send(const struct client_params *params, struct session *session, co
             stream_write_slice(session->stream, SLICE("\r\n"));
         if ((session->pix & PIX_DELAY_DOTCRLF) && stream_flush(session->stream))
             fiber_sleep(params->pix_workaround_delay_time); /* the final dot comes in a packet of its own */
-        stream_write_slice(session->stream, SLICE(".\r\n"));
+        session_say(session, SLICE(".\r\n"));
     }
     outgoing_free(s.outgoing);
     buffer_release(&s.rewritten);

@@ -39,6 +39,8 @@ void deliver_open(struct service_context *context)
     starttls_open(context->config, &params);
     if (!params.lmtp && (params.smtp_tls_mta_sts || params.smtp_tls_reports))
         params.tls_manager = tls_manager_new(arena_printf(arena_new(256), "private/%s", params.tlsmgr_service_name));
+    if (session_reports(params.notify_classes))
+        params.cleanup = submit_pool_new(arena_printf(arena_new(256), "public/%s", params.cleanup_service_name));
     params.outgoing = outgoing_open(context->config, &params);
     params.auth = auth_open(context->config, &params);
     hosts_load_own(context->config);

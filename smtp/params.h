@@ -3,6 +3,7 @@
 #define POSTERN_SMTP_PARAMS_H
 
 #include "conf/config.h"
+#include "ipc/submit.h"
 #include "table/table.h"
 #include "tls/client.h"
 
@@ -27,7 +28,8 @@
 
 /* The same for both. */
 #define COMMON_PARAMETERS(X) \
-    X(STRING, myhostname) X(STRING, relayhost) X(STRING, inet_protocols) \
+    X(STRING, myhostname) X(STRING, myorigin) X(STRING, mail_name) X(STRING, notify_classes) X(STRING, error_notice_recipient) \
+    X(STRING, double_bounce_sender) X(STRING, internal_mail_filter_classes) X(STRING, cleanup_service_name) X(STRING, relayhost) X(STRING, inet_protocols) \
     X(STRING, best_mx_transport) X(STRING, dns_servers) X(BOOL, ignore_mx_lookup_error) X(BOOL, disable_dns_lookups) \
     X(BOOL, disable_mime_output_conversion) X(BOOL, lmtp_assume_final) X(BOOL, send_cyrus_sasl_authzid) \
     X(STRING, smtp_tls_dane_insecure_mx_policy) X(TIME, minimal_backoff_time) X(BOOL, requiretls_enable) X(BOOL, tls_required_enable) X(BOOL, smtp_tls_mta_sts) X(STRING, smtp_tls_web_CAfile) \
@@ -60,6 +62,7 @@ struct client_params {
     struct table_list *tls_policies;   /* NULL: none */
     struct table_list *tls_sites;      /* per_site.h; NULL: none */
     struct tls_client *tls;            /* NULL: never used */
+    struct submit_pool *cleanup;       /* for transcripts to the postmaster; NULL: none are sent */
     struct tls_manager *tls_manager;   /* for MTA-STS and reports; NULL: neither */
 };
 

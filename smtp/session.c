@@ -8,6 +8,7 @@
 #include "forward.h"
 #include "requiretls.h"
 #include "run/run.h"
+#include "service/transcript.h"
 
 #define REPLY_TEXT_MAX 8192 /* what we keep of a reply */
 
@@ -82,6 +83,7 @@ static struct session *session_new(const struct client_params *params, const str
     session->next_hop = arena_string(arena, next_hop);
     session->lmtp = params->lmtp;
     session->reply_filter = params->reply_filters;
+    session->transcript = params->cleanup ? transcript_new() : NULL;
     session->opened = clock_monotonic();
     if (host->address.u.any.sa_family == AF_UNIX) {
         session->relay = arena_printf(arena, "%s[%s]", session->host, address);
@@ -95,6 +97,7 @@ static struct session *session_new(const struct client_params *params, const str
 
 static void session_free(struct session *session)
 {
+    transcript_free(session->transcript);
     stream_free(session->stream);
     buffer_release(&session->reply_text);
     arena_free(session->arena);
@@ -186,7 +189,7 @@ static bool hello(const struct client_params *params, struct session *session, c
     session->features = session->forward_attributes = 0;
     auth_forget_mechanisms(session);
     session->size_limit = 0;
-    stream_printf(session->stream, "%s %s\r\n", verb, params->helo_name);
+    session_say(session, slice_of(arena_printf(session->arena, "%s %s\r\n", verb, params->helo_name)));
     stream_flush(session->stream);
     bool answered = session_reply(session, params->helo_timeout, reply);
     session->take_line = NULL;
@@ -343,6 +346,37 @@ bool session_is_alive(struct session *session)
     return !session->unusable && !session->says_goodbye && stream_error(session->stream) == STREAM_OK && !stream_pending(session->stream);
 }
 
+static bool names(const char *list, struct slice class)
+{
+    struct slice rest = slice_of(list), word;
+
+    while (config_list_next(&rest, &word)) {
+        if (slice_equal_case(word, class))
+            return true;
+    }
+    return false;
+}
+
+bool session_reports(const char *notify_classes)
+{
+    return names(notify_classes, SLICE("protocol"));
+}
+
+/* report - tell the postmaster that the server and we do not understand each other. */
+static void report(const struct client_params *params, struct session *session)
+{
+    const char *address = params->error_notice_recipient;
+    bool complete = strchr(address, '@') != NULL;
+    struct transcript_notice notice = {
+        .cleanup = params->cleanup, .mail_name = params->mail_name, .myhostname = params->myhostname, .double_bounce_sender = params->double_bounce_sender,
+        .recipient = slice_of(address), .program = params->lmtp ? "LMTP client" : "SMTP client", .peer = session->relay,
+        .filtered = names(params->internal_mail_filter_classes, SLICE("notify")),
+        .recipient_shown = arena_format(session->arena, "%s%s%s", address, complete ? "" : "@", complete ? "" : params->myorigin),
+        .introduction = arena_printf(session->arena, "Unexpected response from %s.", session->relay)};
+
+    transcript_send(session->transcript, &notice);
+}
+
 void session_close(const struct client_params *params, struct session *session)
 {
     struct reply reply;
@@ -352,9 +386,11 @@ void session_close(const struct client_params *params, struct session *session)
     if (!session->unusable && stream_error(session->stream) == STREAM_OK) {
         stream_set_deadline(session->stream, clock_after(params->quit_timeout));
         if (!session->quit_sent)
-            stream_write_slice(session->stream, SLICE("QUIT\r\n"));
+            session_say(session, SLICE("QUIT\r\n"));
         if (stream_flush(session->stream) && !params->skip_quit_response)
             session_reply(session, params->quit_timeout, &reply);
     }
+    if (session->transcript && session->protocol_trouble)
+        report(params, session);
     session_free(session);
 }

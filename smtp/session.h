@@ -37,6 +37,8 @@ struct session {
     struct tls_facts *tls;    /* NULL: in the clear */
     bool tls_failed;          /* the handshake did */
     bool passes_require_tls;  /* MAIL FROM says REQUIRETLS */
+    struct transcript *transcript; /* notify_classes has "protocol"; else NULL */
+    bool protocol_trouble;    /* the server says that we do not speak its language, or speaks another one */
     bool keeps;               /* may be used again: not with TLS unless smtp_tls_connection_reuse = yes */
 };
 
@@ -72,6 +74,10 @@ void session_close(const struct client_params *params, struct session *session);
 /* session_is_alive - nothing arrived and nothing was closed since the last transaction. */
 bool session_is_alive(struct session *session);
 
+/* session_reports - is trouble with the protocol told to the postmaster? */
+bool session_reports(const char *notify_classes);
+/* session_say - a command, or some of them, CRLF included; goes out with the next flush. */
+void session_say(struct session *session, struct slice text);
 /* session_reply - read one reply with a time limit.  False when the connection failed.  Waits. */
 bool session_reply(struct session *session, int64_t timeout, struct reply *reply);
 /* session_lost - describe a failed connection: "lost connection with H[A] while PHASE", "conversation with H[A] timed out while PHASE". */

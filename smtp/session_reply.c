@@ -2,6 +2,7 @@
 #include "session.h"
 
 #include "base/log.h"
+#include "service/transcript.h"
 #include "smtp/reply.h"
 
 #define REPLY_LINE_MAX 2048   /* what we keep of a line */
@@ -66,6 +67,7 @@ bool session_reply(struct session *session, int64_t timeout, struct reply *reply
         good = lines < REPLY_LINES_MAX && read_reply_line(session, &line);
         if (!good)
             break;
+        transcript_in(session->transcript, buffer_slice(&line));
         if (session->reply_filter)
             filter_line(session, &line);
         if (session->reply_text.len > 0)
@@ -94,6 +96,15 @@ bool session_reply(struct session *session, int64_t timeout, struct reply *reply
     return good;
 }
 
+void session_say(struct session *session, struct slice text)
+{
+    struct slice rest = text, line;
+
+    while (session->transcript && slice_next_line(&rest, &line))
+        transcript_out(session->transcript, slice_trim(line));
+    stream_write_slice(session->stream, text);
+}
+
 void session_lost(struct session *session, const char *phase, struct arena *arena, struct failure *failure)
 {
     bool timed_out = stream_error(session->stream) == STREAM_TIMEOUT;
@@ -117,6 +128,8 @@ static const char *status_in(struct arena *arena, struct status_code status)
 void session_said(struct session *session, const struct reply *reply, const char *command, struct arena *arena, struct failure *failure)
 {
     bool refuses = reply->code / 100 == 4 || reply->code / 100 == 5; /* else it is an answer to something that nobody asked */
+
+    session->protocol_trouble |= !refuses || reply->code == 555 || (reply->code >= 500 && reply->code < 510);
 
     failure->temporary = reply->code / 100 == 4;
     failure->status = refuses ? status_in(arena, reply->status) : "5.5.0";

@@ -342,7 +342,7 @@ bool starttls_begin(const struct client_params *params, struct session *session,
         return begin_without(params, session, (struct slice){0}, arena, failure);
     if (!tls_client_is_ready(params->tls))
         return true; /* level may: the others were stopped before */
-    stream_write_slice(session->stream, SLICE("STARTTLS\r\n"));
+    session_say(session, SLICE("STARTTLS\r\n"));
     stream_flush(session->stream);
     if (!session_reply(session, params->tls_params.starttls_timeout, &reply)) {
         session_lost(session, "receiving the STARTTLS response", arena, failure);

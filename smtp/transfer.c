@@ -117,7 +117,7 @@ static bool say(struct exchange *x, struct slice text, bool flush)
     struct session *session = x->t->session;
 
     stream_set_deadline(session->stream, clock_after(x->t->params->mail_timeout));
-    stream_write_slice(session->stream, text);
+    session_say(session, text);
     return !flush || stream_flush(session->stream);
 }
 
@@ -321,7 +321,7 @@ static bool send_content(struct exchange *x)
         return false;
     }
     if (!x->t->keep && !session->lmtp && (session->features & EHLO_PIPELINING)) {
-        stream_write_slice(session->stream, SLICE("QUIT\r\n"));
+        session_say(session, SLICE("QUIT\r\n"));
         session->quit_sent = true;
     }
     stream_set_deadline(session->stream, clock_after(x->t->params->data_xfer_timeout));

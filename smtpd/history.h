@@ -2,11 +2,10 @@
 #ifndef POSTERN_SMTPD_HISTORY_H
 #define POSTERN_SMTPD_HISTORY_H
 
+#include "service/transcript.h"
 #include "session.h"
 
-/* history_in, history_out - note a line of either side (no effect when s->history is NULL).  history_new - when anything can be reported. */
-struct history *history_new(void) MUST_CHECK;
-void history_free(struct history *history);
+/* history_in, history_out - note a line of either side (no effect when s->history is NULL: nothing can be reported). */
 void history_in(struct session *s, struct slice line);
 void history_out(struct session *s, struct slice line);
 /* history_flush - forget it when it is long (EHLO, RSET, end of a message): smtpd_history_flush_threshold lines. */

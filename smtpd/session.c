@@ -162,7 +162,7 @@ struct session *session_new(struct server *server, struct stream *stream)
     s->content_bytes = -1;
     s->rewrite_locally = -1;
     if (server->trouble_reported)
-        s->history = history_new();
+        s->history = transcript_new();
     server->sessions++;
     return s;
 }
@@ -174,7 +174,7 @@ void session_free(struct session *s)
     deferral_free(s->client_deferral);
     deferral_free(s->helo_deferral);
     deferral_free(s->sender_deferral);
-    history_free(s->history);
+    transcript_free(s->history);
     free(s->helo);
     arena_free(s->scratch);
     arena_free(s->arena);

@@ -36,7 +36,7 @@ struct forwarded {
 };
 
 struct filters;
-struct history;
+struct transcript;
 struct login;
 
 struct session {
@@ -70,7 +70,7 @@ struct session {
     struct forwarded *forwarded;
     struct transaction *mail;          /* NULL outside MAIL ... end of data */
     bool chunks_failed;                /* BDAT came without MAIL: only RSET, or BDAT ... LAST, helps (RFC 3030 2) */
-    struct history *history;           /* NULL when notify_classes needs none */
+    struct transcript *history;           /* NULL when notify_classes needs none */
     struct filters *filters;           /* milters; NULL: none (filters.h) */
 };
 

@@ -212,3 +212,16 @@ def test_limits_of_sessions_and_of_reuse(make, sink):
         good.wait_messages(count)
         there.wait_log("status=sent", count - 1)
     assert len(there.log_lines(r"conn_use=2,")) == 1 and len(good.sessions) == 3
+
+
+def test_transcript_to_the_postmaster(make, sink):
+    remote = sink(replies={"RCPT TO:<odd@": "555 5.5.4 what?", "RCPT TO:<no@": "550 5.1.1 no"})
+    here = make(main_cf=f"relayhost = [127.0.0.1]:{remote.port}\nnotify_classes = protocol\nerror_notice_recipient = boss@remote.test\n"
+                        "smtp_connection_cache_on_demand = no\n")
+    here.inject("a@here.test", "no@remote.test")
+    here.wait_log(r"to=<a@here\.test>")
+    here.inject("a@here.test", "odd@remote.test")
+    sender, recipients, text = next(m for m in remote.wait_messages(1) if m[1] == ["boss@remote.test"])
+    assert sender.startswith("double-bounce@") and "\r\nTo: Postmaster <boss@remote.test>\r\n" in text
+    assert f"\r\nSubject: Postfix SMTP client: errors from 127.0.0.1[127.0.0.1]:{remote.port}\r\n" in text
+    assert "\r\n Out: RCPT TO:<odd@remote.test>\r\n" in text and "\r\n In:  555 5.5.4 what?\r\n" in text and "no@remote.test" not in text
