@@ -237,10 +237,13 @@ static enum outcome run_command(struct session *s, enum verb verb, struct slice 
 {
     const struct command *command = &commands[verb];
 
-    s->where = command->name.data;
+    bool refused = s->refused.code && !(command->flags & WHEN_REFUSED);
+
+    if (!refused)
+        s->where = command->name.data;
     if (breaks_rules(s, verb, word, line))
         return COMMAND_FAILED;
-    if (s->refused.code && !(command->flags & WHEN_REFUSED))
+    if (refused)
         return answer_failed(s, REPLY_ACCESS_DENIED, slice_of(s->client.text));
     if (needs_tls(s, command))
         return answer_failed(s, REPLY_MUST_STARTTLS);
@@ -264,7 +267,7 @@ static void obey(struct session *s, struct slice line)
         answer_failed(s, REPLY_BAD_UTF8);
         return;
     }
-    if (!smtp_command_split(line, &word, &arguments)) {
+    if (slice_find(line, '\0') < line.len || !smtp_command_split(line, &word, &arguments)) {
         s->errors++;
         answer_failed(s, REPLY_BAD_SYNTAX);
         return;

@@ -232,6 +232,20 @@ def test_before_queue_filter(make, recorder):
     check_leaving(server, senders)
 
 
+def test_commands_with_strays(make, recorder):
+    """A command is a line that ends in CRLF (or LF, if that is allowed), and has neither CR nor NUL in it."""
+    server = recorder()
+    here = make(main_cf=SETTINGS.format(port=server.port, mode="normalize"))
+    with here.smtp() as smtp:
+        smtp.say("EHLO c.test")
+        for command in ("\0MAIL FROM:<a@x.test>", "NOOP\0", "RSET\0MAIL"):
+            assert smtp.say(command) == "500 5.5.2 Error: bad syntax"
+        assert smtp.say("NO\rOP") == "500 5.5.2 Error: command not recognized"
+        assert not smtp.say("MAIL FROM:<a\r@x.test>").startswith("250")
+        assert smtp.say("RCPT TO:<r@x.test>") == "503 5.5.1 Error: need MAIL command"
+        assert smtp.say("\rMAIL FROM:<a@x.test>") == "221 2.7.0 Error: I can break rules, too. Goodbye."
+
+
 def test_downgrade(make, recorder):
     """Content that is made quoted-printable on the way out."""
     server = recorder(ehlo=("PIPELINING",))
