@@ -112,7 +112,7 @@ static struct entry *set(struct cache *cache, struct slice key, struct slice val
 static void make_room(struct cache *cache)
 {
     while ((map_count(cache->entries) > cache->limits.entries || cache->bytes > cache->limits.bytes) && !list_is_empty(&cache->by_age))
-        remove_entry(cache, LIST_ENTRY(cache->by_age.next, struct entry, age));
+        remove_entry(cache, LIST_ENTRY(cache->by_age.next, struct entry, age)); /* NOLINT(clang-analyzer-unix.Malloc): as in list_remove */
 }
 
 bool cache_get(struct cache *cache, struct slice key, int64_t now, struct slice *value, int64_t *expires)
