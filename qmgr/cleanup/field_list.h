@@ -7,7 +7,7 @@
 
 #include "base/buffer.h"
 
-enum { FIELD_LIST_FIELDS_MAX = 100 * 1000, FIELD_LIST_TEXT_MAX = 32 << 20 };
+enum { FIELD_LIST_FIELDS_MAX = 20 * 1000, FIELD_LIST_TEXT_MAX = 32 << 20 };
 
 struct field {
     size_t offset, len; /* in the text */

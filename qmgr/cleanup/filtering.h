@@ -6,7 +6,7 @@
 #include "transaction.h"
 
 enum {
-    FILTERING_EDITS_MAX = 100 * 1000,      /* of all filters together, pieces of a body not counted */
+    FILTERING_EDITS_MAX = 10 * 1000,       /* of all filters together; pieces of a body, and new recipients, not counted */
     FILTERING_RECIPIENTS_MAX = 16 << 20    /* bytes of addresses and their parameters */
 };
 
@@ -22,8 +22,9 @@ struct filtering {
     struct content_scan body_scan;
     bool held_cr, body_open;     /* of the body that is being replaced: CR, or anything but a line end, came last */
     /* what else they said */
+    bool over;                   /* before the content */
     bool quarantined;
-    size_t edits, recipient_bytes;
+    size_t requests, edits, recipient_bytes;
 };
 
 /* The editor of lib/milter, whose context is a struct filtering. */

@@ -42,9 +42,9 @@ void transaction_filter(struct transaction *t, struct milters *milters)
 
 /* ---- what they decide ---- */
 
-static void hold(struct filtering *f, const char *event, struct slice recipient, struct slice text)
+static void hold(struct filtering *f, const char *event, struct slice recipient)
 {
-    log_milter_action(f->t, "hold", event, recipient, text.len ? text : SLICE("milter triggers HOLD action"));
+    log_milter_action(f->t, "hold", event, recipient, SLICE("milter triggers HOLD action"));
     f->t->envelope.hold = true;
 }
 
@@ -55,10 +55,10 @@ bool filtering_settle(struct filtering *f, const char *event, struct slice recip
     switch (outcome->verdict) {
     case MILTER_CONTINUE:
         if (f->quarantined)
-            hold(f, event, recipient, (struct slice){0});
+            hold(f, event, recipient);
         break;
     case MILTER_HOLD:
-        hold(f, event, recipient, slice_of(outcome->text));
+        hold(f, event, recipient);
         return false;
     case MILTER_DISCARD:
         log_milter_action(t, "discard", event, recipient, SLICE("milter triggers DISCARD action"));
@@ -192,7 +192,7 @@ static void rewrite(struct filtering *f, char *piece)
 void filtering_run(struct transaction *t)
 {
     struct filtering *f = t->filtering;
-    if (!f || !milters_want_content(f->milters) || !read_header(f))
+    if (!f || f->over || !milters_want_content(f->milters) || !read_header(f))
         return;
     char *piece = memory_alloc(BODY_PIECE);
     recipients_begin_later(t);

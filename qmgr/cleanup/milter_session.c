@@ -58,36 +58,30 @@ static bool show_recipients(struct filtering *f, struct milter_outcome *outcome)
             transaction_refuse(t, SUBMIT_STATUS_TEMPORARY, 451, SLICE("4.3.5 Server configuration problem - try again later"));
             return false;
         }
-        if (!filtering_settle(f, "RCPT", f->recipient, outcome) && (t->discarded || t->refused))
+        if (!filtering_settle(f, "RCPT", f->recipient, outcome))
             return false;
     }
     return true;
 }
 
-static bool may_go_on(struct filtering *f, const char *event, const struct milter_outcome *outcome)
-{
-    filtering_settle(f, event, (struct slice){0}, outcome);
-    return !f->t->discarded && !f->t->refused;
-}
-
-/* play - the session up to DATA. */
-static void play(struct filtering *f)
+/* play - the session up to DATA; false: the message has been decided about. */
+static bool play(struct filtering *f)
 {
     const struct envelope *e = &f->t->envelope;
     struct slice none = {0}, address = client_address(e);
     struct milter_outcome outcome = {0};
     char family = slice_find(address, ':') < address.len ? '6' : '4';
     milters_connect(f->milters, client_name(e), family, 0, address, &outcome);
-    if (!may_go_on(f, "CONNECT", &outcome))
-        return;
+    if (!filtering_settle(f, "CONNECT", none, &outcome))
+        return false;
     milters_helo(f->milters, e->helo_name.len ? e->helo_name : client_name(e), &outcome);
-    if (!may_go_on(f, "EHLO", &outcome))
-        return;
+    if (!filtering_settle(f, "EHLO", none, &outcome))
+        return false;
     milters_mail(f->milters, e->sender, none, &outcome);
-    if (!may_go_on(f, "MAIL", &outcome) || !show_recipients(f, &outcome))
-        return;
+    if (!filtering_settle(f, "MAIL", none, &outcome) || !show_recipients(f, &outcome))
+        return false;
     milters_data(f->milters, &outcome);
-    may_go_on(f, "DATA", &outcome);
+    return filtering_settle(f, "DATA", none, &outcome);
 }
 
 void filtering_begin(struct transaction *t)
@@ -98,5 +92,5 @@ void filtering_begin(struct transaction *t)
     struct filtering *f = t->filtering = filtering_new(t, NULL, true);
     f->client = arena_format(t->arena, SLICE_FORMAT " [" SLICE_FORMAT "]", SLICE_ARGS(client_name(&t->envelope)), SLICE_ARGS(client_address(&t->envelope)));
     f->milters = milters_new(c->non_smtpd_milters, macro_value, f);
-    play(f);
+    f->over = !play(f);
 }

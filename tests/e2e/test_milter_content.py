@@ -12,6 +12,7 @@ CONFIG = """
 non_smtpd_milters = {filters}
 smtpd_milters = {filters}
 milter_default_action = tempfail
+notify_classes =
 milter_content_timeout = 2s
 virtual_alias_maps = inline:{{{{ {{{{team@here.test = one@here.test, two@here.test}}}} }}}}
 mailbox_size_limit = 0
@@ -335,7 +336,12 @@ def test_default_action_accept_and_quarantine(system, filter):
     here = system(failing, good, main_cf="milter_default_action = accept\n")
     assert by_smtp(here, MESSAGE).startswith("250 ")
     assert "X-Second: 2" in delivered(here)[0]
+    here = system("inet:127.0.0.1:1", good, name="away", main_cf="milter_default_action = quarantine\n")
+    by_sendmail(here, MESSAGE)
+    here.wait_log(r"milter-hold: CONNECT from localhost\[127\.0\.0\.1\]: milter triggers HOLD action; from=<a@mail\.test>$")
+    wait_until(lambda: [entry["queue_name"] for entry in here.queue()] == ["hold"], "held")
+    assert len(here.log_lines("milter-hold")) == 1
     here = system(failing, name="held", main_cf="milter_default_action = quarantine\n")
     assert by_smtp(here, MESSAGE).startswith("250 ")
-    here.wait_log(r"milter-hold: END-OF-MESSAGE")
+    here.wait_log(r"milter-hold: END-OF-MESSAGE from localhost\[127\.0\.0\.1\]: milter triggers HOLD action")
     assert [entry["queue_name"] for entry in here.queue()] == ["hold"]
