@@ -241,8 +241,10 @@ def test_commands_with_strays(make, recorder):
         for command in ("\0MAIL FROM:<a@x.test>", "NOOP\0", "RSET\0MAIL"):
             assert smtp.say(command) == "500 5.5.2 Error: bad syntax"
         assert smtp.say("NO\rOP") == "500 5.5.2 Error: command not recognized"
-        assert not smtp.say("MAIL FROM:<a\r@x.test>").startswith("250")
+        assert smtp.say('MAIL FROM:<"a\rb"@x.test>') == "501 5.1.7 Bad sender address syntax"
         assert smtp.say("RCPT TO:<r@x.test>") == "503 5.5.1 Error: need MAIL command"
+        assert smtp.mail("a\r@x.test", ["r@x.test"], "Subject: x\n").startswith("250 ")   # a blank like others, and gone
+        check_leaving(server, ["a@x.test"])
         assert smtp.say("\rMAIL FROM:<a@x.test>") == "221 2.7.0 Error: I can break rules, too. Goodbye."
 
 
