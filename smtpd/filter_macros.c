@@ -4,9 +4,9 @@
 #include "auth.h"
 #include "tls/facts.h"
 
-struct subject {
+struct question {
     struct session *s;
-    struct filter_recipient *recipient;
+    struct filter_subject *subject;
 };
 
 static struct slice text(const char *value)
@@ -21,31 +21,36 @@ static struct slice always(struct slice value)
 
 /* ---- the client ---- */
 
-static struct slice host_name(const struct subject *q) { return text(q->s->server->params.myhostname); }
-static struct slice client_address(const struct subject *q) { return text(q->s->client.address); }
-static struct slice client_name(const struct subject *q) { return text(q->s->client.name); }
-static struct slice client_pointer(const struct subject *q) { return text(q->s->client.reverse_name); }
-static struct slice daemon_address(const struct subject *q) { return text(q->s->client.server_address); }
-static struct slice daemon_port(const struct subject *q) { return text(q->s->client.server_port); }
+static struct slice host_name(const struct question *q) { return text(q->s->server->params.myhostname); }
+static struct slice client_name(const struct question *q) { return text(q->s->client.name); }
+static struct slice client_pointer(const struct question *q) { return text(q->s->client.reverse_name); }
+static struct slice daemon_address(const struct question *q) { return text(q->s->client.server_address); }
+static struct slice daemon_port(const struct question *q) { return text(q->s->client.server_port); }
 
-static struct slice client_port(const struct subject *q)
+/* client_address - with the prefix "IPv6:", but not from cleanup: so filters know it from Postfix. */
+static struct slice client_address(const struct question *q)
+{
+    return text(q->subject->content ? q->s->client.address : q->s->client.literal);
+}
+
+static struct slice client_port(const struct question *q)
 {
     return text(q->s->client.port[0] ? q->s->client.port : "0");
 }
 
-static struct slice client_connections(const struct subject *q)
+static struct slice client_connections(const struct question *q)
 {
     return q->s->connections ? arena_format(q->s->scratch, "%u", q->s->connections) : (struct slice){0};
 }
 
-static struct slice client_resolve(const struct subject *q)
+static struct slice client_resolve(const struct question *q)
 {
     static const char *const words[] = {[NAME_KNOWN] = "OK", [NAME_NONE] = "FAIL", [NAME_TRY_AGAIN] = "TEMP", [NAME_FORGED] = "FORGED"};
 
     return slice_of(words[q->s->client.name_state]);
 }
 
-static struct slice sender_of_connection(const struct subject *q)
+static struct slice sender_of_connection(const struct question *q)
 {
     const struct client *c = &q->s->client;
     bool forged = strcasecmp(c->name, c->reverse_name) != 0;
@@ -55,21 +60,21 @@ static struct slice sender_of_connection(const struct subject *q)
 
 /* ---- TLS and login ---- */
 
-static struct slice tls_version(const struct subject *q) { return text(q->s->tls ? q->s->tls->protocol : NULL); }
-static struct slice tls_cipher(const struct subject *q) { return text(q->s->tls ? q->s->tls->cipher : NULL); }
-static struct slice tls_server_name(const struct subject *q) { return text(q->s->tls ? q->s->tls->server_name : NULL); }
-static struct slice tls_subject(const struct subject *q) { return text(q->s->tls && q->s->tls->has_certificate ? q->s->tls->subject : NULL); }
-static struct slice tls_issuer(const struct subject *q) { return text(q->s->tls && q->s->tls->has_certificate ? q->s->tls->issuer : NULL); }
+static struct slice tls_version(const struct question *q) { return text(q->s->tls ? q->s->tls->protocol : NULL); }
+static struct slice tls_cipher(const struct question *q) { return text(q->s->tls ? q->s->tls->cipher : NULL); }
+static struct slice tls_server_name(const struct question *q) { return text(q->s->tls ? q->s->tls->server_name : NULL); }
+static struct slice tls_subject(const struct question *q) { return text(q->s->tls && q->s->tls->has_certificate ? q->s->tls->subject : NULL); }
+static struct slice tls_issuer(const struct question *q) { return text(q->s->tls && q->s->tls->has_certificate ? q->s->tls->issuer : NULL); }
 
-static struct slice tls_bits(const struct subject *q)
+static struct slice tls_bits(const struct question *q)
 {
     return q->s->tls ? arena_format(q->s->scratch, "%d", q->s->tls->used_bits) : (struct slice){0};
 }
 
-static struct slice login_method(const struct subject *q) { return text(q->s->login ? q->s->login->method : NULL); }
-static struct slice login_user(const struct subject *q) { return text(q->s->login ? q->s->login->user : NULL); }
+static struct slice login_method(const struct question *q) { return text(q->s->login ? q->s->login->method : NULL); }
+static struct slice login_user(const struct question *q) { return text(q->s->login ? q->s->login->user : NULL); }
 
-static struct slice login_sender(const struct subject *q)
+static struct slice login_sender(const struct question *q)
 {
     struct slice sender = q->s->mail ? auth_sender(q->s) : (struct slice){0};
 
@@ -78,7 +83,7 @@ static struct slice login_sender(const struct subject *q)
 
 /* ---- the message ---- */
 
-static struct slice queue_id(const struct subject *q) { return text(q->s->mail ? q->s->mail->queue_id : NULL); }
+static struct slice queue_id(const struct question *q) { return text(q->s->mail ? q->s->mail->queue_id : NULL); }
 
 static void resolve(struct session *s, struct slice address, struct arena *arena, struct route_result *result)
 {
@@ -89,12 +94,12 @@ static void resolve(struct session *s, struct slice address, struct arena *arena
     route_resolve(route, SLICE(""), route_rewrite(route, SLICE("local"), address, arena), false, arena, result);
 }
 
-static struct slice mail_address(const struct subject *q)
+static struct slice mail_address(const struct question *q)
 {
     return q->s->mail ? always(q->s->mail->sender) : (struct slice){0};
 }
 
-static const struct route_result *sender_route(const struct subject *q)
+static const struct route_result *sender_route(const struct question *q)
 {
     struct transaction *t = q->s->mail;
     struct route_result *result;
@@ -110,23 +115,23 @@ static const struct route_result *sender_route(const struct subject *q)
     return result;
 }
 
-static struct slice mail_host(const struct subject *q)
+static struct slice mail_host(const struct question *q)
 {
     const struct route_result *route = sender_route(q);
 
     return route ? always(route->next_hop) : (struct slice){0};
 }
 
-static struct slice mail_mailer(const struct subject *q)
+static struct slice mail_mailer(const struct question *q)
 {
     const struct route_result *route = sender_route(q);
 
     return route ? always(route->transport) : (struct slice){0};
 }
 
-static void find_recipient_route(const struct subject *q)
+static void find_recipient_route(const struct question *q)
 {
-    struct filter_recipient *r = q->recipient;
+    struct filter_subject *r = q->subject;
     struct route_result result;
 
     if (r->host.data || !r->address.data)
@@ -136,25 +141,25 @@ static void find_recipient_route(const struct subject *q)
     r->mailer = always(result.transport);
 }
 
-static struct slice recipient_address(const struct subject *q) { return q->recipient->address; }
+static struct slice recipient_address(const struct question *q) { return q->subject->address; }
 
-static struct slice recipient_host(const struct subject *q)
+static struct slice recipient_host(const struct question *q)
 {
     find_recipient_route(q);
-    return q->recipient->host;
+    return q->subject->host;
 }
 
-static struct slice recipient_mailer(const struct subject *q)
+static struct slice recipient_mailer(const struct question *q)
 {
     find_recipient_route(q);
-    return q->recipient->mailer;
+    return q->subject->mailer;
 }
 
 /* ---- all of them; {daemon_name} and v are known in lib/milter ---- */
 
 struct macro {
     const char *name;
-    struct slice (*value)(const struct subject *q);
+    struct slice (*value)(const struct question *q);
 };
 
 static const struct macro macros[] = {
@@ -169,9 +174,9 @@ static const struct macro macros[] = {
     {"rcpt_addr", recipient_address}, {"rcpt_host", recipient_host}, {"rcpt_mailer", recipient_mailer},
 };
 
-struct slice filter_macro(struct session *s, struct filter_recipient *recipient, struct slice name)
+struct slice filter_macro(struct session *s, struct filter_subject *subject, struct slice name)
 {
-    struct subject q = {s, recipient};
+    struct question q = {s, subject};
 
     if (name.len > 2 && name.data[0] == '{')
         name = slice_make(name.data + 1, name.len - 2);

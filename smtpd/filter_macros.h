@@ -4,13 +4,14 @@
 
 #include "session.h"
 
-/* The recipient that the filters are told of; slices of the scratch arena. */
-struct filter_recipient {
-    struct slice address;      /* or the text of our refusal */
+/* What the filters are told of: a recipient (slices of the scratch arena), or by way of cleanup the content. */
+struct filter_subject {
+    struct slice address;      /* or the text of our refusal; data NULL: no recipient */
     struct slice host, mailer; /* data NULL: to be found out */
+    bool content;
 };
 
 /* filter_macro - its value, data NULL: none; memory of the session or of its scratch arena.  Waits (tables). */
-struct slice filter_macro(struct session *s, struct filter_recipient *recipient, struct slice name);
+struct slice filter_macro(struct session *s, struct filter_subject *subject, struct slice name);
 
 #endif

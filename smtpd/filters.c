@@ -9,7 +9,7 @@ struct filters {
     struct session *session;
     struct milter_list *own_list;  /* of smtpd_milter_maps; NULL: smtpd_milters */
     struct milters *milters;
-    struct filter_recipient recipient;
+    struct filter_subject subject;
     bool greeted;                  /* HELO was told */
     bool in_mail;                  /* MAIL was told and the message has not ended */
     bool silent;                   /* until the message ends: it is discarded */
@@ -37,7 +37,7 @@ static struct slice macro(void *context, struct slice name)
 {
     struct filters *f = context;
 
-    return filter_macro(f->session, &f->recipient, name);
+    return filter_macro(f->session, &f->subject, name);
 }
 
 /* own_list - smtpd_milter_maps: *none is set when the client goes without filters. */
@@ -240,9 +240,9 @@ bool filters_rcpt(struct session *s, struct slice path, struct slice parameters,
 
     if (!is_listening(s))
         return true;
-    s->filters->recipient = (struct filter_recipient){.address = recipient};
+    s->filters->subject = (struct filter_subject){.address = recipient};
     milters_rcpt(s->filters->milters, in_brackets(s, path), parameters, &outcome);
-    s->filters->recipient = (struct filter_recipient){0};
+    s->filters->subject = (struct filter_subject){0};
     return settle(s, &outcome, recipient);
 }
 
@@ -255,9 +255,9 @@ void filters_rejected_rcpt(struct session *s, struct slice path, struct slice pa
         return;
     if (slice_starts(why, SLICE("<")) && end < why.len)
         why = slice_from(why, end + 3);
-    s->filters->recipient = (struct filter_recipient){.address = why, .host = slice_of(rejection->status), .mailer = SLICE("error")};
+    s->filters->subject = (struct filter_subject){.address = why, .host = slice_of(rejection->status), .mailer = SLICE("error")};
     milters_rejected_rcpt(s->filters->milters, in_brackets(s, path), parameters);
-    s->filters->recipient = (struct filter_recipient){0};
+    s->filters->subject = (struct filter_subject){0};
 }
 
 bool filters_data(struct session *s)
@@ -311,6 +311,9 @@ static void hand_over(void *context, const struct submit_milter *message, int fd
 
 void filters_hand_over(struct session *s, struct intake *intake)
 {
-    if (is_listening(s))
-        milters_hand_over(s->filters->milters, s->scratch, hand_over, intake);
+    if (!is_listening(s))
+        return;
+    s->filters->subject.content = true;
+    milters_hand_over(s->filters->milters, s->scratch, hand_over, intake);
+    s->filters->subject.content = false;
 }
