@@ -376,9 +376,9 @@ bool access_rcpt(struct session *s, struct slice recipient, struct slice shown, 
     a.recipient_shown = shown;
     if (is_discarded(&a))
         return true;
-    carry_over(&a, s->sender_deferral);
+    carry_over(&a, s->client_deferral); /* the first wish counts */
     carry_over(&a, s->helo_deferral);
-    carry_over(&a, s->client_deferral);
+    carry_over(&a, s->sender_deferral);
     return conclude(&a, run_rcpt(&a), rejection);
 }
 
@@ -388,6 +388,8 @@ bool access_etrn(struct session *s, struct slice domain, struct rejection *rejec
     enum access_result result = ACCESS_DUNNO;
 
     a.etrn_domain = domain;
+    carry_over(&a, s->client_deferral);
+    carry_over(&a, s->helo_deferral);
     if (s->server->params.smtpd_delay_reject && (run_client(&a) == ACCESS_REJECT || run_helo(&a) == ACCESS_REJECT))
         result = ACCESS_REJECT;
     if (result != ACCESS_REJECT)

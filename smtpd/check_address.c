@@ -158,7 +158,7 @@ enum access_result check_auth_destination(struct access *a, const struct restric
 
     if (authorized < 0)
         return refuse_for_now(a, a->recipient_shown);
-    return authorized ? access_permit(a, slice_of(item->word), a->subject, a->shown, NULL) : ACCESS_DUNNO;
+    return authorized ? access_permit(a, slice_of(item->word), SUBJECT_RECIPIENT, a->recipient_shown, NULL) : ACCESS_DUNNO;
 }
 
 /* check_relay_domains - the old name of both: permit_auth_destination, reject_unauth_destination. */

@@ -238,7 +238,8 @@ enum access_result check_list_table(struct access *a, const struct restriction *
     case SUBJECT_ETRN:
         return check_etrn_access(a, item);
     default:
-        log_warning("access table %s: a table alone has no meaning in %s restrictions", item->word, subject_name(a->list));
+        log_warning("specify one of (check_client_access, check_reverse_client_hostname_access, check_helo_access, check_sender_access, "
+                    "check_recipient_access, check_etrn_access) before %s restriction \"%s\"", subject_name(a->list), item->word);
         return access_misconfigured(a);
     }
 }

@@ -271,7 +271,7 @@ enum access_result check_mx_backup(struct access *a, const struct restriction *i
     bool listed = false;
 
     if (destination_is_authorized(a) == 1)
-        return access_permit(a, slice_of(item->word), a->subject, a->shown, NULL);
+        return access_permit(a, slice_of(item->word), SUBJECT_RECIPIENT, a->recipient_shown, NULL);
     if ((r->flags & ROUTE_ROUTED) || domain.len == 0 || domain_is_literal(domain))
         return ACCESS_DUNNO;
     struct dns_answer mx = dns_mx(domain, false, a->s->scratch);
@@ -286,5 +286,5 @@ enum access_result check_mx_backup(struct access *a, const struct restriction *i
     for (size_t i = 0; !match_list_is_empty(a->s->server->mx_backup_networks) && i < mx.count && mx.records[i].preference == mx.records[0].preference; i++)
         if (!has_address(a, mx.records[i].name, is_backup_network))
             return ACCESS_DUNNO;
-    return access_permit(a, slice_of(item->word), a->subject, a->shown, NULL);
+    return access_permit(a, slice_of(item->word), SUBJECT_RECIPIENT, a->recipient_shown, NULL);
 }
