@@ -8,7 +8,7 @@
 #include "text.h"
 
 static const int64_t farewell_time = 2 * MICROSECONDS;
-enum { STRESS_BEGINS = 90, STRESS_ENDS = 70 /* percent of postscreen_pre_queue_limit */, SHOWN_MAX = 100 };
+enum { SHOWN_MAX = 100 };
 
 /* ---- the log ---- */
 
@@ -52,20 +52,6 @@ static const char *respectful(const struct gate *gate, const char *word, const c
 
 /* ---- who is here ---- */
 
-static void count_testing(struct gate *gate, int change)
-{
-    int64_t limit = gate->params.postscreen_pre_queue_limit;
-
-    gate->testing += change;
-    if (!gate->stress && gate->testing >= limit * STRESS_BEGINS / 100) {
-        gate->stress = true;
-        gate_log("entering STRESS mode with %lld connections", (long long)gate->testing);
-    } else if (gate->stress && gate->testing <= limit * STRESS_ENDS / 100) {
-        gate->stress = false;
-        gate_log("leaving STRESS mode with %lld connections", (long long)gate->testing);
-    }
-}
-
 /* count_address - connections of the same address; the number of them now. */
 static intptr_t count_address(struct gate_client *c, int change)
 {
@@ -101,7 +87,7 @@ void gate_forget(struct gate_client *c)
     gate_asking_end(c->asking);
     if (c->counted) {
         count_address(c, -1);
-        count_testing(c->gate, -1);
+        gate_count_testing(c->gate, -1);
     }
     c->connection->state = NULL;
     c->connection->interruptible = INTERRUPTIBLE_NEVER;
@@ -109,8 +95,7 @@ void gate_forget(struct gate_client *c)
     free(c);
 }
 
-/* turn_away - the last reply (text NULL: what it has earned), and the end. */
-static void turn_away(struct gate_client *c, int code, const char *status, const char *text)
+void gate_turn_away(struct gate_client *c, int code, const char *status, const char *text)
 {
     struct stream *stream = c->connection->stream;
 
@@ -175,17 +160,6 @@ static void remember(struct gate_client *c)
     int64_t lifetime = (gate_memory_last(&c->memory) - now) * MICROSECONDS + c->gate->params.postscreen_cache_retention_time;
     (void)!store_put(c->gate->server->store, "postscreen", slice_of(c->address), buffer_slice(&text), lifetime);
     buffer_release(&text);
-}
-
-/* admit - it is a client of the SMTP server from now on. */
-static void admit(struct gate_client *c)
-{
-    struct server *server = c->gate->server;
-    struct service_client *connection = c->connection;
-
-    gate_forget(c);
-    stream_set_deadline(connection->stream, CLOCK_NEVER);
-    session_serve(server, connection);
 }
 
 /* allow_by_lists - the lists say so much good of the client that all other tests count as passed. */
@@ -257,7 +231,7 @@ void gate_judge(struct service_context *context UNUSED, struct service_client *c
     unsigned greeted = c->todo & 1U << GATE_GREET & ~(c->failed | c->ignored);
     c->passed |= greeted;
     if (is_dropped(c)) {
-        turn_away(c, 521, NULL, NULL);
+        gate_turn_away(c, 521, NULL, NULL);
     } else if (c->failed || c->denied || c->vetoed || gate_deep_tests(c)) {
         bool passed = gate_dialogue(c, !(c->failed & 1U << GATE_GREET));
         gate_log("DISCONNECT %s", c->peer);
@@ -268,7 +242,7 @@ void gate_judge(struct service_context *context UNUSED, struct service_client *c
         if (c->passed && !c->ignored)
             gate_log("PASS %s %s", c->is_new ? "NEW" : "OLD", c->peer);
         remember(c);
-        admit(c);
+        gate_admit(c);
     }
 }
 
@@ -320,17 +294,22 @@ static bool recall(struct gate_client *c)
     return c->todo != 0;
 }
 
-/* is_too_many - false when the client was turned away for what others do. */
+/* has_place - false when the client was turned away for what others do. */
 static bool has_place(struct gate_client *c)
 {
     const struct gate_params *p = &c->gate->params;
 
     c->counted = true;
     intptr_t connections = count_address(c, 1);
-    count_testing(c->gate, 1);
+    gate_count_testing(c->gate, 1);
     if (p->postscreen_client_connection_count_limit > 0 && connections > p->postscreen_client_connection_count_limit) {
         gate_log("NOQUEUE: reject: CONNECT from %s: too many connections", c->peer);
-        turn_away(c, 421, "4.7.0", "Error: too many connections");
+        gate_turn_away(c, 421, "4.7.0", "Error: too many connections");
+        return false;
+    }
+    if (gate_is_full_behind(c->gate)) {
+        gate_log("NOQUEUE: reject: CONNECT from %s: all server ports busy", c->peer);
+        gate_turn_away(c, 421, "4.3.2", "All server ports are busy");
         return false;
     }
     return true;
@@ -344,12 +323,12 @@ static bool decide_by_list(struct gate_client *c)
     switch (gate_access_decide(gate->access, &c->connection->peer)) {
     case GATE_PERMIT:
         gate_log("%s %s", respectful(gate, "ALLOWLISTED", "WHITELISTED"), c->peer);
-        admit(c);
+        gate_admit(c);
         return true;
     case GATE_REJECT:
         gate_log("%s %s", respectful(gate, "DENYLISTED", "BLACKLISTED"), c->peer);
         if (gate->deny_action == GATE_DROP) {
-            turn_away(c, 521, "5.3.2", "Service currently unavailable");
+            gate_turn_away(c, 521, "5.3.2", "Service currently unavailable");
             return true;
         }
         c->denied = gate->deny_action == GATE_ENFORCE;
@@ -368,9 +347,9 @@ static void begin_tests(struct gate_client *c)
     c->vetoed = match_host(gate->allow_interfaces, (struct slice){0}, &c->connection->local) != MATCH_YES;
     if (c->vetoed)
         gate_log("%s VETO %s", respectful(gate, "ALLOWLIST", "WHITELIST"), c->peer);
-    if (gate->testing >= gate->params.postscreen_pre_queue_limit) {
+    if (gate_is_full_before(gate)) {
         gate_log("reject: connect from %s: all screening ports busy", c->peer);
-        turn_away(c, 421, "4.3.2", "All screening ports are busy");
+        gate_turn_away(c, 421, "4.3.2", "All screening ports are busy");
         return;
     }
     if (c->todo & GATE_EARLY)
@@ -396,7 +375,7 @@ void gate_serve(struct gate *gate, struct service_client *connection)
     } else if (known) {
         if (gate->enabled)
             gate_log("PASS OLD %s", c->peer);
-        admit(c);
+        gate_admit(c);
         return;
     }
     begin_tests(c);

@@ -158,8 +158,8 @@ static const struct master_service *find_pass_line(const struct master_cf *lines
     return NULL;
 }
 
-/* apply_line - the -o settings of the pass line. */
-static void apply_line(struct config *config, const char *name)
+/* apply_line - the -o settings of the pass line, and its greatest number of clients. */
+static void apply_line(struct config *config, const char *name, int64_t *clients)
 {
     struct arena *arena = arena_new(0);
     struct master_cf lines = {0};
@@ -171,6 +171,7 @@ static void apply_line(struct config *config, const char *name)
         line = find_pass_line(&lines, name);
     if (!line)
         log_warning("master.cf has no service \"%s\" of type pass: clients that pass are served by main.cf alone", name);
+    *clients = line && line->process_limit >= 0 ? line->process_limit : config_int(config, "default_client_limit");
     while (line && master_cf_next_setting(line, &at, &setting, &value))
         config_set(config, setting, value);
     arena_free(arena);
@@ -187,7 +188,7 @@ static struct config *server_config(struct gate *gate)
         close(snapshot);
     if (!config)
         log_fatal("cannot read the configuration of service %s", name);
-    apply_line(config, name);
+    apply_line(config, name, &gate->passed_max);
     config_set(config, SLICE("process_name"), SLICE("smtpd"));
     config_set(config, SLICE("service_name"), slice_of(name));
     return config;
@@ -215,6 +216,7 @@ struct gate *gate_open(struct service_context *context)
     open_tables(gate);
     open_tls(gate);
     gate->counts = map_new(NULL);
+    condition_init(&gate->place);
     gate_wait_open(gate);
     return gate;
 }

@@ -30,6 +30,10 @@ struct gate {
     /* who is here */
     struct map *counts;                /* address -> number of its connections, by intptr_t */
     int64_t testing;                   /* connections that are not passed on yet */
+    int64_t passing;                   /* those of them that wait for a place in the server */
+    int64_t passed;                    /* connections in the server */
+    int64_t passed_max;                /* how many it takes: maxproc of the pass line; 0: no limit */
+    struct condition place;            /* there may be one */
     bool stress;                       /* too many of them */
     int64_t stress_greet_wait, stress_command_time;
     struct list waiting[3];            /* clients in the early tests, the one whose time ends first in front: of the greeting, under stress, of lists only */
@@ -67,10 +71,21 @@ void gate_warn(const char *format, ...) PRINTF_LIKE(1, 2);
 enum gate_action gate_fail(struct gate_client *c, enum gate_test test, const char *text);
 /* gate_judge - the early tests are over: pass the client on, let it talk to the dialogue, or end it.  A fiber. */
 void gate_judge(struct service_context *context, struct service_client *connection);
+/* gate_turn_away - the last reply (text NULL: what it has earned), and the end.  Waits. */
+void gate_turn_away(struct gate_client *c, int code, const char *status, const char *text);
 /* gate_forget - the client is not ours any more; frees it. */
 void gate_forget(struct gate_client *c);
 /* gate_deep_tests - are tests due that need a dialogue? */
 bool gate_deep_tests(const struct gate_client *c);
+
+/* ---- gate_admit.c ---- */
+/* gate_admit - it is a client of the SMTP server from now on, as soon as that has a place.  Waits. */
+void gate_admit(struct gate_client *c);
+/* gate_count_testing - one more, or less, is tested: begins and ends the stress. gate_is_full_before, gate_is_full_behind - too many are tested; too
+   many wait for a place.  Of all workers. */
+void gate_count_testing(struct gate *gate, int change);
+bool gate_is_full_before(const struct gate *gate);
+bool gate_is_full_behind(const struct gate *gate);
 
 /* ---- gate_wait.c ---- */
 /* gate_wait - leave the client to the loop until its early tests are over; then gate_judge goes on.  To be called last in a fiber. */

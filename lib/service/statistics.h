@@ -37,6 +37,8 @@ void statistics_use(int fd, unsigned slot);
 void *statistics_shared(void);
 /* statistics_add - count. */
 void statistics_add(enum statistic counter, int64_t n);
+/* statistics_elsewhere - what the other workers of this service count, as of a moment ago: for limits that they share. */
+int64_t statistics_elsewhere(enum statistic counter);
 
 /* ---- master ---- */
 /* statistics_create - make the page; its descriptor, or -1 with errno (then nothing is counted). */

@@ -131,3 +131,199 @@ def test_lists(gate, dns):
             assert client.line().startswith("220-")
             assert client.line().startswith("220 ")
             wait_until(lambda: log_of(here, client)[1:] == ["PASS NEW PEER"], "the log")
+
+
+def dialogue(here, number, *lines):
+    """The replies after the greeting."""
+    with Client(here, number) as client:
+        while not client.line().startswith("220 "):
+            pass
+        return client, [client.say(line) for line in lines]
+
+
+def test_deep_tests(gate):
+    """A client that behaves is known the next time; until then it gets 450."""
+    here = gate(DEEP)
+    client, replies = dialogue(here, 50, "EHLO x", "MAIL FROM:<a@x.test>", "RCPT TO:<user@here.test>", "QUIT")
+    assert "PIPELINING" not in replies[0] and "8BITMIME" in replies[0]
+    assert replies[1:] == ["250 2.1.0 Ok", "450 4.3.2 Service currently unavailable", "221 2.0.0 Bye"]
+    wait_until(lambda: log_of(here, client)[1:] == [
+        "NOQUEUE: reject: RCPT from PEER: 450 4.3.2 Service currently unavailable; from=<a@x.test>, to=<user@here.test>, proto=ESMTP, helo=<x>",
+        "PASS NEW PEER", "DISCONNECT PEER"], "the log")
+    with Client(here, 50) as known:
+        assert known.line().startswith("220 ")
+        assert "PIPELINING" in known.say("EHLO x")
+
+    with Client(here, 51) as zombie:
+        assert zombie.line().startswith("220-") and zombie.line().startswith("220 ")
+        zombie.send("EHLO z\r\nMAIL FROM:<>\r\nRCPT TO:<u@here.test>\r\n")
+        zombie.reply()
+        assert zombie.reply() == "250 2.1.0 Ok"
+        assert zombie.reply() == "550 5.5.1 Protocol error"
+        assert zombie.say("DATA") == "554 5.5.1 Error: no valid recipients"
+        assert zombie.rest() == ""
+        wait_until(lambda: log_of(here, zombie)[1:] == [
+            r"COMMAND PIPELINING from PEER after EHLO: MAIL FROM:<>\r\nRCPT TO:<u@here.test>\r\n",
+            "NOQUEUE: reject: RCPT from PEER: 550 5.5.1 Protocol error; from=<>, to=<u@here.test>, proto=ESMTP, helo=<z>",
+            "DATA without valid RCPT from PEER", "DISCONNECT PEER"], "the log")
+
+    client, replies = dialogue(here, 52, "EHLO z", "GET / HTTP/1.0")
+    assert replies[1] == "521 5.7.0 Error: I can break rules, too. Goodbye."
+    wait_until(lambda: log_of(here, client)[1:] == ["NON-SMTP COMMAND from PEER after EHLO: GET / HTTP/1.0", "DISCONNECT PEER"], "the log")
+
+    with Client(here, 53) as client:  # a bare newline is ignored, and noted once
+        assert client.line().startswith("220-") and client.line().startswith("220 ")
+        for line in ("EHLO z\n", "MAIL FROM:<>\n"):
+            client.send(line)
+            client.reply()
+        assert client.say("RCPT TO:<u@here.test>").startswith("450 4.3.2")
+        client.say("QUIT")
+        wait_until(lambda: log_of(here, client)[-2:] == ["PASS NEW PEER", "DISCONNECT PEER"], "the log")
+        assert log_of(here, client)[1] == "BARE NEWLINE from PEER after EHLO z"
+
+
+def test_dialogue_limits(gate):
+    here = gate(DEEP + "postscreen_command_time_limit = 1s\npostscreen_command_count_limit = 3\npostscreen_helo_required = yes\n"
+                "postscreen_reject_footer = \\c; see $server_name/$client_address\npostscreen_disable_vrfy_command = yes\n")
+    _, replies = dialogue(here, 50, "MAIL FROM:<>", "VRFY x", "NOOP", "NOOP")
+    footer = "; see here.test/127.0.0.50"
+    assert replies == ["503 5.5.1 Error: send HELO/EHLO first" + footer, "502 5.5.1 VRFY command is disabled" + footer, "250 2.0.0 Ok",
+                       "421 here.test Service unavailable - try again later" + footer]
+    here.wait_log(r"COMMAND COUNT LIMIT from \[127.0.0.50\]:\d+ after NOOP")
+    with Client(here, 51) as client:
+        while not client.line().startswith("220 "):
+            pass
+        client.send("NO")
+        assert client.line().startswith("421 4.4.2 here.test Error: timeout exceeded")
+    here.wait_log(r"COMMAND TIME LIMIT from \[127.0.0.51\]:\d+ after CONNECT")
+    _, replies = dialogue(here, 52, "EHLO " + 3000 * "x")
+    assert replies[0].startswith("421 here.test Service unavailable")
+    here.wait_log(r"COMMAND LENGTH LIMIT from \[127.0.0.52\]:\d+ after CONNECT")
+
+
+def test_hangups_and_veto(gate):
+    here = gate("postscreen_allowlist_interfaces = 192.0.2.1\n")
+    with Client(here, 50) as client:
+        assert client.line().startswith("220-")
+    here.wait_log(r"postscreen\[\d+\]: HANGUP after 0(\.\d+)? from \[127.0.0.50\]:\d+ in tests before SMTP handshake")
+    client, _ = dialogue(here, 51, "EHLO x")
+    here.wait_log(r"postscreen\[\d+\]: HANGUP after 0(\.\d+)? from \[127.0.0.51\]:\d+ in tests after SMTP handshake")
+    assert log_of(here, client)[1] == "ALLOWLIST VETO PEER"
+
+
+def test_limits(gate):
+    here = gate("postscreen_client_connection_count_limit = 2\npostscreen_pre_queue_limit = 10\npostscreen_greet_wait = ${{stress?{{1}}:{{30}}}}s\n")
+    clients = [Client(here, 50), Client(here, 50)]
+    assert all(c.line().startswith("220-") for c in clients)
+    with Client(here, 50) as third:
+        assert third.line() == "421 4.7.0 Error: too many connections"
+        wait_until(lambda: log_of(here, third)[1:] == ["NOQUEUE: reject: CONNECT from PEER: too many connections", "DISCONNECT PEER"], "the log")
+    for number in range(51, 58):
+        clients.append(Client(here, number))
+        assert clients[-1].line().startswith("220-")
+    here.wait_log("entering STRESS mode with 9 connections")
+    with Client(here, 60) as late:
+        assert late.line() == "421 4.3.2 All screening ports are busy"
+        wait_until(lambda: log_of(here, late)[1:] == ["reject: connect from PEER: all screening ports busy", "DISCONNECT PEER"], "the log")
+    clients.pop().close()
+    began = time.monotonic()
+    with Client(here, 61) as late:  # waits no longer than under stress
+        assert late.line().startswith("220-") and late.line().startswith("220 ")
+        assert time.monotonic() - began < 10
+    for client in clients:
+        client.close()
+    here.wait_log("leaving STRESS mode with 7 connections")
+
+
+def test_places_in_the_server(gate):
+    """maxproc of the pass line is the greatest number of sessions; a few may wait for a place."""
+    here = gate("postscreen_post_queue_limit = 5\npostscreen_access_list = static:permit\n")
+    path = os.path.join(here.directory, "etc", "master.cf")
+    with open(path, encoding="utf8") as file:
+        text = file.read()
+    with open(path, "w", encoding="utf8") as file:
+        file.write(text.replace("smtpd pass - - n - - smtpd", "smtpd pass - - n - 2 smtpd\n -o smtpd_banner=behind\n -o syslog_name=inner"))
+    here.reload()
+    inside = [Client(here, 50) for _ in range(2)]
+    assert all(c.line() == "220 behind" for c in inside)
+    waiting = [Client(here, 51) for _ in range(5)]
+    with Client(here, 52) as late:
+        assert late.line() == "421 4.3.2 All server ports are busy"
+    here.wait_log(r"NOQUEUE: reject: CONNECT from \[127.0.0.52\]:\d+: all server ports busy")
+    inside[0].say("QUIT")
+    assert waiting[0].line() == "220 behind"
+    here.wait_log(r"inner/smtpd\[\d+\]: connect from \S+\[127.0.0.51\]")
+    for client in inside + waiting:
+        client.close()
+
+
+def test_lists_and_allowed_ones(gate, dns):
+    """Enough good said of a client stands for all other tests; what a list says holds as long as it wants."""
+    server = dns("50.0.0.127.w.test A 127.0.0.1\n51.0.0.127.a.test A 127.0.0.2\n52.0.0.127.a.test SERVFAIL\n")
+    here = gate(DEEP + "postscreen_greet_wait = 30s\npostscreen_dnsbl_sites = a.test*2 w.test*-4\npostscreen_dnsbl_allowlist_threshold = -2\n"
+                "postscreen_dnsbl_action = drop\npostscreen_greet_ttl = 1s\npostscreen_dnsbl_min_ttl = 1s\n", dns_port=server.port)
+    with Client(here, 50) as client:
+        assert client.line().startswith("220-") and client.line().startswith("220 ")
+        assert "PIPELINING" in client.say("EHLO x")
+        wait_until(lambda: log_of(here, client)[1:] == ["PASS NEW PEER"], "the log")
+    with Client(here, 52) as client:
+        assert client.line().startswith("220-")
+        client.send("EHLO x\r\n")  # ignored, so the list that does not answer is all that is waited for
+        assert client.line().startswith("220 ")
+    here.wait_log(r"dnsblog\[\d+\]: warning: dnsblog_query: lookup error for DNS query 52.0.0.127.a.test: Host or domain name not found.")
+
+
+def test_proxy_protocol(gate):
+    here = gate("postscreen_upstream_proxy_protocol = haproxy\npostscreen_upstream_proxy_timeout = 1s\n")
+    with Client(here, 1) as client:
+        client.send("PROXY TCP4 192.0.2.7 192.0.2.1 4711 25\r\n")
+        assert client.line().startswith("220-")
+        here.wait_log(r"postscreen\[\d+\]: CONNECT from \[192.0.2.7\]:4711 to \[192.0.2.1\]:25")
+        assert client.line().startswith("220 ")
+        assert "PIPELINING" in client.say("EHLO x")
+    here.wait_log(r"smtpd\[\d+\]: connect from \S+\[192.0.2.7\]")
+    with Client(here, 1) as client:
+        client.send("GARBAGE\r\n")
+        assert client.line() == "421 4.3.2 No system resources"
+    with Client(here, 1) as client:
+        assert client.line() == "421 4.3.2 No system resources"
+    here.wait_log(r"warning: haproxy read: time limit exceeded")
+
+
+def test_starttls(gate, base):
+    key, certificate = os.path.join(base, "key.pem"), os.path.join(base, "cert.pem")
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=here.test", "-keyout", key,
+                    "-out", certificate, "-days", "2"], check=True, capture_output=True)
+    os.chmod(key, 0o644)
+    here = gate(DEEP + f"smtpd_tls_security_level = may\nsmtpd_tls_chain_files = {key}, {certificate}\npostscreen_tls_security_level = encrypt\n")
+    with Client(here, 50) as client:
+        assert client.line().startswith("220-") and client.line().startswith("220 ")
+        assert "STARTTLS" in client.say("EHLO x")
+        assert client.say("MAIL FROM:<>") == "530 5.7.0 Must issue a STARTTLS command first"
+        assert client.say("STARTTLS") == "220 2.0.0 Ready to start TLS"
+        client.socket = ssl._create_unverified_context().wrap_socket(client.socket)  # pylint: disable=protected-access
+        client.file = client.socket.makefile("rb")
+        assert "STARTTLS" not in client.say("EHLO x")
+        assert client.say("MAIL FROM:<>") == "250 2.1.0 Ok"
+        assert client.say("RCPT TO:<user@here.test>") == "450 4.3.2 Service currently unavailable"
+        assert client.say("QUIT").startswith("221")
+        wait_until(lambda: "PASS NEW PEER" in log_of(here, client), "the log")
+    here.wait_log(r"postfix/tlsproxy\[\d+\]: DISCONNECT \[127.0.0.50\]")
+
+
+def test_stop_and_reload(gate):
+    """A reload lets those who wait go on; a stop does not wait for them."""
+    here = gate("postscreen_greet_wait = 2s\n")
+    with Client(here, 50) as waiting:
+        assert waiting.line().startswith("220-")
+        here.reload()
+        assert waiting.line().startswith("220 ")
+        assert "PIPELINING" in waiting.say("EHLO x")
+    with Client(here, 50) as known:
+        assert known.line().startswith("220 ")
+    with Client(here, 51) as waiting:
+        assert waiting.line().startswith("220-")
+        began = time.monotonic()
+        here.stop()
+        assert time.monotonic() - began < 2.5
+        assert waiting.rest() == ""
