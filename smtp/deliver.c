@@ -81,6 +81,8 @@ static bool all_settled(const struct delivery *delivery)
 
 static bool may_be_kept(const struct session *session)
 {
+    if (session->transcript && session->protocol_trouble)
+        return false; /* it is reported when it ends: at once */
     return session->keeps && !session->unusable && !session->says_goodbye && !session->quit_sent && clock_monotonic() - session->opened < params.connection_reuse_time_limit &&
            (params.connection_reuse_count_limit == 0 || session->uses <= params.connection_reuse_count_limit);
 }

@@ -1,6 +1,7 @@
 """The SMTP and LMTP client: what it says to servers, and what it makes of their answers."""
 import re
 
+from harness import wait_until
 from test_rewriting import braced
 
 
@@ -15,6 +16,7 @@ def test_a_probe_delivers_nothing(make, sink):
     here.wait_log(r"to=<yes@remote\.test>, relay=.*, dsn=2\.0\.0, status=deliverable \(250 2\.0\.0 ok\)")
     here.wait_log(r"to=<no@remote\.test>, relay=.*, dsn=5\.1\.1, status=undeliverable \(host .* said: 550 5\.1\.1 unknown here")
     said = commands(remote)
+    wait_until(lambda: said[-1] == "QUIT", "the end of the session")
     assert not any(line.startswith("DATA") for line in said) and said[-2:] == ["RSET", "QUIT"]
     assert all("yes@remote.test" not in message[1] for message in remote.messages)
 
