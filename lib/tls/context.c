@@ -4,6 +4,7 @@
 #include <openssl/err.h>
 
 #include "base/log.h"
+#include "tls/library.h"
 #include "tls/settings.h"
 
 struct option_name {
@@ -87,7 +88,7 @@ static void set_groups(SSL_CTX *ctx, const struct tls_params *params)
 
 SSL_CTX *tls_context_new(const struct tls_params *params, bool server)
 {
-    SSL_CTX *ctx = SSL_CTX_new(server ? TLS_server_method() : TLS_client_method());
+    SSL_CTX *ctx = tls_library_is_good() ? SSL_CTX_new(server ? TLS_server_method() : TLS_client_method()) : NULL;
 
     if (!ctx) {
         log_warning("cannot allocate a TLS context");

@@ -2,6 +2,7 @@
 #include "tls/params.h"
 
 #include "base/log.h"
+#include "tls/library.h"
 
 #define CONFIG_STRUCT struct tls_params
 #define PREFIXED(type, name) {#name, PARAMETER_##type, offsetof(struct tls_params, name)},
@@ -59,6 +60,7 @@ void tls_params_load(struct config *config, const char *prefix, struct tls_param
     else
         fill_prefixed(config, prefix, client_bindings, COUNT_OF(client_bindings), params);
     config_fill(config, shared_bindings, COUNT_OF(shared_bindings), params);
+    tls_library_configure(params->tls_config_file, params->tls_config_name);
     snprintf(name, sizeof(name), "%s_tls_loglevel", prefix);
     params->log = tls_log_bits(params->tls_loglevel, name);
 }

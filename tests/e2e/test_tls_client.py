@@ -184,3 +184,28 @@ def test_per_site(make, base):
     here.inject("a@here.test", "b@there.test")
     here.wait_log(r'warning: smtp_tls_per_site: unknown TLS policy "PERHAPS" for "127\.0\.0\.1"')
     here.wait_log(r"dsn=4\.7\.5, status=deferred \(client TLS configuration problem\)")
+
+
+def test_settings_of_the_library(make, base):
+    """tls_config_file, tls_config_name: a section of a file in OpenSSL's form."""
+    here, there = pair(make, base, "encrypt")
+    there.write("openssl.cnf", "mail = mail_settings\n[mail_settings]\nssl_conf = ssl_settings\n[ssl_settings]\nsystem_default = all\n[all]\n"
+                "Ciphersuites = TLS_AES_128_GCM_SHA256\n")
+    there.command("postconf", f"tls_config_file = {there.directory}/etc/openssl.cnf", "tls_config_name = mail", check=True)
+    there.reload()
+    here.inject("a@here.test", "b@there.test")
+    here.wait_log("TLS connection established to .*: TLSv1.3 with cipher TLS_AES_128_GCM_SHA256")
+    there.command("postconf", "tls_config_file = none", check=True)
+    there.reload()
+    here.command("postconf", f"tls_config_file = {here.directory}/etc/openssl.cnf", "tls_config_name = mail", check=True)
+    here.write("openssl.cnf", "mail = mail_settings\n[mail_settings]\nssl_conf = ssl_settings\n[ssl_settings]\nsystem_default = all\n[all]\n"
+               "Ciphersuites = TLS_CHACHA20_POLY1305_SHA256\n")
+    here.reload()
+    here.inject("a@here.test", "b@there.test")
+    here.wait_log("TLS connection established to .*: TLSv1.3 with cipher TLS_CHACHA20_POLY1305_SHA256")
+    here.wait_log("status=sent", 2)
+    here.write("openssl.cnf", "mail = [\n[")
+    here.reload()
+    here.wait_log(r"warning: tls_config_file: cannot load .*/openssl\.cnf \(section mail\): TLS is not available")
+    here.inject("a@here.test", "b@there.test")
+    here.wait_log(r"status=deferred \(TLS is required, but our TLS engine is unavailable\)")
