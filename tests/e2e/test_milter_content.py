@@ -340,7 +340,7 @@ def test_default_action_accept_and_quarantine(system, filter):
     by_sendmail(here, MESSAGE)
     here.wait_log(r"milter-hold: CONNECT from localhost\[127\.0\.0\.1\]: milter triggers HOLD action; from=<a@mail\.test>$")
     wait_until(lambda: [entry["queue_name"] for entry in here.queue()] == ["hold"], "held")
-    assert len(here.log_lines("milter-hold")) == 1
+    assert len(here.log_lines("cleanup.*milter-hold")) == 1
     here = system(failing, name="held", main_cf="milter_default_action = quarantine\n")
     assert by_smtp(here, MESSAGE).startswith("250 ")
     here.wait_log(r"milter-hold: END-OF-MESSAGE from localhost\[127\.0\.0\.1\]: milter triggers HOLD action")
