@@ -198,7 +198,7 @@ static enum access_result run(struct access *a, const struct restriction_list *l
 {
     a->list = a->subject = subject;
     a->shown = shown;
-    return list->count ? access_run(a, list) : ACCESS_DUNNO;
+    return list->count && !is_discarded(a) ? access_run(a, list) : ACCESS_DUNNO;
 }
 
 static enum access_result run_client(struct access *a)

@@ -104,8 +104,8 @@ static struct transaction *mail_of(struct entry *e, const char *action)
     }
     if (e->a->s->mail)
         return e->a->s->mail;
-    if (e->a->subject == SUBJECT_ETRN)
-        log_warning("access table %s: action %s is always skipped in %s restrictions", entry_table(e), action, subject_name(e->a->subject));
+    if (e->a->etrn_domain.len && strcmp(action, "PREPEND") != 0)
+        log_warning("access table %s: action %s is unavailable in smtpd_etrn_restrictions", entry_table(e), action);
     else
         log_warning("access table %s: with smtpd_delay_reject=no, action %s is always skipped in Client host or Helo command restrictions",
                     entry_table(e), action);
@@ -145,7 +145,8 @@ static bool has_value(struct entry *e, const char *what, char needed)
 {
     if (slice_find(e->text, needed) < e->text.len)
         return true;
-    log_warning("access table %s entry \"" SLICE_FORMAT "\" requires %s", entry_table(e), SLICE_ARGS(e->shown), what);
+    struct slice shown = e->subject == SUBJECT_CLIENT ? slice_of(e->a->s->client.name) : e->shown;
+    log_warning("access table %s entry \"" SLICE_FORMAT "\" requires %s", entry_table(e), SLICE_ARGS(shown), what);
     return false;
 }
 
