@@ -25,9 +25,29 @@ static enum tls_level default_level(const struct tls_params *p)
     return TLS_SECURE;
 }
 
+/* know_anchors - the files that entries of a table name (tafile=) must be read now; types of tables that cannot be listed can name none. */
+static void know_anchors(const struct client_params *params, struct table *table)
+{
+    struct buffer key = BUFFER_INIT, value = BUFFER_INIT_MAX(16384), why = BUFFER_INIT_MAX(512);
+    struct arena *arena = arena_new(0);
+    struct tls_policy policy;
+
+    for (bool first = true; table_next(table, first, &key, &value) == TABLE_FOUND; first = false) {
+        struct slice text = buffer_slice(&value);
+        if (slice_search(text, SLICE("tafile")) < text.len && tls_policy_parse(text, arena, &policy, &why) && policy.anchor_files.len)
+            tls_client_know_anchors(params->tls, policy.anchor_files);
+        arena_reset(arena);
+        buffer_clear(&why);
+    }
+    arena_free(arena);
+    buffer_release(&key);
+    buffer_release(&value);
+    buffer_release(&why);
+}
+
 void starttls_open(struct config *config, struct client_params *params)
 {
-    static const struct tls_file_access access = {service_announce_file, service_open_file};
+    static const struct tls_file_access access = {service_announce_file, service_open_file, service_request_replacement};
     struct tls_params *p = &params->tls_params;
     char name[64];
 
@@ -42,6 +62,8 @@ void starttls_open(struct config *config, struct client_params *params)
         params->tls = tls_client_new(p, &access);
     if (sts)
         tls_client_trust_web(params->tls, params->smtp_tls_web_CAfile);
+    for (size_t i = 0; params->tls_policies && i < table_list_count(params->tls_policies); i++)
+        know_anchors(params, table_list_at(params->tls_policies, i));
 }
 
 void starttls_close(struct client_params *params)

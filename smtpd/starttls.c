@@ -37,7 +37,7 @@ static void set_level(struct server *server)
 
 void starttls_open(struct server *server)
 {
-    static const struct tls_file_access access = {service_announce_file, service_open_file};
+    static const struct tls_file_access access = {service_announce_file, service_open_file, service_request_replacement};
 
     tls_params_load(server->config, "smtpd", &server->tls_params);
     set_level(server);

@@ -7,6 +7,7 @@
 #include <openssl/x509v3.h>
 
 #include "base/log.h"
+#include "base/map.h"
 #include "net/address.h"
 #include "run/run.h"
 #include "tls/context.h"
@@ -21,6 +22,7 @@ struct tls_client {
     struct tls_credentials *credentials;
     SSL_CTX *ctx;                  /* NULL: TLS is not available */
     X509_STORE *anchors;           /* smtp_tls_trust_anchor_file, which stand in for the authorities; NULL: none */
+    struct map *policy_anchors;    /* lines of files -> X509_STORE, which policies name; NULL: none do */
     X509_STORE *web;               /* authorities of the web, for MTA-STS; NULL: none */
     struct tls_file web_file;
     const struct tls_file_access *access;
@@ -50,13 +52,13 @@ static SSL_CTX *build(struct tls_client *client, struct buffer *why)
     return ctx;
 }
 
-/* read_anchors - they are believed as they are, whoever signed them. */
-static X509_STORE *read_anchors(const struct tls_params *params)
+/* read_anchors - they are believed as they are, whoever signed them.  separators: between the names of files. */
+static X509_STORE *read_anchors(struct slice files, const char *separators)
 {
-    struct slice rest = slice_of(params->tls_trust_anchor_file), word;
+    struct slice word;
     X509_STORE *store = NULL;
 
-    while (config_list_next(&rest, &word)) {
+    while (slice_next_token(&files, separators, &word)) {
         char *path = slice_string(word);
         store = store ? store : X509_STORE_new();
         if (X509_STORE_load_file(store, path) != 1) {
@@ -68,6 +70,19 @@ static X509_STORE *read_anchors(const struct tls_params *params)
     if (store)
         X509_STORE_set_flags(store, X509_V_FLAG_PARTIAL_CHAIN);
     return store;
+}
+
+static void free_anchors(void *store)
+{
+    X509_STORE_free(store);
+}
+
+void tls_client_know_anchors(struct tls_client *client, struct slice files)
+{
+    if (!client->policy_anchors)
+        client->policy_anchors = map_new(free_anchors);
+    if (!map_get(client->policy_anchors, files))
+        map_set(client->policy_anchors, files, read_anchors(files, "\n"));
 }
 
 /* take_web - of the file that was just read. */
@@ -106,7 +121,7 @@ struct tls_client *tls_client_new(const struct tls_params *params, const struct 
     client->credentials = tls_credentials_open(params, access);
     if (params->tls_session_cache_database[0] && params->tls_session_cache_timeout > 0)
         client->sessions = tls_sessions_new(params->tls_session_cache_timeout / MICROSECONDS);
-    client->anchors = read_anchors(params);
+    client->anchors = read_anchors(slice_of(params->tls_trust_anchor_file), ", \t\r\n");
     client->ctx = build(client, &why);
     if (!client->ctx) {
         log_warning("%s: disabling TLS support", buffer_string(&why));
@@ -124,6 +139,7 @@ void tls_client_free(struct tls_client *client)
     SSL_CTX_free(client->ctx);
     X509_STORE_free(client->anchors);
     X509_STORE_free(client->web);
+    map_free(client->policy_anchors);
     tls_file_forget(&client->web_file);
     tls_sessions_free(client->sessions);
     tls_credentials_free(client->credentials);
@@ -316,6 +332,24 @@ static bool is_dane(const struct tls_connect *connect)
     return connect->policy->level == TLS_DANE || connect->policy->level == TLS_DANE_ONLY;
 }
 
+/* set_authorities - where others than those of CAfile and CApath count. */
+static bool set_authorities(const struct tls_client *client, SSL *ssl, const struct tls_policy *policy, struct buffer *key)
+{
+    struct slice files = policy->anchor_files;
+    X509_STORE *store = client->anchors;
+
+    if (files.len) {
+        store = client->policy_anchors ? map_get(client->policy_anchors, files) : NULL;
+        buffer_printf(key, "/" SLICE_FORMAT, SLICE_ARGS(files));
+        if (!store) {
+            log_warning("tafile=" SLICE_FORMAT ": not read at start: the table of policies is of a kind that cannot be listed",
+                        SLICE_ARGS(slice_trim(files)));
+            return false;
+        }
+    }
+    return !store || SSL_set1_verify_cert_store(ssl, store) == 1;
+}
+
 /* prepare - a connection with everything that the policy wants; NULL (logged): that is not possible. */
 static SSL *prepare(const struct tls_client *client, const struct tls_connect *connect, struct buffer *key)
 {
@@ -332,9 +366,7 @@ static SSL *prepare(const struct tls_client *client, const struct tls_connect *c
         key_of_anchors(connect, key);
         good = set_anchors(ssl, connect);
     } else if (good && policy->level >= TLS_VERIFY) {
-        good = set_names(client, ssl, connect);
-        if (client->anchors)
-            SSL_set1_verify_cert_store(ssl, client->anchors);
+        good = set_names(client, ssl, connect) && set_authorities(client, ssl, policy, key);
     }
     if (!good) {
         SSL_free(ssl);

@@ -43,6 +43,8 @@ struct tls_client *tls_client_new(const struct tls_params *params, const struct 
 void tls_client_free(struct tls_client *client);
 /* tls_client_trust_web - the file of the authorities of the web: before the sandbox closes; it is read again when it changes. */
 void tls_client_trust_web(struct tls_client *client, const char *path);
+/* tls_client_know_anchors - read what entries of a policy table name (tafile=): before the sandbox closes.  An entry with other files cannot be used. */
+void tls_client_know_anchors(struct tls_client *client, struct slice files);
 bool tls_client_is_ready(const struct tls_client *client);
 /* tls_client_connect - the handshake; logs the outcome as "... to PEER".  Afterwards the stream speaks TLS, unless it failed.  facts: in
    the arena.  Waits. */

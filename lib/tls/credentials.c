@@ -2,6 +2,7 @@
 #include "tls/credentials.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
@@ -24,6 +25,8 @@ struct tls_credentials {
     struct credentials_file files[FILES_MAX]; /* a ROLE_KEY follows its ROLE_CERTIFICATE */
     size_t count;
     STACK_OF(X509) *directory; /* the authorities of CApath: read once */
+    int directory_fd;          /* to see that it changes; -1 */
+    struct timespec directory_time;
     bool asks_clients;         /* names of authorities are sent to the client */
     bool partial_chain;
 };
@@ -258,6 +261,26 @@ static void read_directory(struct tls_credentials *c, const char *path)
     ERR_clear_error();
 }
 
+/* watch_directory - in the sandbox it can still be looked at, though not be read. */
+static void watch_directory(struct tls_credentials *c, const char *path)
+{
+    struct stat st;
+
+    c->directory_fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (c->directory_fd >= 0 && fstat(c->directory_fd, &st) == 0)
+        c->directory_time = st.st_mtim;
+}
+
+static void look_at_directory(const struct tls_credentials *c)
+{
+    struct stat st;
+
+    if (c->directory_fd < 0 || !c->access || !c->access->outdated || fstat(c->directory_fd, &st) < 0)
+        return;
+    if (st.st_mtim.tv_sec != c->directory_time.tv_sec || st.st_mtim.tv_nsec != c->directory_time.tv_nsec)
+        c->access->outdated("the directory of TLS authorities has changed -- restarting");
+}
+
 /* ---- opening ---- */
 
 static void add_file(struct tls_credentials *c, enum role role, struct slice path)
@@ -296,6 +319,7 @@ struct tls_credentials *tls_credentials_open(const struct tls_params *params, co
     bool server = strcmp(params->prefix, "smtpd") == 0;
 
     c->access = access;
+    c->directory_fd = -1;
     c->asks_clients = server && (params->smtpd_tls_ask_ccert || params->smtpd_tls_req_ccert);
     while (config_list_next(&rest, &word))
         add_file(c, ROLE_CHAIN, word);
@@ -306,8 +330,10 @@ struct tls_credentials *tls_credentials_open(const struct tls_params *params, co
     }
     if (params->tls_CAfile[0])
         add_file(c, ROLE_AUTHORITIES, slice_of(params->tls_CAfile));
-    if (params->tls_CApath[0])
+    if (params->tls_CApath[0]) {
+        watch_directory(c, params->tls_CApath);
         read_directory(c, params->tls_CApath);
+    }
     if (params->tls_append_default_CA && (params->tls_CAfile[0] || params->tls_CApath[0]))
         add_default_authorities(c);
     const char *dh = server ? params->smtpd_tls_dh1024_param_file : "";
@@ -324,6 +350,8 @@ void tls_credentials_free(struct tls_credentials *c)
     for (size_t i = 0; i < c->count; i++)
         free(c->files[i].path);
     sk_X509_pop_free(c->directory, X509_free);
+    if (c->directory_fd >= 0)
+        close(c->directory_fd);
     free(c);
 }
 
@@ -409,6 +437,7 @@ bool tls_credentials_refresh(struct tls_credentials *c)
 {
     bool changed = false;
 
+    look_at_directory(c);
     for (size_t i = 0; i < c->count; i++) {
         struct credentials_file *file = &c->files[i];
         int result = tls_file_refresh(&file->file, c->access);

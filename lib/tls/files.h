@@ -9,10 +9,12 @@
 #include "base/buffer.h"
 
 /* How files are opened again.  announce - before the sandbox closes: a number for the path, -1 when it cannot be opened later (no more than that).
-   open - an open descriptor of an announced file as it is now, -1 with errno.  Waits. */
+   open - an open descriptor of an announced file as it is now, -1 with errno.  Waits.  outdated - what can only be read by a new process has changed; NULL:
+   nobody wants to know. */
 struct tls_file_access {
     int (*announce)(const char *path);
     int (*open)(int number);
+    void (*outdated)(const char *why);
 };
 
 struct tls_file {

@@ -117,6 +117,13 @@ static bool add_line(struct attribute *a, struct slice *lines)
     return true;
 }
 
+static bool take_anchor_file(struct attribute *a)
+{
+    if (a->policy->level < TLS_VERIFY)
+        return bad(a, "the level takes no tafile:");
+    return add_line(a, &a->policy->anchor_files);
+}
+
 static bool take_policy_type(struct attribute *a)
 {
     if (!slice_equal_case(a->value, SLICE("sts")) && !slice_equal_case(a->value, SLICE("no-policy-found")))
@@ -155,6 +162,7 @@ static bool take_attribute(struct attribute *a)
     } rows[] = {
         {{"protocols", 9}, take_protocols}, {{"ciphers", 7}, take_ciphers}, {{"exclude", 7}, take_exclude}, {{"match", 5}, take_match},
         {{"servername", 10}, take_server_name}, {{"connection_reuse", 16}, take_connection_reuse}, {{"enable_rpk", 10}, take_nothing},
+        {{"tafile", 6}, take_anchor_file},
         {{"policy_type", 11}, take_policy_type}, {{"policy_domain", 13}, take_policy_domain}, {{"policy_string", 13}, take_policy_string},
         {{"mx_host_pattern", 15}, take_mx_pattern}, {{"policy_ttl", 10}, take_nothing}, {{"policy_failure", 14}, take_policy_failure},
     };

@@ -14,6 +14,7 @@ struct tls_policy {
     bool has_exclude;
     struct slice match;       /* names or fingerprints, separated by ":" (names) or "|" */
     struct slice server_name; /* SNI; empty: none asked for here */
+    struct slice anchor_files; /* tafile=: whose certificates stand in for the authorities; lines */
     int connection_reuse;     /* 1 yes, 0 no, -1 as configured */
     /* What a plug-in for MTA-STS says of the policy behind the entry; empty: nothing. */
     struct slice policy_type, policy_domain, policy_strings, mx_patterns, policy_failure; /* strings, patterns: lines */

@@ -1,4 +1,5 @@
 """TLS towards other servers: policies, certificates of both sides, resumption, what happens when it does not work."""
+import os
 import re
 import ssl
 
@@ -209,3 +210,29 @@ def test_settings_of_the_library(make, base):
     here.wait_log(r"warning: tls_config_file: cannot load .*/openssl\.cnf \(section mail\): TLS is not available")
     here.inject("a@here.test", "b@there.test")
     here.wait_log(r"status=deferred \(TLS is required, but our TLS engine is unavailable\)")
+
+
+def test_trust_anchors_of_one_destination(make, base):
+    """tafile= in smtp_tls_policy_maps."""
+    here, there = pair(make, base, f"secure match=there.test tafile={base}/ca/there.pem", client="smtp_tls_CAfile =\n")
+    here.inject("a@here.test", "b@there.test")
+    here.wait_log(r"Verified TLS connection established to")
+    here.wait_log(r"status=sent")
+    Authority(base + "/other")
+    here.write("policies", f"[127.0.0.1]:{there.port} secure match=there.test tafile={base}/other/ca.pem\n")
+    here.reload()
+    here.inject("a@here.test", "b@there.test")
+    here.wait_log(r"dsn=4\.7\.5, status=deferred \(Server certificate not verified\)")
+
+
+def test_a_directory_of_authorities_that_changes(make, base):
+    """smtp_tls_CApath is read again, by a new process, when something was put into it."""
+    os.makedirs(base + "/cas")
+    os.chmod(base + "/cas", 0o755)
+    here, there = pair(make, base, "secure match=there.test", client=f"smtp_tls_CAfile =\nsmtp_tls_CApath = {base}/cas\n")
+    here.inject("a@here.test", "b@there.test")
+    here.wait_log(r"status=deferred \(Server certificate not verified\)")
+    os.symlink(f"{base}/ca/ca.pem", f"{base}/cas/12345678.0")
+    here.wait_log("the directory of TLS authorities has changed -- restarting")  # the deferred mail is tried again and again
+    here.wait_log(r"Verified TLS connection established to")
+    here.wait_log(r"status=sent")
