@@ -59,7 +59,7 @@ COMMANDS = postfix:tools/postfix postconf:tools/postconf postqueue:tools/postque
 DAEMON_LINKS  = lmtp:smtp retry:error discard:error nqmgr:qmgr postscreen:smtpd
 COMMAND_LINKS = postern:postfix postalias:postmap qshape:postqueue
 # other names of the same manual page
-MAN_LINKS = postern.1:postfix.1 mailq.1:sendmail.1 newaliases.1:sendmail.1 lmtp.8:smtp.8 postscreen.8:smtpd.8 nqmgr.8:qmgr.8 \
+MAN_LINKS = postern.1:postfix.1 mailq.1:sendmail.1 newaliases.1:sendmail.1 lmtp.8:smtp.8 nqmgr.8:qmgr.8 \
             retry.8:error.8 btree_table.5:hash_table.5 lmdb_table.5:hash_table.5 cdb_table.5:hash_table.5 \
             pgsql_table.5:mysql_table.5 sqlite_table.5:mysql_table.5 body_checks.5:header_checks.5
 
