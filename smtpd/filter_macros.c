@@ -177,11 +177,12 @@ static const struct macro macros[] = {
 struct slice filter_macro(struct session *s, struct filter_subject *subject, struct slice name)
 {
     struct question q = {s, subject};
+    struct slice value = {0};
 
     if (name.len > 2 && name.data[0] == '{')
         name = slice_make(name.data + 1, name.len - 2);
     for (size_t i = 0; i < COUNT_OF(macros); i++)
         if (slice_equal(name, slice_of(macros[i].name)))
-            return macros[i].value(&q);
-    return (struct slice){0};
+            value = macros[i].value(&q);
+    return value;
 }

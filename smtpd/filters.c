@@ -21,7 +21,7 @@ void filters_open(struct server *server)
 {
     const struct smtpd_params *p = &server->params;
 
-    if (server->stand_alone || (server->submit_options & SUBMIT_NO_MILTERS))
+    if (server->submit_options & SUBMIT_NO_MILTERS)
         return;
     server->milters = milter_list_open(slice_of(p->smtpd_milters), "smtpd_milters", server->config);
     server->milter_maps = table_list_new("smtpd_milter_maps", p->smtpd_milter_maps, TABLE_FOLD, server->config);
@@ -63,7 +63,7 @@ static void begin(struct session *s)
 {
     bool none = false;
 
-    if (!s->server->milters)
+    if (!s->server->milters || s->server->stand_alone) /* sendmail -bs: the filters for mail that does not come by SMTP will see it */
         return;
     struct milter_list *own = own_list(s, &none);
     struct milter_list *list = own ? own : s->server->milters;

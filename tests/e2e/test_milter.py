@@ -269,6 +269,15 @@ def test_sessions_without_an_end(system, filter):
     assert session.events[-3:] == ["ABORT", "ABORT", "QUIT"]
 
 
+def test_not_from_standard_input(system, filter):
+    server = filter()
+    here = system(server)
+    dialogue = f"EHLO x\n{MAIL}\n{RCPT}\nDATA\nSubject: x\n\ny\n.\nQUIT\n"
+    assert "250 2.0.0 Ok: queued" in here.command("sendmail", "-bs", input=dialogue).stdout
+    here.wait_log("status=sent")
+    assert not any(session.has("MAIL") for session in server.sessions)
+
+
 def test_bad_settings(system, filter):
     here = system("", main_cf="smtpd_milter_maps = inline:{{127.0.0.1=foo:bar}}\n")
     assert talk(here, MAIL)[2] == "451 4.3.5 Server configuration problem - try again later"
