@@ -33,6 +33,26 @@ struct tls_client {
 
 /* ---- contexts ---- */
 
+/* set_digests - of TLSA records, the preferred one first: where a server has records of several, only the best count (RFC 7671 9). */
+static void set_digests(SSL_CTX *ctx, const char *names)
+{
+    const struct { struct slice name; uint8_t type; const EVP_MD *method; } rows[] = {{{"sha256", 6}, 1, EVP_sha256()}, {{"sha512", 6}, 2, EVP_sha512()}};
+    struct slice rest = slice_of(names), word;
+    uint8_t order = COUNT_OF(rows);
+
+    for (size_t i = 0; i < COUNT_OF(rows); i++)
+        SSL_CTX_dane_mtype_set(ctx, NULL, rows[i].type, 0);
+    while (order > 0 && config_list_next(&rest, &word)) {
+        size_t i = 0;
+        while (i < COUNT_OF(rows) && !slice_equal_case(word, rows[i].name))
+            i++;
+        if (i == COUNT_OF(rows))
+            log_warning("tls_dane_digests: unknown digest \"" SLICE_FORMAT "\"", SLICE_ARGS(word));
+        else
+            SSL_CTX_dane_mtype_set(ctx, rows[i].method, rows[i].type, order--);
+    }
+}
+
 static SSL_CTX *build(struct tls_client *client, struct buffer *why)
 {
     SSL_CTX *ctx = tls_context_new(client->params, false);
@@ -43,6 +63,7 @@ static SSL_CTX *build(struct tls_client *client, struct buffer *why)
         SSL_CTX_free(ctx);
         ctx = NULL;
     } else {
+        set_digests(ctx, client->params->tls_dane_digests);
         SSL_CTX_set_verify(ctx, SSL_VERIFY_NONE, NULL); /* looked at after the handshake */
         SSL_CTX_set_verify_depth(ctx, (int)client->params->tls_scert_verifydepth);
         if (client->sessions)

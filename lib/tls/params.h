@@ -28,7 +28,7 @@
     X(STRING, tls_high_cipherlist) X(STRING, tls_medium_cipherlist) X(STRING, tls_null_cipherlist) X(STRING, tls_eecdh_auto_curves) \
     X(STRING, tls_eecdh_strong_curve) X(STRING, tls_eecdh_ultra_curve) X(STRING, tls_ffdhe_auto_groups) X(STRING, tls_ssl_options) \
     X(STRING, tls_disable_workarounds) X(BOOL, tls_append_default_CA) X(BOOL, tls_wildcard_matches_multiple_labels) \
-    X(STRING, tls_config_file) X(STRING, tls_config_name)
+    X(STRING, tls_config_file) X(STRING, tls_config_name) X(STRING, tls_dane_digests)
 
 struct tls_params {
     CONFIG_MEMBERS(TLS_PREFIXED_PARAMETERS)

@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "finger.h"
 #include "route/route.h"
+#include "service/tls_manager.h"
 
 enum { HOSTS_SHOWN = 10 };
 
@@ -60,6 +61,10 @@ static void tell_plan(struct plan *p, const char *relay, const struct tls_plan *
     if (plan->connect.anchor_count)
         buffer_printf(&more, ", %zu TLSA record%s at _tcp.%s", plan->connect.anchor_count, plan->connect.anchor_count > 1 ? "s" : "",
                       plan->connect.anchor_domain);
+    if (plan->sts)
+        buffer_printf(&more, ", MTA-STS policy (%s)", plan->sts);
+    if (plan->results.policy_type && plan->results.failure)
+        buffer_printf(&more, ", MTA-STS: %s %s", plan->results.failure, plan->results.reason_code ? plan->results.reason_code : "");
     if (plan->policy.match.len && plan->policy.level >= TLS_FINGERPRINT)
         buffer_printf(&more, ", match=" SLICE_FORMAT, SLICE_ARGS(plan->policy.match));
     if (plan->policy.protocols.len)
@@ -147,6 +152,10 @@ void plan_run(const struct finger *finger)
     client_params_load(finger->config, finger->lmtp, &p.params);
     starttls_open(finger->config, &p.params);
     p.params.tls_params.log = 0; /* told here, in one line */
+    p.params.smtp_tls_reports = false;
+    if (p.params.smtp_tls_mta_sts && !finger->lmtp)
+        p.params.tls_manager = tls_manager_new(arena_printf(p.arena, "%s/private/%s", config_string(finger->config, "queue_directory"),
+                                                            p.params.tlsmgr_service_name));
     no_longer(&p.params.connect_timeout, finger->connect_timeout);
     no_longer(&p.params.helo_timeout, finger->command_timeout);
     no_longer(&p.params.tls_params.starttls_timeout, finger->command_timeout);

@@ -248,3 +248,11 @@ def test_a_plug_in_that_names_hosts(make, dns, base, web):
     w.here.reload()
     w.send()
     w.here.wait_log(r"dsn=4\.7\.5, status=deferred \(MTA-STS policy of there\.test does not name the host mx\.there\.test\)")
+
+
+def test_posttls_finger_tells_of_the_policy(make, dns, base, web):
+    w = World(make, dns, base, web)
+    w.web.policy()
+    w.here.start()
+    said = w.here.command("posttls-finger", "-c", "there.test")
+    assert "MTA-STS policy (enforce)" in said.stdout + said.stderr, said.stdout + said.stderr + w.here.log()
