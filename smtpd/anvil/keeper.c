@@ -1,7 +1,9 @@
 /* keeper.c - see keeper.h: files are tables (lib/table) whose values begin with when they end */
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/file.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -12,7 +14,7 @@
 #include "table/table.h"
 
 /* How long the keeper of a process before us may take to end, and how often it is looked for. */
-enum { LOCK_PATIENCE = 20, LOCK_PAUSE_MILLISECONDS = 20, TEXT_MAX = 128 * 1024 };
+enum { LOCK_PATIENCE = 20, LOCK_PAUSE_MILLISECONDS = 20, LOAD_SECONDS = 15, TEXT_MAX = 128 * 1024 };
 
 #define RECORD_START "p1:" /* then microseconds since 1970, ":", the value */
 
@@ -71,15 +73,15 @@ static bool take_record(struct slice key, struct slice text, int64_t now, struct
 }
 
 /* load - false: the file cannot be read (the table has said why). */
-static bool load(struct kept *kept, size_t number)
+static bool load(struct table *table, size_t number)
 {
     struct buffer key = BUFFER_INIT_MAX(TEXT_MAX), text = BUFFER_INIT_MAX(TEXT_MAX), entries = BUFFER_INIT;
     int64_t now = clock_wall();
-    enum table_result result = table_next(kept->table, true, &key, &text);
+    enum table_result result = table_next(table, true, &key, &text);
 
-    for (; result == TABLE_FOUND; result = table_next(kept->table, false, &key, &text)) {
+    for (; result == TABLE_FOUND; result = table_next(table, false, &key, &text)) {
         if (key.overflow || text.overflow || !take_record(buffer_slice(&key), buffer_slice(&text), now, &entries))
-            kept->changed |= table_delete(kept->table, buffer_slice(&key)) == TABLE_FOUND;
+            (void)table_delete(table, buffer_slice(&key));
         key.overflow = text.overflow = false;
         if (entries.len >= KEEPER_BATCH) {
             tell(KEEPER_ENTRIES, number, buffer_slice(&entries));
@@ -89,21 +91,45 @@ static bool load(struct kept *kept, size_t number)
     if (entries.len > 0)
         tell(KEEPER_ENTRIES, number, buffer_slice(&entries));
     if (result == TABLE_TRY_AGAIN)
-        log_warning("%s", table_why(kept->table));
+        log_warning("%s", table_why(table));
     buffer_release(&key);
     buffer_release(&text);
     buffer_release(&entries);
     return result == TABLE_NOT_FOUND;
 }
 
+static struct table *open_table(const struct keeper_file *file)
+{
+    return table_open(slice_of(file->where), TABLE_WRITE | TABLE_NO_SYNC | TABLE_NO_FOLD, config_of_service);
+}
+
+/* load_apart - in a process of its own: what the libraries do with a damaged file may be the end of it, or have none. */
+static bool load_apart(const struct keeper_file *file, size_t number)
+{
+    int status = -1;
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        alarm(LOAD_SECONDS);
+        struct table *table = open_table(file);
+        bool ok = load(table, number) && table_sync(table) == TABLE_FOUND;
+        table_free(table);
+        _exit(ok ? 0 : 1);
+    }
+    while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        ;
+    if (pid > 0 && WIFSIGNALED(status))
+        log_warning("cache %s: reading %s: %s", file->cache, file->where,
+                    WTERMSIG(status) == SIGALRM ? "it takes too long" : "the process crashed");
+    return pid > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
 static bool open_and_load(struct kept *kept, size_t number)
 {
-    kept->table = table_open(slice_of(kept->file->where), TABLE_WRITE | TABLE_NO_SYNC | TABLE_NO_FOLD, config_of_service);
-    if (load(kept, number))
-        return true;
-    table_free(kept->table);
-    kept->table = NULL;
-    return false;
+    if (!load_apart(kept->file, number))
+        return false;
+    kept->table = open_table(kept->file);
+    return true;
 }
 
 /* set_aside - a file that cannot be read makes room for a new one: nothing in it is the only copy of anything. */

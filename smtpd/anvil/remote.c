@@ -56,6 +56,11 @@ struct remote *remote_open(struct config *config, const struct remote_place *pla
     return remote;
 }
 
+bool remote_is_alive(const struct remote *remote)
+{
+    return !remote || remote->fd >= 0;
+}
+
 void remote_free(struct remote *remote)
 {
     if (!remote)

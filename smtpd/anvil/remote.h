@@ -24,6 +24,8 @@ struct remote *remote_open(struct config *config, const struct remote_place *pla
 void remote_start(struct remote *remote);
 /* remote_close - the processes are told to end, and waited for until the deadline (NULL is fine).  Waits. */
 void remote_close(struct remote *remote, int64_t deadline);
+/* remote_is_alive - there is a process left (or none was needed). */
+bool remote_is_alive(const struct remote *remote);
 void remote_free(struct remote *remote);
 /* remote_request - outcome FAILED when there is no answer in time.  Waits. */
 void remote_request(struct remote *remote, size_t place, const struct store_request *request, struct arena *arena, struct store_reply *reply);

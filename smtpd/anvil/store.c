@@ -9,6 +9,7 @@
 #include "keeper.h"
 #include "offenders.h"
 #include "remote.h"
+#include "service/service.h"
 #include "service/store.h"
 
 /* Every cache there is: the parameter that says where it is kept, the one that says how often it is cleaned of what has ended (NULL: hourly). */
@@ -33,6 +34,7 @@ static const struct cache_limits limits = {.entries = 500000, .bytes = (size_t)1
 
 #define FLUSH_INTERVAL (2 * MICROSECONDS)
 #define LOAD_PATIENCE (3 * MICROSECONDS) /* of a request for a cache that is still being read: below the client's */
+#define REPLACEMENT_TIME (60 * MICROSECONDS) /* after a process that was started has died, a new anvil is asked for, which starts it anew */
 #define HOURLY (3600 * MICROSECONDS)
 #define LIFETIME_MAX (3650 * 86400 * MICROSECONDS)
 enum { CLEAN_STEPS = 2000, SOCKET_ROOM = 4 * KEEPER_MESSAGE_MAX };
@@ -54,6 +56,7 @@ struct anvil_store {
     struct condition loaded, synced, room, ended;
     bool is_flushing;
     bool is_closing;
+    int64_t replace_at; /* clock_monotonic; 0: all is well */
     struct fiber *fibers[2]; /* NULL: not started, or ended */
     bool lists_offenders;   /* there is a file for them */
     int64_t next_list; /* wall clock: when the file is to be written again; 0: now */
@@ -220,6 +223,7 @@ static void lose_keeper(struct anvil_store *store)
     store->watch = NULL;
     close(store->keeper);
     store->keeper = -1;
+    store->replace_at = clock_after(REPLACEMENT_TIME);
     for (size_t i = 0; i < CACHES; i++)
         store->caches[i].loaded = true;
     condition_broadcast(&store->loaded);
@@ -358,12 +362,23 @@ static void clean(struct anvil_cache *cache)
         log_info("cache %s full cleanup: retained=%zu dropped=%zu entries", cache->where, kept, dropped);
 }
 
+static void ask_for_replacement(struct anvil_store *store)
+{
+    if (store->replace_at == 0 && !remote_is_alive(store->remote))
+        store->replace_at = clock_after(REPLACEMENT_TIME);
+    if (store->replace_at == 0 || clock_monotonic() < store->replace_at || store->is_closing)
+        return;
+    service_request_replacement("the processes of the store have ended -- restarting");
+    store->replace_at = INT64_MAX;
+}
+
 static void clean_often(void *arg)
 {
     struct anvil_store *store = arg;
 
     while (!store->is_closing) {
         fiber_sleep(MICROSECONDS);
+        ask_for_replacement(store);
         for (size_t i = 0; i < CACHES; i++) {
             struct anvil_cache *cache = &store->caches[i];
             if (cache->cleanup_interval == 0 || clock_monotonic() < cache->next_cleanup)

@@ -71,7 +71,7 @@ def test_crash_loses_seconds(make):
     attempt(here, "192.0.2.1")
     time.sleep(2.5)  # written every two seconds
     anvil = [pid for pid, name in here.pids() if name == "anvil"]
-    assert len(anvil) == 2, "anvil and the keeper of its files"
+    assert len(anvil) >= 2, "anvil and the keeper of its files"
     for pid in anvil:
         os.kill(pid, signal.SIGKILL)
     wait_until(lambda: not set(anvil) & {pid for pid, _ in here.pids()}, "the end of anvil")
