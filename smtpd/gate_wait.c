@@ -140,7 +140,7 @@ static void on_lists(void *context)
 
 /* ---- what the client sends ---- */
 
-static void talked_early(struct gate_client *c, struct slice bytes)
+static enum gate_action note_early(struct gate_client *c, struct slice bytes)
 {
     struct buffer time = BUFFER_INIT, text = BUFFER_INIT;
 
@@ -149,8 +149,12 @@ static void talked_early(struct gate_client *c, struct slice bytes)
     gate_log("PREGREET %zu after %s from %s: %s", bytes.len, buffer_string(&time), c->peer, buffer_string(&text));
     buffer_release(&time);
     buffer_release(&text);
-    enum gate_action action = gate_fail(c, GATE_GREET, "5.5.1 Protocol error");
-    if (action == GATE_DROP || is_over(c))
+    return gate_fail(c, GATE_GREET, "5.5.1 Protocol error");
+}
+
+static void talked_early(struct gate_client *c, struct slice bytes)
+{
+    if (note_early(c, bytes) == GATE_DROP || is_over(c))
         finish(c);
 }
 
@@ -197,7 +201,9 @@ void gate_wait(struct gate_client *c)
     if (c->todo & 1U << GATE_DNSBL)
         c->asking = gate_asking_start(gate->lists, &connection->peer, on_lists, c);
     connection->interruptible = INTERRUPTIBLE_AT_STOP;
-    if (is_over(c)) {
+    bool cut_off = greet && stream_buffered(connection->stream) /* it came with the header of the load balancer */
+                   && note_early(c, stream_peek(connection->stream)) == GATE_DROP;
+    if (cut_off || is_over(c)) {
         gate_judge(NULL, connection);
         return;
     }

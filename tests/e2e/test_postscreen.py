@@ -133,6 +133,29 @@ def test_lists(gate, dns):
             wait_until(lambda: log_of(here, client)[1:] == ["PASS NEW PEER"], "the log")
 
 
+def test_older_names(gate):
+    here = gate("postscreen_blacklist_action = drop\npostscreen_whitelist_interfaces = !127.0.0.0/8 static:all\nrespectful_logging = no\n"
+                "postscreen_dnsbl_whitelist_threshold = -1\n")
+    with Client(here, 40) as client:
+        assert client.line() == "521 5.3.2 Service currently unavailable"
+        wait_until(lambda: log_of(here, client)[1:] == ["BLACKLISTED PEER", "DISCONNECT PEER"], "the log")
+    with Client(here, 41) as client:
+        assert client.line().startswith("220 ")
+        wait_until(lambda: log_of(here, client)[1:] == ["WHITELISTED PEER"], "the log")
+    with Client(here, 42) as client:
+        assert client.line().startswith("220-")
+        wait_until(lambda: log_of(here, client)[1:] == ["WHITELIST VETO PEER"], "the log")
+
+
+def test_denied_with_enforce(gate):
+    here = gate("postscreen_denylist_action = enforce\n")
+    client, replies = dialogue(here, 40, "HELO x", "MAIL FROM:<a@x.test>", "RCPT TO:<user@here.test>", "QUIT")
+    assert replies[2] == "550 5.3.2 Service currently unavailable"
+    wait_until(lambda: log_of(here, client)[1:] == [
+        "DENYLISTED PEER", "NOQUEUE: reject: RCPT from PEER: 550 5.3.2 Service currently unavailable; from=<a@x.test>, to=<user@here.test>, "
+        "proto=SMTP, helo=<x>", "DISCONNECT PEER"], "the log")
+
+
 def dialogue(here, number, *lines):
     """The replies after the greeting."""
     with Client(here, number) as client:
@@ -282,6 +305,11 @@ def test_proxy_protocol(gate):
         assert client.line().startswith("220 ")
         assert "PIPELINING" in client.say("EHLO x")
     here.wait_log(r"smtpd\[\d+\]: connect from \S+\[192.0.2.7\]")
+    with Client(here, 1) as client:  # what comes with the header comes too early, and is not lost
+        client.send("PROXY TCP4 192.0.2.8 192.0.2.1 4712 25\r\nEHLO x\r\n")
+        assert client.line().startswith("220-") and client.line().startswith("220 ")
+        assert "PIPELINING" in client.reply()
+    here.wait_log(r"PREGREET 8 after 0 from \[192.0.2.8\]:4712: EHLO x\\r\\n")
     with Client(here, 1) as client:
         client.send("GARBAGE\r\n")
         assert client.line() == "421 4.3.2 No system resources"
