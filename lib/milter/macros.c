@@ -9,17 +9,14 @@ static struct slice without_braces(struct slice name)
     return name;
 }
 
-/* default_of - milter_macro_defaults: "name=value", "{ name = value }". */
+/* default_of - milter_macro_defaults: "name=value", "{ name = value }"; the name may have braces of its own. */
 static struct slice default_of(const struct milter_list *list, struct slice name)
 {
     struct slice rest = slice_of(list->params.milter_macro_defaults), item, key, value;
 
     while (config_list_next(&rest, &item)) {
-        struct slice inside = item;
-        size_t equals = slice_search(item, SLICE("}="));
-        if (slice_starts(item, SLICE("{")) && !(equals < item.len && slice_find(item, '=') == equals + 1))
-            config_braced(item, &inside);
-        if (slice_cut(inside, '=', &key, &value) && slice_equal(without_braces(slice_trim(key)), without_braces(name)))
+        config_braced(item, &item);
+        if (slice_cut(item, '=', &key, &value) && slice_equal(without_braces(slice_trim(key)), without_braces(name)))
             return slice_trim(value);
     }
     return (struct slice){0};

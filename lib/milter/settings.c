@@ -131,7 +131,17 @@ static size_t elements(struct slice text)
     return count;
 }
 
-struct milter_list *milter_list_open(struct slice text, const char *parameter UNUSED, struct config *config)
+/* check_defaults - milter_macro_defaults: what has no "=" is told and left out. */
+static void check_defaults(const struct milter_params *params)
+{
+    struct slice rest = slice_of(params->milter_macro_defaults), item;
+
+    while (config_list_next(&rest, &item))
+        if (slice_find(item, '=') == item.len || slice_starts(item, SLICE("=")))
+            log_warning("milter_macro_defaults: malformed default macro entry \"" SLICE_FORMAT "\": need name=value or { name = value }", SLICE_ARGS(item));
+}
+
+struct milter_list *milter_list_open(struct slice text, const char *parameter, struct config *config)
 {
     struct milter_list *list = memory_zalloc(1, sizeof(*list));
     size_t count = elements(text);
@@ -140,6 +150,8 @@ struct milter_list *milter_list_open(struct slice text, const char *parameter UN
     fill(config, &list->params);
     if (count == 0)
         return list;
+    if (strcmp(parameter, "smtpd_milter_maps") != 0) /* said already, at start */
+        check_defaults(&list->params);
     list->endpoints = memory_zalloc(count, sizeof(*list->endpoints));
     for (struct slice element; config_list_next(&text, &element);)
         add(list, element);

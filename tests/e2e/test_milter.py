@@ -88,7 +88,7 @@ def test_stages_in_order(system, filter):
 def test_macros(system, filter):
     server = filter(macros={0: "j v", 5: "i {client_addr} {mail_addr}"})
     here = system(server, main_cf="milter_helo_macros = {{client_addr}} {{client_port}} {{client_resolve}} {{daemon_port}} {{nothing}} {{other}}\n"
-                  "milter_macro_defaults = nothing=5, {{ {{other}} = six }}\nmilter_macro_daemon_name = the.daemon\nmilter_macro_v = version\n")
+                  "milter_macro_defaults = nothing=5, {{{{other}} = six}}\nmilter_macro_daemon_name = the.daemon\nmilter_macro_v = version\n")
     talk(here, "MAIL FROM:<>", RCPT, "MESSAGE", "QUIT")
     session = session_with(server, "MAIL")
     assert session.macros_of("C")[0] == {"j": "here.test", "v": "version"} or "j" in session.macros_of("C")[0]
