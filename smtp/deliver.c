@@ -32,13 +32,23 @@ struct search {
 static struct client_params params;
 static struct match_list *cache_destinations;
 
+static void open_tls_manager(void)
+{
+    struct buffer path = BUFFER_INIT;
+
+    if (params.lmtp || !(params.smtp_tls_mta_sts || params.smtp_tls_reports))
+        return;
+    buffer_printf(&path, "private/%s", params.tlsmgr_service_name);
+    params.tls_manager = tls_manager_new(buffer_string(&path));
+    buffer_release(&path);
+}
+
 void deliver_open(struct service_context *context)
 {
     client_params_load(context->config, strcmp(program_invocation_short_name, "lmtp") == 0, &params);
     cache_destinations = match_list_new("smtp_connection_cache_destinations", params.connection_cache_destinations, MATCH_STRING_LIST, context->config);
     starttls_open(context->config, &params);
-    if (!params.lmtp && (params.smtp_tls_mta_sts || params.smtp_tls_reports))
-        params.tls_manager = tls_manager_new(arena_printf(arena_new(256), "private/%s", params.tlsmgr_service_name));
+    open_tls_manager();
     if (session_reports(params.notify_classes))
         params.cleanup = submit_pool_new(arena_printf(arena_new(256), "public/%s", params.cleanup_service_name));
     params.outgoing = outgoing_open(context->config, &params);

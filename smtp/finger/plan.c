@@ -165,6 +165,7 @@ void plan_run(const struct finger *finger)
     const char *next_hop = other_way ? NULL : next_hop_of(&p);
     if (next_hop)
         tell(&p, next_hop);
+    tls_manager_free(p.params.tls_manager);
     starttls_close(&p.params);
     client_params_release(&p.params);
 }
