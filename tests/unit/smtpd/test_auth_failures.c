@@ -37,6 +37,7 @@ START_TEST(users)
     auth_failures_user(SLICE("PLAIN"), SLICE("="), &user);
     auth_failures_user(SLICE("PLAIN"), SLICE(""), &user);
     ck_assert_uint_eq(user.len, 0);
+    buffer_release(&user);
 }
 END_TEST
 
