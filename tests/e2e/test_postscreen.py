@@ -355,3 +355,30 @@ def test_stop_and_reload(gate):
         here.stop()
         assert time.monotonic() - began < 2.5
         assert waiting.rest() == ""
+
+
+def test_several_workers(gate):
+    """Limits and memory are those of all workers together."""
+    here = gate("worker_processes = 2\npostscreen_pre_queue_limit = 10\npostscreen_greet_wait = 5s\n")
+    clients = []
+    for number in range(50, 62):
+        clients.append(Client(here, number))
+        time.sleep(0.15)  # the workers look at each other ten times a second
+    greetings = [client.line() for client in clients]
+    assert greetings == 9 * ["220-here.test ESMTP Postfix"] + 3 * ["421 4.3.2 All screening ports are busy"]
+    assert clients[0].line().startswith("220 ")
+    wait_until(lambda: log_of(here, clients[0])[1:] == ["PASS NEW PEER"], "the log")
+    for _ in range(6):
+        with Client(here, 50) as known:
+            assert known.line().startswith("220 ")
+    for client in clients:
+        client.close()
+
+
+def test_results_expire(gate):
+    here = gate("postscreen_greet_ttl = 1s\n")
+    for word in ("NEW", "OLD"):
+        with Client(here, 50) as client:
+            assert client.line().startswith("220-") and client.line().startswith("220 ")
+            wait_until(lambda: log_of(here, client)[1:] == [f"PASS {word} PEER"], "the log")  # pylint: disable=cell-var-from-loop
+        time.sleep(2)

@@ -47,7 +47,8 @@ START_TEST(runs_out_of_slots_politely)
 }
 END_TEST
 
-START_TEST(counting_without_a_page_does_nothing)
+START_TEST(counting_without_a_page_does_nothing,
+          others_of_the_same_service)
 {
     statistics_use(0, 3);
     statistics_add(STATISTIC_clients, 1);
@@ -55,4 +56,23 @@ START_TEST(counting_without_a_page_does_nothing)
 }
 END_TEST
 
-TEST_MAIN("service/statistics", sums_outlive_their_worker, runs_out_of_slots_politely, counting_without_a_page_does_nothing)
+START_TEST(others_of_the_same_service)
+{
+    static const char *const services[] = {"smtp", "smtp", "other", "smtp"};
+    unsigned slots[4];
+    int fd = statistics_create();
+
+    for (int i = 0; i < 4; i++) {
+        slots[i] = statistics_take_slot(services[i]);
+        if (i < 3) /* nobody has the last one yet */
+            statistics_slot_pid(slots[i], 1000 + i);
+        statistics_use(fd, slots[i]);
+        statistics_add(STATISTIC_gate_testing, i + 1);
+    }
+    statistics_use(fd, slots[0]);
+    ck_assert_int_eq(statistics_elsewhere(STATISTIC_gate_testing), 2);
+}
+END_TEST
+
+TEST_MAIN("service/statistics", sums_outlive_their_worker, runs_out_of_slots_politely, counting_without_a_page_does_nothing,
+          others_of_the_same_service)
