@@ -114,7 +114,8 @@ static bool read_reply(struct worker *w, uint32_t serial, struct cyrus_reply *re
         memcpy(reply, data, sizeof(*reply));
         if (reply->serial != serial && reply->serial != 0)
             continue;
-        buffer_append(rest, data + sizeof(*reply), (size_t)got - sizeof(*reply));
+        buffer_commit(rest, (size_t)got);
+        buffer_consume(rest, sizeof(*reply));
         return reply->serial == serial && reply->result < CYRUS_RESULT_COUNT && reply->user_length <= rest->len;
     }
 }
