@@ -167,6 +167,19 @@ static bool is_in_place(const struct access *a, int needs)
            !((needs & NEEDS_SENDER_ADDRESS) && !(s->mail && s->mail->sender.len)) && !((needs & NEEDS_RECIPIENT) && !a->has_recipient);
 }
 
+static enum access_result run_item(struct access *a, const struct restriction *item)
+{
+    const struct access_watch *watch = a->s->server->watch;
+    bool in_place = is_in_place(a, item->row->needs), passed_over = watch && watch->passes_over(watch->context, a, item);
+    enum access_result result = in_place && !passed_over ? item->row->check(a, item) : ACCESS_DUNNO;
+
+    if (is_discarded(a))
+        result = ACCESS_OK;
+    if (watch)
+        watch->item_done(watch->context, a, item, in_place, result);
+    return result;
+}
+
 enum access_result access_run(struct access *a, const struct restriction_list *list)
 {
     enum access_result result = ACCESS_DUNNO;
@@ -183,10 +196,7 @@ enum access_result access_run(struct access *a, const struct restriction_list *l
             a->warn = true;
             continue;
         }
-        if (is_in_place(a, item->row->needs))
-            result = item->row->check(a, item);
-        if (is_discarded(a))
-            result = ACCESS_OK;
+        result = run_item(a, item);
         a->warn = warn;
     }
     a->warn = warn;
@@ -198,7 +208,12 @@ static enum access_result run(struct access *a, const struct restriction_list *l
 {
     a->list = a->subject = subject;
     a->shown = shown;
-    return list->count && !is_discarded(a) ? access_run(a, list) : ACCESS_DUNNO;
+    if (list->count == 0 || is_discarded(a))
+        return ACCESS_DUNNO;
+    const struct access_watch *watch = a->s->server->watch;
+    if (watch)
+        watch->list_begins(watch->context, list);
+    return access_run(a, list);
 }
 
 static enum access_result run_client(struct access *a)

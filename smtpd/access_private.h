@@ -82,6 +82,15 @@ struct restriction_list {
     size_t count;
 };
 
+/* Somebody who watches the rules being run (explain.c). */
+struct access_watch {
+    void (*list_begins)(void *context, const struct restriction_list *list);
+    /* passes_over - before a restriction is looked at: true: it is not to be, as if it did not decide. */
+    bool (*passes_over)(void *context, struct access *a, const struct restriction *item);
+    void (*item_done)(void *context, const struct access *a, const struct restriction *item, bool in_place, enum access_result result);
+    void *context;
+};
+
 struct access_rules {
     struct server *server;
     struct arena *arena;   /* of the compiled lists */

@@ -1,6 +1,7 @@
 /* main.c - the SMTP server (program names smtpd and postscreen) */
 #include "base/log.h"
 #include "dns/dns.h"
+#include "explain.h"
 #include "gate.h"
 #include "server.h"
 #include "service/dns_reply_filter.h"
@@ -46,6 +47,8 @@ int main(int argc, char **argv)
         .stand_alone = stand_alone,
     };
 
+    if (argc > 1 && strcmp(argv[1], "--explain") == 0)
+        return explain_main(argc, argv);
     is_gate = argc > 0 && gate_is_named(argv[0]);
     return service_main(argc, argv, &service);
 }

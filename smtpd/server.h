@@ -14,6 +14,7 @@
 #include "tls/server.h"
 
 struct access_rules;
+struct access_watch;
 struct anvil_client;
 struct auth;
 struct milter_list;
@@ -33,6 +34,7 @@ struct server {
     struct route *route;
     struct submit_pool *cleanup;
     struct access_rules *access;
+    const struct access_watch *watch; /* NULL: nobody watches */
     struct anvil_client *anvil;
     struct table_list *user_limit_exceptions;
     struct match_list *auth_failure_exceptions;

@@ -9,7 +9,7 @@
 
 enum { NAME_WIDTH = 28, NAME_SHOWN = 60 /* of a table's name: inline tables are long */, EXPANSION_MAX = 100 /* addresses that are followed */ };
 
-static const char usage[] = "usage: postfix explain [--sender address] [--client address] [--sasl user] address";
+static const char usage[] = "usage: postfix explain [--sender address] [--client address] [--sasl user] [--helo name] [--service name] address";
 static const char *const class_names[] = {"local (mydestination, inet_interfaces)", "virtual alias (virtual_alias_domains)",
                                           "virtual mailbox (virtual_mailbox_domains)", "relay (relay_domains)", "default (elsewhere)"};
 
@@ -293,7 +293,8 @@ static void explain_all(void *arg)
     route_resolve(e->route, sender, recipient, false, e->arena, &resolved);
     tables_set_trace(trace, e);
     run->status = 1;
-    if (!explain_access(e, sender, recipient, &resolved) || !explain_known(e, recipient, &resolved))
+    bool comes_by_smtp = e->client || e->sasl_user || e->helo || e->service;
+    if (comes_by_smtp ? !explain_access(e) : !explain_known(e, recipient, &resolved))
         return;
     recipient = map_if_class(e, "recipient_canonical_maps", "recipient_canonical_classes", "envelope_recipient", recipient);
     recipient = map_if_class(e, "canonical_maps", "canonical_classes", "envelope_recipient", recipient);
@@ -307,8 +308,9 @@ static void explain_all(void *arg)
 
 int do_explain(struct control *control)
 {
-    static const struct option options[] = {{"sender", 1, NULL, 's'}, {"client", 1, NULL, 'c'}, {"sasl", 1, NULL, 'a'}, {NULL, 0, NULL, 0}};
-    struct run run = {.explain = {.config = control->config, .arena = control->memory, .sender = ""}};
+    static const struct option options[] = {{"sender", 1, NULL, 's'}, {"client", 1, NULL, 'c'}, {"sasl", 1, NULL, 'a'},
+                                            {"helo", 1, NULL, 'h'}, {"service", 1, NULL, 'm'}, {NULL, 0, NULL, 0}};
+    struct run run = {.explain = {.control = control, .config = control->config, .arena = control->memory, .sender = ""}};
     struct explain *e = &run.explain;
     int letter;
     if (control->argument_count > 1 && strcmp(control->arguments[0], "auth") == 0)
@@ -319,13 +321,16 @@ int do_explain(struct control *control)
         case 's': e->sender = optarg ? optarg : ""; break;
         case 'c': e->client = optarg; break;
         case 'a': e->sasl_user = optarg; break;
+        case 'h': e->helo = optarg; break;
+        case 'm': e->service = optarg; break;
         default: say_fatal("%s", usage);
         }
     }
     if (optind != (int)control->argument_count)
         say_fatal("%s", usage);
     e->recipient = control->arguments[optind - 1];
-    if (e->client && !net_address_parse(&e->client_address, slice_of(e->client), 0))
+    struct net_address address;
+    if (e->client && !net_address_parse(&address, slice_of(e->client), 0))
         say_fatal("--client: not an IP address: %s", e->client);
     if (strcmp(e->sender, "<>") == 0)
         e->sender = "";

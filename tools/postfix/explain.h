@@ -1,4 +1,4 @@
-/* explain.h - `postfix explain ADDRESS`: where mail goes, and why; shared by explain.c (rewriting, routing) and explain_access.c (restrictions) */
+/* explain.h - `postfix explain ADDRESS`: where mail goes, and why; shared by explain.c (rewriting, routing) and explain_access.c (access control) */
 #ifndef POSTERN_TOOLS_POSTFIX_EXPLAIN_H
 #define POSTERN_TOOLS_POSTFIX_EXPLAIN_H
 
@@ -7,13 +7,15 @@
 #include "net/address.h"
 #include "route/route.h"
 
+struct control;
+
 struct explain {
+    struct control *control;
     struct config *config;
     struct arena *arena;
     struct route *route;
     const char *recipient, *sender; /* as given */
-    const char *client, *sasl_user; /* NULL: not given */
-    struct net_address client_address;
+    const char *client, *sasl_user, *helo, *service; /* NULL: not given */
     bool failed;                    /* a table did not answer */
 };
 
@@ -21,11 +23,9 @@ struct explain {
 void explain_step(const char *format, ...) PRINTF_LIKE(1, 2);
 void explain_note(const char *format, ...) PRINTF_LIKE(1, 2);
 
-/* explain_access - go through smtpd's restriction lists of main.cf for the client, sender and recipient (rewritten); false: rejected.  resolved: of the
-   recipient before aliases.  Waits. */
-bool explain_access(struct explain *e, struct slice sender, struct slice recipient, const struct route_result *resolved);
+/* explain_access - what smtpd would say to the recipient, as given; tells it.  False: rejected, or it could not be told. */
+bool explain_access(struct explain *e);
 
-struct control;
 /* explain_auth - `postfix explain auth USER`: what each SMTP service offers, and whether USER can log in with a password that is asked for.  The exit
    status. */
 int explain_auth(struct control *control);

@@ -24,6 +24,8 @@ static const char help[] =
     "  --sender address   explain: from there\n"
     "  --client address   explain: the restrictions for a client of this address, too\n"
     "  --sasl user        explain: for somebody who has logged in\n"
+    "  --helo name        explain: for a client that says this\n"
+    "  --service name     explain: at this SMTP server of master.cf\n"
     "  tls enable-client: TLS on in the SMTP client; enable-server, new-server-key, ...: see postfix-tls(1)\n"
     "  set-permissions upgrade-configuration post-install quick-start quick-stop\n"
     "See postfix(1).\n";
