@@ -31,6 +31,37 @@ static void answer(struct service_context *context, struct service_client *clien
         stream_printf(stream, SLICE_FORMAT "!\n", SLICE_ARGS(line));
 }
 
+/* ---- "park": without a fiber for a moment ---- */
+
+static struct run_timer *alarm_clock;
+static void serve(struct service_context *context, struct service_client *client);
+
+static void serve_again(struct service_context *context, struct service_client *client)
+{
+    stream_printf(client->stream, "awake\n");
+    stream_flush(client->stream);
+    serve(context, client);
+}
+
+static void on_alarm(void *arg)
+{
+    service_resume(arg, serve_again);
+}
+
+static void on_interrupted(struct service_client *client)
+{
+    run_timer_stop(alarm_clock);
+    service_end(client);
+}
+
+static bool park(struct service_client *client)
+{
+    service_interruptible(client, INTERRUPTIBLE_AT_STOP);
+    alarm_clock = run_timer_new(on_alarm, client);
+    run_timer_set(alarm_clock, MICROSECONDS / 2, 0);
+    return service_park(client, on_interrupted);
+}
+
 static void serve(struct service_context *context, struct service_client *client)
 {
     struct slice line;
@@ -38,6 +69,8 @@ static void serve(struct service_context *context, struct service_client *client
     service_interruptible(client, INTERRUPTIBLE_AT_DRAIN);
     while (stream_read_line(client->stream, 100, &line) == LINE_LF) {
         service_interruptible(client, INTERRUPTIBLE_NEVER);
+        if (slice_equal(line, SLICE("park")) && park(client))
+            return;
         answer(context, client, line);
         stream_flush(client->stream);
         service_interruptible(client, INTERRUPTIBLE_AT_DRAIN);
@@ -100,6 +133,36 @@ START_TEST(drains_idle_clients_and_finishes_busy_ones)
     ck_assert_str_eq(harness_say(idle, NULL), "");
     ck_assert_str_eq(harness_say(busy, NULL), "done\n");
     ck_assert_str_eq(harness_say(busy, NULL), "");
+    ck_assert_int_eq(harness_end(&worker), 0);
+}
+END_TEST
+
+START_TEST(clients_wait_without_a_fiber)
+{
+    START("100", "many");
+    ck_assert_int_eq(harness_note(&worker), CHANNEL_READY);
+    int parked = harness_connect(&worker), other = harness_connect(&worker);
+    ck_assert_int_eq(write(parked, "park\n", 5), 5);
+    ck_assert_str_eq(harness_say(other, "a\n"), "a!\n");
+    ck_assert_str_eq(harness_say(parked, NULL), "awake\n");
+    ck_assert_str_eq(harness_say(parked, "b\n"), "b!\n");
+    ck_assert_int_eq(write(parked, "park\n", 5), 5);
+    usleep(50000);
+    ck_assert(channel_send(worker.channel, CHANNEL_RELOAD, 0, -1)); /* it may finish what it waits for */
+    ck_assert_str_eq(harness_say(parked, NULL), "awake\n");
+    ck_assert_int_eq(harness_end(&worker), 0);
+}
+END_TEST
+
+START_TEST(a_stop_ends_clients_that_wait)
+{
+    START("100", "many");
+    ck_assert_int_eq(harness_note(&worker), CHANNEL_READY);
+    int parked = harness_connect(&worker);
+    ck_assert_int_eq(write(parked, "park\n", 5), 5);
+    usleep(50000);
+    ck_assert(channel_send(worker.channel, CHANNEL_STOP, 0, -1));
+    ck_assert_str_eq(harness_say(parked, NULL), "");
     ck_assert_int_eq(harness_end(&worker), 0);
 }
 END_TEST
@@ -231,5 +294,6 @@ END_TEST
 #define SANDBOX_TESTS
 #endif
 
-TEST_MAIN("service/worker", serves_and_reports, drains_idle_clients_and_finishes_busy_ones, ends_when_master_is_gone,
+TEST_MAIN("service/worker", serves_and_reports, drains_idle_clients_and_finishes_busy_ones,
+          clients_wait_without_a_fiber, a_stop_ends_clients_that_wait, ends_when_master_is_gone,
           one_client_at_a_time_and_max_use, reloads_in_place, asks_for_a_replacement_once, takes_passed_connections, refuses_a_wrong_process_limit SANDBOX_TESTS)
