@@ -69,6 +69,10 @@ static enum access_result check_domain(struct access *a, const struct route_resu
     struct dns_answer mx = dns_mx(domain, false, a->s->scratch);
     if (mx.status == DNS_FOUND)
         return mx.count == 1 && mx.records[0].name.len == 0 ? refuse_null_mx(a, domain, shown, subject) : ACCESS_DUNNO;
+    if (mx.status == DNS_FILTERED) {
+        log_warning(SLICE_FORMAT ": MX or address lookup error: %s", SLICE_ARGS(domain), dns_status_text(mx.status));
+        return ACCESS_DUNNO;
+    }
     if (mx.status == DNS_MALFORMED)
         return access_reject(a, (int)p->unknown_address_reject_code, status_text, TROUBLE_POLICY,
                              "<" SLICE_FORMAT ">: %s rejected: Malformed DNS server reply", SLICE_ARGS(shown), subject_name(subject));

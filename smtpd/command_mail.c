@@ -51,7 +51,8 @@ bool command_parse_address(struct session *s, struct slice text, const char *ver
 {
     const struct smtpd_params *p = &s->server->params;
 
-    if (mail_address_parse_path(text, p->strict_rfc821_envelopes, true, arena, address, parameters) &&
+    bool strict = p->strict_rfc821_envelopes && strcmp(verb, "VRFY") != 0;
+    if (mail_address_parse_path(text, strict, true, arena, address, parameters) &&
         (p->resolve_numeric_domain || !has_numeric_domain(*address)) && !has_strange_domain(s, *address, *parameters) && (p->allow_min_user || address->len == 0 || address->data[0] != '-'))
         return true;
     struct slice word = slice_trim(slice_first(text, text.len - parameters->len));

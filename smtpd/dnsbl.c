@@ -8,6 +8,7 @@
 
 struct dnsbl {
     struct slice domain;
+    struct slice written; /* with the pattern: the key of rbl_reply_maps */
     bool has_pattern;
     uint8_t allowed[4][32]; /* bit per value of each octet */
 };
@@ -77,6 +78,7 @@ struct dnsbl *dnsbl_parse(struct slice text, struct arena *arena)
 
     bool patterned = slice_cut(text, '=', &list->domain, &pattern);
     list->domain = arena_slice(arena, list->domain);
+    list->written = arena_slice(arena, text);
     if (!domain_is_valid(list->domain, NULL) || (patterned && !parse_pattern(pattern, list))) {
         log_warning("bad DNS list: \"" SLICE_FORMAT "\"", SLICE_ARGS(text));
         return NULL;
@@ -110,6 +112,16 @@ static bool any_matches(const struct dnsbl *list, const struct dns_answer *answe
     return false;
 }
 
+static struct slice all_texts(const struct dns_answer *answer, struct arena *arena)
+{
+    struct slice text = {0};
+
+    for (size_t i = 0; answer->status == DNS_FOUND && i < answer->count; i++)
+        text = i ? arena_format(arena, SLICE_FORMAT " / " SLICE_FORMAT, SLICE_ARGS(text), SLICE_ARGS(answer->records[i].text))
+                 : answer->records[i].text;
+    return text;
+}
+
 static struct listing ask(struct access *a, const struct dnsbl *list, struct slice query)
 {
     struct dns_answer answer = dns_query(query, DNS_A, a->s->scratch);
@@ -123,8 +135,9 @@ static struct listing ask(struct access *a, const struct dnsbl *list, struct sli
     if (answer.status != DNS_FOUND)
         return result;
     struct dns_answer text = dns_query(query, DNS_TXT, a->s->scratch);
-    if (text.status == DNS_FOUND && text.count)
-        result.text = text.records[0].text;
+    result.text = all_texts(&text, a->s->scratch);
+    if (text.status >= DNS_FILTERED)
+        log_warning(SLICE_FORMAT ": TXT lookup error: %s", SLICE_ARGS(query), dns_status_text(text.status));
     result.listed = any_matches(list, &answer);
     return result;
 }
@@ -152,7 +165,7 @@ static bool find_template(struct access *a, const struct dnsbl *list, const char
     struct buffer value = BUFFER_INIT;
     enum table_result found = table_list_is_empty(a->s->server->rbl_reply_maps)
                                   ? TABLE_NOT_FOUND
-                                  : table_list_lookup(a->s->server->rbl_reply_maps, list->domain, true, &value);
+                                  : table_list_lookup(a->s->server->rbl_reply_maps, list->written, true, &value);
 
     *template = a->s->server->params.default_rbl_reply;
     if (found == TABLE_FOUND)

@@ -71,7 +71,8 @@ static bool find(struct session *s, struct slice name, struct slice *value)
             return true;
         }
     if (take_name(name, "sender", &part)) {
-        *value = s->mail && s->mail->accepted ? address_part(s->mail->sender, part) : SLICE("");
+        bool given = s->mail && s->mail->accepted;
+        *value = !given ? SLICE("") : s->mail->sender.len == 0 && part < 2 ? SLICE("<>") : address_part(s->mail->sender, part);
         return true;
     }
     if (take_name(name, "recipient", &part)) {
@@ -98,8 +99,10 @@ static const char *look_up(void *context, struct slice name)
         clock_syslog(&e->value, clock_wall());
     else if (find(e->session, name, &value))
         buffer_append_slice(&e->value, value);
-    else
+    else {
+        log_warning("unknown macro name \"" SLICE_FORMAT "\" in expansion request", SLICE_ARGS(name));
         return NULL;
+    }
     for (size_t i = 0; i < e->value.len; i++)
         if (!e->allowed[(unsigned char)e->value.data[i]])
             e->value.data[i] = '_';

@@ -42,7 +42,7 @@ static size_t utf8_cut(struct slice text, size_t room)
 void smtp_reply_line(struct buffer *out, int code, bool more, const char *status, struct slice text)
 {
     char front[8 + 12 + 2];
-    int length = snprintf(front, sizeof(front), "%03d%c%.11s%s", code % 1000, more ? '-' : ' ', status, status[0] && text.len ? " " : "");
+    int length = snprintf(front, sizeof(front), "%03d%c%.11s%s", code % 1000, more ? '-' : ' ', status, status[0] ? " " : "");
 
     text.len = utf8_cut(text, SMTP_REPLY_LINE_MAX - (size_t)length);
     buffer_append(out, front, (size_t)length);
