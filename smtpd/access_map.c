@@ -338,6 +338,7 @@ enum access_result access_look_up_address(struct access *a, const struct restric
 {
     const struct address_keys *keys = route_keys(a->s->server->route);
     struct buffer value = BUFFER_INIT;
+    address = arena_lower(a->s->scratch, address); /* also for tables that tell capitals apart */
     struct slice domain = mail_address_domain(address);
 
     enum table_result found =

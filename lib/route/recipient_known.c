@@ -1,14 +1,16 @@
 /* recipient_known.c - is the recipient listed for its class (compat.md d.7) */
 #include "route/route_private.h"
 
-/* in_maps - 1, 0, -1, -2; an empty list has nobody. */
+/* in_maps - 1, 0, -1, -2; an empty list has nobody.  In small letters, also for tables that tell capitals apart. */
 static int in_maps(struct route *route, struct table_list *maps, struct slice recipient)
 {
     if (table_list_is_empty(maps))
         return 0;
-    struct buffer value = BUFFER_INIT;
-    enum table_result found = address_lookup(maps, &route->keys, recipient, ADDRESS_KEY_ALL, &value, NULL, NULL);
+    struct buffer value = BUFFER_INIT, key = BUFFER_INIT;
+    buffer_append_lower(&key, recipient);
+    enum table_result found = address_lookup(maps, &route->keys, buffer_slice(&key), ADDRESS_KEY_ALL, &value, NULL, NULL);
     buffer_release(&value);
+    buffer_release(&key);
     if (found == TABLE_TRY_AGAIN)
         return table_list_is_misconfigured(maps) ? -2 : -1;
     return found == TABLE_FOUND ? 1 : 0;

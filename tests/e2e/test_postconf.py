@@ -114,7 +114,7 @@ REFERENCE = os.environ.get("POSTERN_REFERENCE", os.path.join(HERE, "../../../sha
 # Where Debian's build differs from the list (it says what the source says), and what depends on the machine.
 DEBIAN = {"alias_database": "hash:/etc/aliases", "alias_maps": "hash:/etc/aliases", "daemon_directory": "/usr/lib/postfix/sbin",
           "html_directory": "/usr/share/doc/postfix/html", "manpage_directory": "/usr/share/man", "readme_directory": "/usr/share/doc/postfix",
-          "shlib_directory": "/usr/lib/postfix", "milter_default_action": "tempfail", "smtpd_forbid_bare_newline": "no",
+          "shlib_directory": "/usr/lib/postfix", "milter_default_action": "tempfail", "smtpd_forbid_bare_newline": "no", "requiretls_enable": "no",
           "smtpd_forbid_unauth_pipelining": "no", "tls_legacy_public_key_fingerprints": "no", "tlsproxy_client_loglevel_parameter": "smtp_tls_loglevel",
           "smtp_tls_dane_insecure_mx_policy": "${{$smtp_tls_security_level} == {dane} ? {dane} : {may}}",
           "import_environment": "MAIL_CONFIG MAIL_DEBUG MAIL_LOGTAG TZ XAUTHORITY DISPLAY LANG=C POSTLOG_SERVICE POSTLOG_HOSTNAME"}

@@ -8,6 +8,7 @@ from test_tls_client import pair
 from test_tls_server import Authority
 
 
+ENABLE = "requiretls_enable = yes\n"
 HOLD = "smtpd_recipient_restrictions = check_recipient_access static:HOLD\n"
 
 
@@ -39,7 +40,7 @@ def send(here, recipient="b@there.test", sender="a@here.test", header="", requir
 def test_at_the_door(make, base):
     authority = Authority(base + "/ca")
     authority.sign("there", "there.test")
-    here = make(main_cf=f"smtpd_tls_security_level = may\nsmtpd_tls_chain_files = {authority.path('there.chain')}\n" + HOLD)
+    here = make(main_cf=ENABLE + f"smtpd_tls_security_level = may\nsmtpd_tls_chain_files = {authority.path('there.chain')}\n" + HOLD)
     with here.smtp() as smtp:
         assert "REQUIRETLS" not in smtp.say("EHLO client.test")
         assert smtp.say("MAIL FROM:<a@x.test> REQUIRETLS") == "530 5.7.10 Error: REQUIRETLS needs TLS, issue a STARTTLS command first"
@@ -61,7 +62,7 @@ def test_at_the_door(make, base):
 
 
 def test_passed_on(make, base):
-    here, there = pair(make, base, "secure match=there.test", client="smtp_requiretls_policy = enforce\n")
+    here, there = pair(make, base, "secure match=there.test", server=ENABLE, client=ENABLE + "smtp_requiretls_policy = enforce\n")
     there.command("postconf", HOLD.strip(), check=True)
     there.reload()
     send(here)
@@ -72,7 +73,7 @@ def test_passed_on(make, base):
 
 
 def test_the_server_does_not_take_it(make, base):
-    here, there = pair(make, base, "secure match=there.test", client="smtp_requiretls_policy = enforce\n")
+    here, there = pair(make, base, "secure match=there.test", server=ENABLE, client=ENABLE + "smtp_requiretls_policy = enforce\n")
     there.command("postconf", "requiretls_enable=no", check=True)
     there.reload()
     send(here, sender="nobody@here.test")
@@ -87,7 +88,7 @@ def test_the_server_does_not_take_it(make, base):
 @pytest.mark.parametrize("redact, options", [("yes", 0), ("no", 32)])
 def test_notices_tell_nothing(make, base, redact, options):
     here, there = pair(make, base, "secure match=elsewhere.test",
-                       client=f"smtp_requiretls_policy = enforce\nrequiretls_redact_dsn = {redact}\nsender_dependent_relayhost_maps = inline:{{{{ <>=[127.0.0.1]:1 }}}}\n")
+                       server=ENABLE, client=ENABLE + f"smtp_requiretls_policy = enforce\nrequiretls_redact_dsn = {redact}\nsender_dependent_relayhost_maps = inline:{{{{ <>=[127.0.0.1]:1 }}}}\n")
     send(here, sender="a@far.test")
     here.wait_log(r"to=<b@there\.test>.*dsn=5\.7\.10, status=bounced \(Sender requested REQUIRETLS, but: Server certificate not verified\)")
     wait_until(lambda: [m for m in here.queue() if m["sender"] == "MAILER-DAEMON"], "a notice")
@@ -101,7 +102,7 @@ def test_notices_tell_nothing(make, base, redact, options):
 
 def test_nobody_takes_the_clear(make, base, sink):
     plain = sink()
-    here = make(main_cf=f"smtp_tls_security_level = may\nsmtp_requiretls_policy = enforce\nrelayhost = [127.0.0.1]:{plain.port}\n")
+    here = make(main_cf=ENABLE + f"smtp_tls_security_level = may\nsmtp_requiretls_policy = enforce\nrelayhost = [127.0.0.1]:{plain.port}\n")
     send(here)
     here.wait_log(r"dsn=5\.7\.10, status=bounced \(Sender requested REQUIRETLS, but: TLS is required, but was not offered by host")
     assert plain.messages == []
@@ -116,11 +117,11 @@ def test_other_hosts_are_tried(make, base, dns):
     authority = Authority(base + "/ca")
     authority.sign("mx", "mx.far.test")
     names = dns("far.test MX 10 one.far.test\nfar.test MX 20 mx.far.test\none.far.test A 127.0.0.1\nmx.far.test A 127.0.0.2\n")
-    server = f"smtpd_tls_security_level = may\nsmtpd_tls_chain_files = {authority.path('mx.chain')}\nlocal_transport = discard\n"
+    server = ENABLE + f"smtpd_tls_security_level = may\nsmtpd_tls_chain_files = {authority.path('mx.chain')}\nlocal_transport = discard\n"
     one = make("one", main_cf=server + "requiretls_enable = no\n")
     mx = make("mx", main_cf=server, master_cf=f"127.0.0.2:{one.port} inet n - n - - smtpd\n")
     assert mx
-    here = make("here", main_cf=f"smtp_tls_security_level = secure\nsmtp_tls_secure_cert_match = mx.far.test\nsmtp_tls_CAfile = {authority.path('ca.pem')}\n"
+    here = make("here", main_cf=ENABLE + f"smtp_tls_security_level = secure\nsmtp_tls_secure_cert_match = mx.far.test\nsmtp_tls_CAfile = {authority.path('ca.pem')}\n"
                 f"smtp_requiretls_policy = enforce\nsmtp_tcp_port = {one.port}\ndns_servers = 127.0.0.1:{names.port}\nsmtp_host_lookup = dns\n")
     send(here, "b@far.test")
     here.wait_log(r": Sender requested REQUIRETLS, but it was not offered by host one\.far\.test\[127\.0\.0\.1\]")

@@ -49,6 +49,7 @@ def test_failures_of_a_map_server(make):
     assert here.inject("a@c.test", "perm@v.test") == "451 4.3.5 Server configuration error"
     assert here.inject("a@c.test", "empty@v.test") == "451 4.3.5 Server configuration error"
     assert here.inject("odd@c.test", "temp@v.test") == "554 5.7.1 <odd@c.test>: Sender address rejected: odd"
+    assert here.inject("ODD@c.Test", "temp@v.test").startswith("554 5.7.1 <ODD@c.Test>: ")  # asked in small letters
     # tables of patterns and their likes are asked for the whole address only
     assert sorted(set(r for r in server.requests if r.startswith("access"))) == ["access a@c.test", "access odd@c.test"]
     for key, why in (("temp@v.test", ": Operation now in progress"), ("perm@v.test", "")):

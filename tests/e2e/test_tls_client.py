@@ -26,13 +26,13 @@ local_transport = discard
 """
 
 
-def pair(make, base, policy, client="", wrapped=False):
+def pair(make, base, policy, client="", server="", wrapped=False):
     """A sender that relays all mail to a receiver."""
     authority = Authority(base + "/ca")
     authority.sign("there", "there.test")
     authority.sign("here", "here.test")
     port = free_port()
-    there = make("there", main_cf=SERVER + f"smtpd_tls_chain_files = {authority.path('there.chain')}\nsmtpd_tls_CAfile = {authority.path('ca.pem')}\n",
+    there = make("there", main_cf=SERVER + f"smtpd_tls_chain_files = {authority.path('there.chain')}\nsmtpd_tls_CAfile = {authority.path('ca.pem')}\n" + server,
                  master_cf=f"127.0.0.1:{port} inet n - n - - smtpd -o smtpd_tls_wrappermode=yes\n")
     port = port if wrapped else there.port
     policy = policy.format(fingerprint=authority.fingerprint("there"), port=port)

@@ -9,9 +9,12 @@ static struct client_params params;
 
 static void setup(const char *text, bool lmtp)
 {
+    char all[512];
+
+    snprintf(all, sizeof(all), "requiretls_enable = yes\n%s", text);
     log_set_watcher(script_quiet, NULL);
     config = config_empty();
-    script_params(config, text, lmtp, &params);
+    script_params(config, all, lmtp, &params);
     params.requiretls = requiretls_open(config, &params);
 }
 
