@@ -112,7 +112,7 @@ static void *open_cyrus(struct sasl_server *server)
         offer(c, "PLAIN");
         offer(c, "LOGIN");
     } else {
-        c->library = cyrus_library_new(server, directories, strcasecmp(c->plugin, "sasldb") == 0 ? c->database : NULL);
+        c->library = cyrus_library_new(server, directories, strcasecmp(c->plugin, "sasldb") == 0 ? c->database : NULL, strcasecmp(c->method, "auxprop") == 0);
     }
     return c;
 }
@@ -241,4 +241,4 @@ static void end(struct sasl_exchange *x)
         cyrus_library_end(c->library, x);
 }
 
-const struct sasl_driver sasl_driver_cyrus = {"cyrus", open_cyrus, close_cyrus, mechanisms, step, end};
+const struct sasl_driver sasl_driver_cyrus = {"cyrus", open_cyrus, close_cyrus, mechanisms, step, end, "no mechanism available"};

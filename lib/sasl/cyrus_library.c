@@ -26,7 +26,7 @@ struct worker {
 struct cyrus_library {
     struct worker workers[CYRUS_WORKERS];
     int life;
-    bool started;
+    bool started, tells_users;
     uint32_t last_serial, last_exchange;
     struct sasl_mechanism offered[MECHANISMS_MAX];
     size_t offered_count;
@@ -38,7 +38,7 @@ struct state {
     uint32_t id;
 };
 
-struct cyrus_library *cyrus_library_new(struct sasl_server *server, const char *directories, const char *database)
+struct cyrus_library *cyrus_library_new(struct sasl_server *server, const char *directories, const char *database, bool tells_users)
 {
     const struct sasl_server_settings *s = &server->settings;
     struct cyrus_settings settings = {s->path, directories, s->service, config_string(s->config, "myhostname"), s->local_domain,
@@ -46,6 +46,7 @@ struct cyrus_library *cyrus_library_new(struct sasl_server *server, const char *
     struct cyrus_library *l = memory_zalloc(1, sizeof(*l));
     int sockets[CYRUS_WORKERS];
 
+    l->tells_users = tells_users;
     l->started = cyrus_helper_start(&settings, sockets, &l->life);
     if (!l->started)
         log_warning("smtpd_sasl_type = cyrus: Cyrus SASL's library cannot be used: %s: AUTH is not offered", strerror(errno));
@@ -176,7 +177,7 @@ static const enum sasl_layer layers[CYRUS_RESULT_COUNT] = {
     [CYRUS_DOWN] = SASL_LAYER_BACKEND_DOWN, [CYRUS_TROUBLE] = SASL_LAYER_BACKEND_TROUBLE,
 };
 
-static void take_answer(struct sasl_exchange *x, const struct cyrus_reply *reply, struct slice rest, struct sasl_answer *answer)
+static void take_answer(const struct cyrus_library *l, struct sasl_exchange *x, const struct cyrus_reply *reply, struct slice rest, struct sasl_answer *answer)
 {
     struct slice user = arena_slice(x->arena, slice_first(rest, reply->user_length));
 
@@ -185,7 +186,8 @@ static void take_answer(struct sasl_exchange *x, const struct cyrus_reply *reply
         return;
     }
     enum sasl_outcome outcome = reply->result == CYRUS_GOOD ? SASL_OK : reply->result >= CYRUS_DOWN ? SASL_TEMPORARY : SASL_FAILED;
-    sasl_decide(answer, outcome, layers[reply->result], user);
+    enum sasl_layer layer = reply->result == CYRUS_WRONG && l->tells_users ? SASL_LAYER_WRONG_PASSWORD : layers[reply->result];
+    sasl_decide(answer, outcome, layer, user);
 }
 
 static struct state *begin(struct cyrus_library *l, struct sasl_exchange *x)
@@ -216,7 +218,7 @@ void cyrus_library_step(struct cyrus_library *l, struct sasl_exchange *x, bool h
     request.exchange = state ? state->id : 0;
     request.mechanism_length = (uint8_t)mechanism.len;
     if (state && ask(l, state->worker, &request, mechanism, response, &reply, &rest))
-        take_answer(x, &reply, buffer_slice(&rest), answer);
+        take_answer(l, x, &reply, buffer_slice(&rest), answer);
     else
         sasl_decide(answer, SASL_TEMPORARY, SASL_LAYER_BACKEND_DOWN, (struct slice){0});
     if (rest.data)

@@ -7,8 +7,8 @@
 struct cyrus_library;
 
 /* cyrus_library_new - forks the processes: before the sandbox closes.  directories: where NAME.conf may be, separated by colons;
-   database: the file of users, NULL when they are elsewhere. */
-struct cyrus_library *cyrus_library_new(struct sasl_server *server, const char *directories, const char *database) MUST_CHECK;
+   database: the file of users, NULL when they are elsewhere; tells_users: "no" to a password means that the user is known. */
+struct cyrus_library *cyrus_library_new(struct sasl_server *server, const char *directories, const char *database, bool tells_users) MUST_CHECK;
 void cyrus_library_free(struct cyrus_library *library);
 /* cyrus_library_mechanisms - as in driver.h.  Waits. */
 const struct sasl_mechanism *cyrus_library_mechanisms(struct cyrus_library *library, size_t *count);

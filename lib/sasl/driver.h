@@ -28,6 +28,7 @@ struct sasl_driver {
     /* step - response is valid base64 or empty; has_response as in server.h.  Waits. */
     void (*step)(struct sasl_exchange *exchange, bool has_response, struct slice response, struct sasl_answer *answer);
     void (*end)(struct sasl_exchange *exchange); /* may be NULL */
+    const char *unknown_mechanism;               /* what is said to a mechanism that there is not; NULL: "Invalid authentication mechanism" */
 };
 
 struct sasl_server {

@@ -111,7 +111,8 @@ static bool refuse_mechanism(const struct sasl_exchange *x, struct sasl_answer *
 
     if (!all)
         return false; /* the step tells */
-    *answer = (struct sasl_answer){.outcome = SASL_FAILED, .layer = SASL_LAYER_MECHANISM, .reason = SLICE("Invalid authentication mechanism")};
+    const char *words = x->server->driver->unknown_mechanism;
+    *answer = (struct sasl_answer){.outcome = SASL_FAILED, .layer = SASL_LAYER_MECHANISM, .reason = words ? slice_of(words) : SLICE("Invalid authentication mechanism")};
     for (size_t i = 0; i < count; i++) {
         if (strcmp(all[i].name, x->mechanism) != 0)
             continue;

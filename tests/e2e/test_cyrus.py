@@ -45,16 +45,16 @@ def test_sasldb(make, base):
     with there.smtp() as smtp:
         offered = re.search("250-AUTH (.*)\n", smtp.say("EHLO client.test")).group(1).split()
         assert sorted(offered) == ["CRAM-MD5", "DIGEST-MD5", "LOGIN", "PLAIN", "SCRAM-SHA-1", "SCRAM-SHA-256"]
-        assert smtp.say(plain("alice", "wrong")) == "535 5.7.8 Error: authentication failed: authentication failure"
+        assert smtp.say(plain("alice", "ungood")) == "535 5.7.8 Error: authentication failed: authentication failure"
         assert smtp.say(plain("bob", "secret")) == "535 5.7.8 Error: authentication failed: authentication failure"
-        assert smtp.say("AUTH NTLM " + b64("x")).startswith("535 5.7.8 Error: authentication failed: Invalid authentication mechanism")
+        assert smtp.say("AUTH NTLM " + b64("x")) == "535 5.7.8 Error: authentication failed: no mechanism available"
         assert smtp.say("AUTH LOGIN") == "334 VXNlcm5hbWU6"
         assert smtp.say(b64("alice")) == "334 UGFzc3dvcmQ6"
         assert smtp.say(b64("secret")) == "235 2.7.0 Authentication successful"
-    assert "user=<alice@home.test>" in auth_failed(there, "credentials")
+    assert "user=<alice@home.test>" in auth_failed(there, "wrong-password")
     assert "user=<bob@home.test>" in auth_failed(there, "unknown-user")
     auth_failed(there, "mechanism")
-    assert "secret" not in there.log() and "wrong" not in re.sub("wrong password", "", there.log())
+    assert "secret" not in there.log() and "ungood" not in there.log()
     with there.smtp() as smtp:
         smtp.say("EHLO client.test")
         challenge = smtp.say("AUTH DIGEST-MD5")
@@ -173,6 +173,6 @@ def test_saslauthd(make, saslauthd, mechanisms):
     with here.smtp() as smtp:
         offered = re.search("250-AUTH (.*)\n", smtp.say("EHLO client.test")).group(1).split()
         assert sorted(offered) == sorted(mechanisms.split())
-        assert smtp.say(plain("alice", "wrong")) == "535 5.7.8 Error: authentication failed: authentication failure"
+        assert smtp.say(plain("alice", "ungood")) == "535 5.7.8 Error: authentication failed: authentication failure"
         assert smtp.say(plain("alice", "secret")) == "235 2.7.0 Authentication successful"
     auth_failed(here, "credentials")
