@@ -289,6 +289,8 @@ static bool recall(struct gate_client *c)
                 !gate_memory_parse(text, &c->memory);
     if (c->is_new)
         memset(&c->memory, 0, sizeof(c->memory));
+    for (int test = 0; test < GATE_TESTS; test++)
+        c->is_new |= (c->gate->enabled & 1U << test) && c->memory.until[test] == GATE_NEVER_PASSED;
     c->todo = gate_memory_due(&c->memory, c->gate->enabled, clock_wall() / MICROSECONDS);
     arena_free(arena);
     return c->todo != 0;

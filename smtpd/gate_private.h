@@ -52,7 +52,7 @@ struct gate_client {
     unsigned todo, passed, failed;     /* bits of tests; failed: those that are held against it */
     unsigned ignored;                  /* failed, without consequences */
     bool denied, vetoed;               /* by postscreen_access_list with enforce; by postscreen_allowlist_interfaces */
-    bool is_new;                       /* there was no entry in the cache */
+    bool is_new;                       /* not known, or it failed a test that is on and never passed it */
     const char *refusal;               /* what the client is told, "5.5.1 Protocol error"; NULL: to come again */
     char *refusal_memory;              /* heap, when it was made for this client */
     /* while it waits */

@@ -289,6 +289,13 @@ def test_lists_and_allowed_ones(gate, dns):
         assert client.line().startswith("220-") and client.line().startswith("220 ")
         assert "PIPELINING" in client.say("EHLO x")
         wait_until(lambda: log_of(here, client)[1:] == ["PASS NEW PEER"], "the log")
+    with Client(here, 53) as client:  # it passed one test and failed one that is only noted: it stays new
+        assert client.line().startswith("220-")
+        client.send("EHLO x\r\n")
+        assert client.line().startswith("220 ")
+    with Client(here, 53) as client:
+        assert client.line().startswith("220-")
+        client.send("EHLO x\r\n")
     with Client(here, 52) as client:
         assert client.line().startswith("220-")
         client.send("EHLO x\r\n")  # ignored, so the list that does not answer is all that is waited for
