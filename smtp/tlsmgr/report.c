@@ -246,9 +246,17 @@ static void append_base64(struct slice data, struct buffer *out)
     buffer_release(&text);
 }
 
+/* submitter - the domain of the contact (RFC 8460 5.1). */
+static const char *submitter(const struct tlsmgr_params *params)
+{
+    const char *at = strrchr(params->smtp_tls_reports_contact, '@');
+
+    return at && at[1] ? at + 1 : params->myhostname;
+}
+
 static void append_header(const struct report *report, const struct tlsmgr_params *params, struct slice to, struct buffer *out)
 {
-    const char *host = params->myhostname;
+    const char *host = submitter(params);
 
     buffer_append_string(out, "Date: ");
     clock_rfc5322(out, clock_wall());
@@ -263,7 +271,7 @@ static void append_header(const struct report *report, const struct tlsmgr_param
 
 void report_mail(const struct report *report, const struct tlsmgr_params *params, struct slice to, struct slice gzip, struct buffer *out)
 {
-    const char *host = params->myhostname;
+    const char *host = submitter(params);
 
     append_header(report, params, to, out);
     buffer_printf(out, "Content-Type: multipart/report; report-type=\"tlsrpt\";\r\n boundary=\"=_%s\"\r\n\r\n", report->id);

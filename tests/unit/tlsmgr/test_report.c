@@ -125,7 +125,7 @@ START_TEST(test_mail)
     json_decref(all);
     report_mail(report, &params, SLICE("r@there.test"), buffer_slice(&gzip), &mail);
     struct slice text = buffer_slice(&mail), line;
-    ck_assert(slice_search(text, SLICE("\r\nTLS-Report-Domain: there.test\r\nTLS-Report-Submitter: mail.sender.test\r\n")) < text.len);
+    ck_assert(slice_search(text, SLICE("\r\nTLS-Report-Domain: there.test\r\nTLS-Report-Submitter: sender.test\r\n")) < text.len);
     size_t at = slice_search(text, SLICE(".json.gz\"\r\n\r\n"));
     ck_assert(at < text.len);
     for (text = slice_from(text, at + 13); slice_next_line(&text, &line) && line.len > 1;)
