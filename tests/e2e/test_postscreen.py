@@ -389,3 +389,20 @@ def test_results_expire(gate):
             assert client.line().startswith("220-") and client.line().startswith("220 ")
             wait_until(lambda: log_of(here, client)[1:] == [f"PASS {word} PEER"], "the log")  # pylint: disable=cell-var-from-loop
         time.sleep(2)
+
+
+def test_ipv6(gate, dns):
+    nibbles = "7" + ".0" * 23 + ".8.b.d.0.1.0.0.2"
+    server = dns(f"{nibbles}.a.test A 127.0.0.2")
+    here = gate("postscreen_upstream_proxy_protocol = haproxy\npostscreen_dnsbl_sites = a.test\npostscreen_dnsbl_action = drop\n", dns_port=server.port)
+    with Client(here, 1) as client:
+        client.send("PROXY TCP6 2001:db8::7 2001:db8::1 4711 25\r\n")
+        assert client.line().startswith("220-")
+        assert client.line() == "521 5.7.1 Service unavailable; client [2001:db8::7] blocked using a.test"
+    here.wait_log(r"CONNECT from \[2001:db8::7\]:4711 to \[2001:db8::1\]:25")
+    here.wait_log(r"dnsblog\[\d+\]: addr 2001:db8::7 listed by domain a.test as 127.0.0.2")
+    here.wait_log(r"DNSBL rank 1 for \[2001:db8::7\]:4711")
+    with Client(here, 1) as client:
+        client.send("PROXY TCP6 2001:db8::8 2001:db8::1 4711 25\r\n")
+        assert client.line().startswith("220-") and client.line().startswith("220 ")
+    here.wait_log(r"PASS NEW \[2001:db8::8\]:4711")
