@@ -199,6 +199,8 @@ static struct config *configure(struct request *r, const struct config *main_con
         apply(config, name, r->settings[i].value);
     }
     apply(config, "smtp_tls_dane_insecure_mx_policy", r->insecure_mx);
+    apply(config, "smtp_tls_mta_sts", "no");
+    apply(config, "smtp_tls_reports", "no"); /* a look is no delivery */
     return config;
 }
 
