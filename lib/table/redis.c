@@ -483,7 +483,7 @@ bool redis_command(struct table *table, size_t word_count, const struct slice *w
     return false;
 }
 
-const struct table_driver table_driver_redis = {"redis", DRIVER_BLOCKS, open_table, close_table, lookup, NULL, NULL, NULL};
+const struct table_driver table_driver_redis = {"redis", DRIVER_BLOCKS | DRIVER_HIDDEN, open_table, close_table, lookup, NULL, NULL, NULL};
 
 #else
 

@@ -190,3 +190,8 @@ def test_as_debian_prints_it(tmp_path, name):
         if results[0] != results[1]:
             different.append((arguments, *[pair for pair in zip(*results) if pair[0] != pair[1]]))
     assert different == []
+
+
+def test_table_types_are_those_that_scripts_know(here):
+    types = run(here, "-m").stdout.split()
+    assert "hash" in types and "redis" not in types and types == sorted(types)
