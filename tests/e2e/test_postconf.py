@@ -192,6 +192,7 @@ def test_as_debian_prints_it(tmp_path, name):
     assert different == []
 
 
-def test_table_types_are_those_that_scripts_know(here):
-    types = run(here, "-m").stdout.split()
+def test_table_types_are_those_that_scripts_know(tmp_path):
+    write(str(tmp_path), "")
+    types = run(str(tmp_path), "-m").stdout.split()
     assert "hash" in types and "redis" not in types and types == sorted(types)
