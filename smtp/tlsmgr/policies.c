@@ -5,9 +5,10 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "dns/dns.h"
+#include "names.h"
 #include "run/run.h"
 
-enum { DOMAINS_MAX = 10000, ID_SIZE = 33, DOMAIN_MAX = 253 };
+enum { DOMAINS_MAX = 10000, ID_SIZE = 33 };
 static const int64_t retry_interval = 300 * MICROSECONDS, refresh_interval = 86400 * MICROSECONDS, shortest_life = 60 * MICROSECONDS;
 
 /* One domain. Times are of the wall clock: they are kept over restarts. */
@@ -274,21 +275,13 @@ static void look_after(struct policies *p, struct entry *entry, const char *id)
         start_renewal(p, entry, id);
 }
 
-static bool is_domain(struct slice text)
-{
-    for (size_t i = 0; i < text.len; i++)
-        if (!isalnum((unsigned char)text.data[i]) && text.data[i] != '-' && text.data[i] != '.' && text.data[i] != '_')
-            return false;
-    return text.len > 0 && text.len <= DOMAIN_MAX && slice_find(text, '.') < text.len;
-}
-
 void policies_find(struct policies *p, struct slice domain, struct arena *arena, struct mta_sts_reply *reply)
 {
-    struct slice name = arena_lower(arena, slice_ends(domain, SLICE(".")) ? slice_first(domain, domain.len - 1) : domain);
+    struct slice name;
     char id[ID_SIZE] = "";
 
     *reply = (struct mta_sts_reply){0};
-    if (!is_domain(name))
+    if (!domain_name(domain, arena, &name))
         return;
     bool announced = find_id(name, arena, id);
     if (!announced && !map_get(p->domains, name) && map_count(p->domains) >= DOMAINS_MAX)

@@ -4,9 +4,10 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "dispatch.h"
+#include "names.h"
 #include "run/run.h"
 
-enum { TALLIES_MAX = 20000, PAGE_MAX = 48 * 1024, PAGES_MAX = 64, DOMAIN_MAX = 253 };
+enum { TALLIES_MAX = 20000, PAGE_MAX = 48 * 1024, PAGES_MAX = 64 };
 static const int64_t save_interval = MICROSECONDS, send_interval = 5 * MICROSECONDS, first_retry = 600 * MICROSECONDS, retry_time = 86400 * MICROSECONDS,
                      keep_time = 3 * 86400 * MICROSECONDS;
 
@@ -48,9 +49,9 @@ struct tallies *tallies_new(const struct tlsmgr_params *params, struct web *web,
     return t;
 }
 
-static struct slice key_of(int64_t begin, struct slice domain, char room[DOMAIN_MAX + 32])
+static struct slice key_of(int64_t begin, struct slice domain, char room[DOMAIN_NAME_MAX + 32])
 {
-    snprintf(room, DOMAIN_MAX + 32, "%lld " SLICE_FORMAT, (long long)begin, SLICE_ARGS(domain));
+    snprintf(room, DOMAIN_NAME_MAX + 32, "%lld " SLICE_FORMAT, (long long)begin, SLICE_ARGS(domain));
     return slice_of(room);
 }
 
@@ -65,7 +66,7 @@ static int64_t random_delay(const struct tallies *t)
 static struct tally *add(struct tallies *t, struct report *report)
 {
     struct tally *tally = memory_zalloc(1, sizeof(*tally));
-    char room[DOMAIN_MAX + 32];
+    char room[DOMAIN_NAME_MAX + 32];
 
     tally->report = report;
     tally->due = (report->end + 1) * MICROSECONDS + random_delay(t);
@@ -150,13 +151,13 @@ void tallies_save(struct tallies *t)
 
 static void recall(struct tallies *t, struct slice key, struct arena *arena)
 {
-    char room[DOMAIN_MAX + 32];
+    char room[DOMAIN_NAME_MAX + 32];
     struct slice value;
 
     if (store_get(t->store, "tlsrpt", key, arena, &value, NULL) != STORE_OUTCOME_FOUND || map_count(t->map) >= TALLIES_MAX)
         return;
     struct report *report = report_recall(value);
-    if (report && strlen(report->domain) <= DOMAIN_MAX && !map_get(t->map, key_of(report->begin, slice_of(report->domain), room)))
+    if (report && strlen(report->domain) <= DOMAIN_NAME_MAX && !map_get(t->map, key_of(report->begin, slice_of(report->domain), room)))
         add(t, report);
     else
         report_free(report);
@@ -243,14 +244,6 @@ void tallies_start(struct tallies *t)
 
 /* ---- counting ---- */
 
-static bool is_domain(struct slice text)
-{
-    for (size_t i = 0; i < text.len; i++)
-        if (!isalnum((unsigned char)text.data[i]) && !strchr("-._", text.data[i]))
-            return false;
-    return text.len > 0 && text.len <= DOMAIN_MAX;
-}
-
 /* has_room - the sky is not the limit. */
 static bool has_room(struct tallies *t)
 {
@@ -262,15 +255,17 @@ static bool has_room(struct tallies *t)
     return room;
 }
 
-void tallies_count(struct tallies *t, const struct tls_session *session)
+void tallies_count(struct tallies *t, const struct tls_session *told)
 {
+    struct tls_session session = *told;
     struct tls_report_target targets[TLS_REPORT_TARGETS_MAX];
     struct arena *arena = arena_new(1024);
-    char room[DOMAIN_MAX + 32];
+    char room[DOMAIN_NAME_MAX + 32];
     int64_t period = t->params->smtp_tls_reports_period / MICROSECONDS, now = clock_wall() / MICROSECONDS, begin = now - now % period;
-    struct slice domain = arena_lower(arena, session->domain);
+    struct slice domain;
 
-    bool wanted = is_domain(domain);
+    bool wanted = domain_name(told->domain, arena, &domain);
+    session.domain = domain;
     if (wanted && !map_get(t->map, key_of(begin, domain, room)))
         wanted = dispatch_targets(domain, arena, targets) > 0;
     struct tally *tally = wanted ? map_get(t->map, key_of(begin, domain, room)) : NULL; /* again: somebody may have come before */
@@ -279,7 +274,7 @@ void tallies_count(struct tallies *t, const struct tls_session *session)
         t->list_changed = true;
     }
     if (tally && !tally->sending) {
-        report_count(tally->report, session);
+        report_count(tally->report, &session);
         tally->changed = t->changed = true;
     }
     arena_free(arena);

@@ -17,7 +17,7 @@ struct tallies *tallies_new(const struct tlsmgr_params *params, struct web *web,
 /* tallies_start - recall what is remembered, then work in the background.  Waits. */
 void tallies_start(struct tallies *tallies);
 /* tallies_count - one session, if its domain wants reports.  Waits (DNS). */
-void tallies_count(struct tallies *tallies, const struct tls_session *session);
+void tallies_count(struct tallies *tallies, const struct tls_session *told);
 /* tallies_save - remember what changed.  Waits. */
 void tallies_save(struct tallies *tallies);
 

@@ -256,3 +256,22 @@ def test_posttls_finger_tells_of_the_policy(make, dns, base, web):
     w.here.start()
     said = w.here.command("posttls-finger", "-c", "there.test")
     assert "MTA-STS policy (enforce)" in said.stdout + said.stderr, said.stdout + said.stderr + w.here.log()
+
+
+def test_a_domain_with_an_umlaut(make, dns, base, web):
+    """The policy of a domain is asked for by its A-labels."""
+    w = World(make, dns, base, web, name="elsewhere.test")
+    for name, record in (("xn--bcher-kva.test", ("MX", "10 mx.there.test.")), ("mta-sts.xn--bcher-kva.test", ("A", "127.0.0.1")),
+                         ("_mta-sts.xn--bcher-kva.test", ("TXT", '"v=STSv1; id=1;"'))):
+        w.dns.records[name] = [record]
+    other = web(w.authority, "mta-sts.xn--bcher-kva.test")
+    other.policy()
+    w.here.command("postconf", f"smtp_tls_web_port = {other.port}", "smtputf8_enable = yes", check=True)
+    w.here.start()
+    with w.here.smtp() as smtp:
+        smtp.say("EHLO client.test")
+        smtp.say("MAIL FROM:<me@here.test> SMTPUTF8")
+        assert smtp.say("RCPT TO:<a@b\u00fccher.test>").startswith("250")
+        assert smtp.data("Subject: x\n\nHello.\n").startswith("250")
+    w.here.wait_log(r"status=deferred \(MTA-STS policy of .*: Server certificate not verified\)")
+    assert other.asked == ["mta-sts.xn--bcher-kva.test/.well-known/mta-sts.txt"]
