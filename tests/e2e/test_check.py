@@ -199,9 +199,10 @@ def test_a_table_type_that_is_not_there_stops_start_and_reload(instance):
     assert sorted(((f["subject"], f["severity"]) for f in found["table-type"]), reverse=True) == [("hsah:/etc/canonical", "error"), ("dbm:/etc/aliases", "warning")]
     instance.command("postconf", "-X", "canonical_maps", check=True)
     instance.start()
-    append(instance, "main.cf", "smtpd_client_restrictions = check_client_access mongodb:/etc/clients\n")
+    append(instance, "main.cf", "smtpd_client_restrictions = check_policy_service inet:127.0.0.1:1, check_client_access hsah:/etc/clients\n")
     done = instance.command("postfix", "reload")
-    assert done.returncode == 1 and "going on with the old one" in done.stderr
+    assert done.returncode == 1 and "going on with the old one" in done.stderr and "table hsah:/etc/clients:" in done.stderr
+    assert "inet" not in done.stderr
 
 
 def test_restriction_classes_of_services(instance):

@@ -1,5 +1,6 @@
 /* references.c - settings as programs see them, and the tables that they name */
 #include "checks.h"
+#include "conf/restrictions.h"
 #include "table/table.h"
 
 bool is_program(const struct master_service *service, const char *program)
@@ -123,6 +124,21 @@ static void search_list(struct search *search, struct slice list, int depth)
     }
 }
 
+/* search_restrictions - words, some with an argument that is no table though it has a colon: "check_policy_service inet:127.0.0.1:10031". */
+static void search_restrictions(struct search *search, struct slice list)
+{
+    struct slice word, argument;
+    while (config_list_next(&list, &word)) {
+        enum restriction_argument wanted = RESTRICTION_NONE;
+        if (!restriction_known(word, &wanted)) {
+            search_list(search, word, 0);
+            continue;
+        }
+        if (wanted != RESTRICTION_NONE && config_list_next(&list, &argument) && wanted == RESTRICTION_TABLE)
+            search_list(search, argument, 0);
+    }
+}
+
 /* is_cache - tables that programs write themselves. */
 static bool is_cache(const char *parameter)
 {
@@ -139,7 +155,12 @@ static void search_setting(void *context, const struct setting_place *place)
     search->place = place;
     search->only_tables = slice_ends(name, SLICE("_checks")) || (slice_ends(name, SLICE("_maps")) && !slice_starts(name, SLICE("proxy_")));
     search->group++;
-    search_list(search, slice_of(place->value), 0);
+    if (slice_ends(name, SLICE("_restrictions")) || is_class(search->checks, name)) {
+        search->only_tables = true;
+        search_restrictions(search, slice_of(place->value));
+    } else {
+        search_list(search, slice_of(place->value), 0);
+    }
     search->place = NULL;
 }
 
