@@ -305,6 +305,22 @@ static void check_contradictions(struct check *c)
     config_free(copy);
 }
 
+/* check_pass_line - postscreen lets clients through to a service of type pass. */
+static void check_pass_line(struct check *c)
+{
+    struct config *copy = config_copy(c->config, config_ignore_problem, NULL);
+    const char *behind = config_string(copy, "smtpd_service_name");
+    bool found = false;
+
+    for (size_t i = 0; i < c->services.count; i++)
+        found |= c->services.services[i].type == SERVICE_PASS && strcmp(c->services.services[i].name, behind) == 0;
+    for (size_t i = 0; i < c->services.count && !found; i++)
+        if (strcmp(c->named[i].command, "postscreen") == 0)
+            check_found(c, FINDING_PASS_LINE, FINDING_WARNING, c->master_file, c->services.services[i].line, behind,
+                        "service %s needs a service %s of type pass, which master.cf does not have", c->services.services[i].name, behind);
+    config_free(copy);
+}
+
 /* check_tls_manager - what the SMTP client can only do together with tlsmgr. */
 static void check_tls_manager(struct check *c)
 {
@@ -332,6 +348,7 @@ size_t config_check(struct config *config, finding_report *report, void *context
     check_names(&c);
     check_service_values(&c);
     check_process_limits(&c);
+    check_pass_line(&c);
     check_restrictions(&c);
     check_milters(&c);
     arena_free(c.arena);

@@ -116,7 +116,7 @@ void check_restrictions(struct check *c)
 {
     bool first = true;
     for (size_t i = 0; i < c->services.count; i++) {
-        if (strcmp(c->named[i].command, "smtpd") != 0 && strcmp(c->named[i].command, "postscreen") != 0)
+        if (strcmp(c->named[i].command, "smtpd") != 0)
             continue;
         struct config *config = check_service_config(c, i, config_ignore_problem, NULL);
         if (first) {

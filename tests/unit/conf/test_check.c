@@ -63,8 +63,10 @@ static const struct {
      "fatal: main.cf, line 4: parameter queue_run_delay: bad time value or unit: 1y\n"},
     {"postscreen_greet_wait = 0s\n", "",
      "main.cf, line 1: invalid postscreen_greet_wait parameter value 0 < 1\n"},
-    {"postscreen_greet_wait = 0s\n", "smtp inet n - n - 1 postscreen\n",
+    {"postscreen_greet_wait = 0s\n", "smtp inet n - n - 1 postscreen\nsmtpd pass - - n - - smtpd -o smtpd_relay_restrictions=reject\n",
      "fatal: main.cf, line 1: invalid postscreen_greet_wait parameter value 0 < 1\n"},
+    {"", "smtp inet n - n - 1 postscreen\nsmtpd unix - - n - - smtpd -o smtpd_relay_restrictions=reject\n",
+     "master.cf, line 1: service smtp needs a service smtpd of type pass, which master.cf does not have\n"},
     {"queue_run_delay = 1y\n", "", "main.cf, line 1: parameter queue_run_delay: bad time value or unit: 1y\n"}, /* without qmgr: nobody reads it */
     {"inet_protocols = ipv4, ipv5\nmynetworks_style = net\n", "",
      "fatal: main.cf, line 1: inet_protocols: unknown value \"ipv5\"; known: all|ipv4|ipv6\n"
