@@ -57,11 +57,22 @@ void milter_set_refusal(struct milter_outcome *outcome, int code, const char *st
     snprintf(outcome->text, sizeof(outcome->text), "%s", text);
 }
 
+/* let_pass - when milter_default_action is one of those that do: true; else the caller refuses. */
+static bool let_pass(struct milter *f, struct milter_outcome *outcome)
+{
+    bool hold = strcasecmp(f->default_action, "quarantine") == 0;
+
+    outcome->verdict = hold ? MILTER_HOLD : MILTER_CONTINUE;
+    outcome->text[0] = '\0';
+    return hold || strcasecmp(f->default_action, "accept") == 0;
+}
+
 void milter_fail_configuration(struct milter *f, struct milter_outcome *outcome)
 {
     bool shutdown = strcasecmp(f->default_action, "shutdown") == 0;
 
-    milter_set_refusal(outcome, shutdown ? 421 : 451, "4.3.5", "Server configuration problem - try again later");
+    if (!let_pass(f, outcome))
+        milter_set_refusal(outcome, shutdown ? 421 : 451, "4.3.5", "Server configuration problem - try again later");
     milter_leave(f, outcome);
 }
 
@@ -69,22 +80,18 @@ void milter_fail(struct milter *f, struct milter_outcome *outcome)
 {
     const char *action = f->default_action, *later = "Service unavailable - try again later";
 
-    outcome->verdict = MILTER_CONTINUE;
-    if (strcasecmp(action, "reject") == 0) {
+    if (let_pass(f, outcome)) {
+        milter_leave(f, outcome);
+    } else if (strcasecmp(action, "reject") == 0) {
         milter_set_refusal(outcome, 550, "5.5.0", "Service unavailable");
-    } else if (strcasecmp(action, "tempfail") == 0) {
-        milter_set_refusal(outcome, 451, "4.7.1", later);
-    } else if (strcasecmp(action, "shutdown") == 0) {
-        milter_set_refusal(outcome, 421, "4.7.1", later);
-    } else if (strcasecmp(action, "quarantine") == 0) {
-        outcome->verdict = MILTER_HOLD;
-        outcome->text[0] = '\0';
-    } else if (strcasecmp(action, "accept") != 0) {
+        milter_leave(f, outcome);
+    } else if (strcasecmp(action, "tempfail") == 0 || strcasecmp(action, "shutdown") == 0) {
+        milter_set_refusal(outcome, strcasecmp(action, "shutdown") == 0 ? 421 : 451, "4.7.1", later);
+        milter_leave(f, outcome);
+    } else {
         log_warning("milter %s: unrecognized default action: %s", f->name, action);
         milter_fail_configuration(f, outcome);
-        return;
     }
-    milter_leave(f, outcome);
 }
 
 static const char *error_text(const struct milter *f)
@@ -303,7 +310,7 @@ static void take_code(struct milter *f, struct slice reply, bool for_session, st
 static void unexpected(struct milter *f, struct milter_outcome *outcome)
 {
     log_warning("milter %s: unexpected or malformed reply packet", f->name);
-    milter_fail_configuration(f, outcome);
+    milter_fail(f, outcome);
 }
 
 bool milter_obey(struct milter *f, const struct milter_reply *reply, bool for_session, bool *skip, struct milter_outcome *outcome)

@@ -77,7 +77,8 @@ struct milter *milter_new(struct milters *all, const char *name) MUST_CHECK;
 void milter_free(struct milter *f);
 /* milter_leave - close; settle: everything is answered with that from now on (NULL: continue). */
 void milter_leave(struct milter *f, const struct milter_outcome *settle);
-/* milter_fail - communication broke: milter_default_action.  milter_fail_configuration - it cannot work as it is. */
+/* milter_fail - communication broke: milter_default_action.  milter_fail_configuration - it cannot work as it
+   is: the same where that lets mail pass, else 4.3.5. */
 void milter_fail(struct milter *f, struct milter_outcome *outcome);
 void milter_fail_configuration(struct milter *f, struct milter_outcome *outcome);
 void milter_set_refusal(struct milter_outcome *outcome, int code, const char *status, const char *text);

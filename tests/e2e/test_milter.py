@@ -143,7 +143,7 @@ ANSWERS = [ # answer, reply, text in the log
     ("reply 550-5.7.1 one\r\n550 5.7.1 two", "550-5.7.1 one\n550 5.7.1 two", "550-5.7.1 one??550 5.7.1 two"),
     ("shutdown", "421 4.7.0 Server closing connection", "421"),
     ("reply 250 2.0.0 ok", "451 4.3.5 Server configuration problem - try again later", "451 4.3.5"),
-    ("add X-Too: early", "451 4.3.5 Server configuration problem - try again later", "451 4.3.5"),
+    ("add X-Too: early", "451 4.7.1 Service unavailable - try again later", "451 4.7.1"),
     ("drop", "451 4.7.1 Service unavailable - try again later", "451 4.7.1"),
     ("hang", "451 4.7.1 Service unavailable - try again later", "451 4.7.1"),
     (("raw", b"\xff\xff\xff\xff"), "451 4.7.1 Service unavailable - try again later", "451 4.7.1"),

@@ -241,8 +241,11 @@ static void failures(void *arg UNUSED)
     failure(silent, "command_timeout=1s, default_action=quarantine", MILTER_HOLD, 0);
     failure(silent, "command_timeout=1s, default_action=shutdown", MILTER_REJECT, 421);
     failure(silent, "command_timeout=1s, default_action=reject", MILTER_REJECT, 550);
-    failure(edit, "default_action=accept", MILTER_REJECT, 451);
-    failure(bad_text, "default_action=accept", MILTER_REJECT, 451);
+    failure(edit, "default_action=accept", MILTER_CONTINUE, 0);
+    failure(edit, "default_action=reject", MILTER_REJECT, 550);
+    failure(bad_text, "default_action=accept", MILTER_CONTINUE, 0);
+    failure(bad_text, "default_action=quarantine", MILTER_HOLD, 0);
+    failure(bad_text, "default_action=reject", MILTER_REJECT, 451);
     failure(shutdown, "default_action=accept", MILTER_REJECT, 421);
 }
 
