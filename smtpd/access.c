@@ -226,13 +226,23 @@ static enum access_result run_helo(struct access *a)
     return a->s->helo ? run(a, a->s->server->access->helo, SUBJECT_HELO, slice_of(a->s->helo)) : ACCESS_DUNNO;
 }
 
+/* run_unlisted - what smtpd_reject_unlisted_sender and _recipient ask for. */
+static enum access_result run_unlisted(struct access *a, const char *parameter, enum access_result (*check)(struct access *a, const struct restriction *item))
+{
+    const struct access_watch *watch = a->s->server->watch;
+
+    if (watch)
+        watch->unlisted_begins(watch->context, parameter);
+    return check(a, NULL);
+}
+
 /* run_sender - the list, then what smtpd_reject_unlisted_sender asks for. */
 static enum access_result run_sender(struct access *a)
 {
     enum access_result result = run(a, a->s->server->access->sender, SUBJECT_SENDER, a->s->mail->sender_shown);
 
     if (result != ACCESS_REJECT && a->s->server->params.smtpd_reject_unlisted_sender && a->s->mail->sender.len)
-        result = check_unlisted_sender(a, NULL);
+        result = run_unlisted(a, "smtpd_reject_unlisted_sender", check_unlisted_sender);
     return result;
 }
 
@@ -378,7 +388,7 @@ static enum access_result run_rcpt(struct access *a)
     a->subject = SUBJECT_RECIPIENT;
     a->shown = a->recipient_shown;
     if (s->server->params.smtpd_reject_unlisted_recipient)
-        return check_unlisted_recipient(a, NULL);
+        return run_unlisted(a, "smtpd_reject_unlisted_recipient", check_unlisted_recipient);
     return ACCESS_OK;
 }
 

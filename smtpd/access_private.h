@@ -85,6 +85,8 @@ struct restriction_list {
 /* Somebody who watches the rules being run (explain.c). */
 struct access_watch {
     void (*list_begins)(void *context, const struct restriction_list *list);
+    /* unlisted - what a parameter of its own asks for, after the lists. */
+    void (*unlisted_begins)(void *context, const char *parameter);
     /* passes_over - before a restriction is looked at: true: it is not to be, as if it did not decide. */
     bool (*passes_over)(void *context, struct access *a, const struct restriction *item);
     void (*item_done)(void *context, const struct access *a, const struct restriction *item, bool in_place, enum access_result result);

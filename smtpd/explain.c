@@ -78,17 +78,19 @@ static void take_log(enum log_severity severity, const char *text, void *context
     note(context, "%s%s", strstr(text, word) == text ? "" : word, text);
 }
 
-static void take_lookup(void *context, const char *parameter UNUSED, const struct table *table, struct slice key, enum table_result result,
+static void take_lookup(void *context, const char *parameter, const struct table *table, struct slice key, enum table_result result,
                         struct slice value)
 {
     struct story *story = context;
     struct slice name = slice_of(table_name(table)), shown = slice_first(name, NAME_SHOWN);
     const char *cut = name.len > NAME_SHOWN ? "..." : "";
+    bool own = strchr(parameter, ':') != NULL; /* a table of a restriction is known by nothing else */
+    const char *before = own ? "" : parameter, *blank = own ? "" : " ";
 
     if (result == TABLE_FOUND)
-        note(story, SLICE_FORMAT "%s \"" SLICE_FORMAT "\": \"" SLICE_FORMAT "\"", SLICE_ARGS(shown), cut, SLICE_ARGS(key), SLICE_ARGS(value));
+        note(story, "%s%s" SLICE_FORMAT "%s \"" SLICE_FORMAT "\": \"" SLICE_FORMAT "\"", before, blank, SLICE_ARGS(shown), cut, SLICE_ARGS(key), SLICE_ARGS(value));
     else
-        note(story, SLICE_FORMAT "%s \"" SLICE_FORMAT "\": %s", SLICE_ARGS(shown), cut, SLICE_ARGS(key),
+        note(story, "%s%s" SLICE_FORMAT "%s \"" SLICE_FORMAT "\": %s", before, blank, SLICE_ARGS(shown), cut, SLICE_ARGS(key),
              result == TABLE_NOT_FOUND ? "no" : "FAILED: the table cannot answer");
 }
 
@@ -114,6 +116,12 @@ static void list_begins(void *context, const struct restriction_list *list)
 
     end_line(story);
     printf("  %s\n", list_name(story->server->access, list));
+}
+
+static void unlisted_begins(void *context, const char *parameter)
+{
+    end_line(context);
+    printf("  %s\n", parameter);
 }
 
 /* who_is_asked - somebody who must not be asked for nothing; NULL: nobody. */
@@ -437,7 +445,7 @@ static void parse(struct question *question, int argc, char **argv)
 int explain_main(int argc, char **argv)
 {
     struct story story = {.arena = arena_new(0)};
-    const struct access_watch watch = {list_begins, passes_over, item_done, &story};
+    const struct access_watch watch = {list_begins, unlisted_begins, passes_over, item_done, &story};
 
     command_start("smtpd");
     signal(SIGPIPE, SIG_IGN);

@@ -125,6 +125,7 @@ def test_who_would_be_asked(guarded):
                  r"        log: NOQUEUE: reject_warning: .*<short>: Helo command rejected: need fully-qualified hostname;.*",
                  r"  smtpd_data_restrictions", r"    reject_unauth_destination: does not decide", r'        inline:.* "hold@far\.test": "HOLD look at it"'):
         assert re.search(f"^{line}$", text, re.M), (line, text)
+    assert "  smtpd_reject_unlisted_recipient\n" in text
     text = explain(guarded, "--client", "198.51.100.8", "a@here.test")
     assert "reject_invalid_helo_hostname" not in text  # without HELO the list is not run
 
