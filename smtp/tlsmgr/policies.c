@@ -9,7 +9,7 @@
 #include "run/run.h"
 
 enum { DOMAINS_MAX = 10000, ID_SIZE = 33 };
-static const int64_t retry_interval = 300 * MICROSECONDS, refresh_interval = 86400 * MICROSECONDS, shortest_life = 60 * MICROSECONDS;
+static const int64_t absence_interval = 60 * MICROSECONDS, retry_interval = 300 * MICROSECONDS, refresh_interval = 86400 * MICROSECONDS, shortest_life = 60 * MICROSECONDS;
 
 /* One domain. Times are of the wall clock: they are kept over restarts. */
 struct entry {
@@ -22,6 +22,7 @@ struct entry {
     int64_t next_try;
     const char *failure;  /* in words of RFC 8460 4.3 */
     char *reason;
+    int64_t absent_until; /* monotonic: nothing was announced, nobody looks again before that */
     bool busy;            /* a fiber fetches, or looks into the store */
     struct condition change;
     unsigned users;
@@ -283,14 +284,19 @@ void policies_find(struct policies *p, struct slice domain, struct arena *arena,
     *reply = (struct mta_sts_reply){0};
     if (!domain_name(domain, arena, &name))
         return;
+    struct entry *entry = map_get(p->domains, name);
+    if (entry && !entry->text && !entry->busy && clock_monotonic() < entry->absent_until)
+        return;
     bool announced = find_id(name, arena, id);
     if (!announced && !map_get(p->domains, name) && map_count(p->domains) >= DOMAINS_MAX)
         return; /* those that announce something need the room */
-    struct entry *entry = open_entry(p, name);
+    entry = open_entry(p, name);
     while (entry->busy && !entry->text)
         condition_wait(&entry->change, CLOCK_NEVER);
     if (announced)
         look_after(p, entry, id);
+    else
+        entry->absent_until = clock_after(absence_interval);
     if (is_valid(entry)) {
         reply->text = arena_slice(arena, slice_of(entry->text));
     } else if (announced && entry->failure && strcmp(entry->failed_id, id) == 0) {

@@ -7,7 +7,7 @@
 #include "names.h"
 #include "run/run.h"
 
-enum { TALLIES_MAX = 20000, PAGE_MAX = 48 * 1024, PAGES_MAX = 64 };
+enum { TALLIES_MAX = 20000, UNWANTED_MAX = 10000, UNWANTED_SECONDS = 60, PAGE_MAX = 48 * 1024, PAGES_MAX = 64 };
 static const int64_t save_interval = MICROSECONDS, send_interval = 5 * MICROSECONDS, first_retry = 600 * MICROSECONDS, retry_time = 86400 * MICROSECONDS,
                      keep_time = 3 * 86400 * MICROSECONDS;
 
@@ -24,6 +24,7 @@ struct tallies {
     struct dispatcher dispatcher;
     struct store *store;
     struct map *map;       /* "BEGIN DOMAIN" -> tally */
+    struct map *unwanted;  /* domain -> until when nobody looks again whether it wants reports (int64_t, monotonic) */
     bool changed;          /* a tally is */
     bool list_changed;
     size_t pages;          /* of the list, as it is remembered */
@@ -46,6 +47,7 @@ struct tallies *tallies_new(const struct tlsmgr_params *params, struct web *web,
     t->dispatcher = (struct dispatcher){params, web, cleanup};
     t->store = store;
     t->map = map_new(tally_free);
+    t->unwanted = map_new(free);
     return t;
 }
 
@@ -255,10 +257,28 @@ static bool has_room(struct tallies *t)
     return room;
 }
 
+/* wants_reports - a look at its record, once a minute at most when there is none. */
+static bool wants_reports(struct tallies *t, struct slice domain, struct arena *arena)
+{
+    struct tls_report_target targets[TLS_REPORT_TARGETS_MAX];
+    const int64_t *until = map_get(t->unwanted, domain);
+
+    if (until && clock_monotonic() < *until)
+        return false;
+    if (dispatch_targets(domain, arena, targets) > 0)
+        return true;
+    if (map_count(t->unwanted) >= UNWANTED_MAX) {
+        map_free(t->unwanted);
+        t->unwanted = map_new(free);
+    }
+    int64_t next = clock_after(UNWANTED_SECONDS * MICROSECONDS);
+    map_set(t->unwanted, domain, memcpy(memory_alloc(sizeof(next)), &next, sizeof(next)));
+    return false;
+}
+
 void tallies_count(struct tallies *t, const struct tls_session *told)
 {
     struct tls_session session = *told;
-    struct tls_report_target targets[TLS_REPORT_TARGETS_MAX];
     struct arena *arena = arena_new(1024);
     char room[DOMAIN_NAME_MAX + 32];
     int64_t period = t->params->smtp_tls_reports_period / MICROSECONDS, now = clock_wall() / MICROSECONDS, begin = now - now % period;
@@ -267,7 +287,7 @@ void tallies_count(struct tallies *t, const struct tls_session *told)
     bool wanted = domain_name(told->domain, arena, &domain);
     session.domain = domain;
     if (wanted && !map_get(t->map, key_of(begin, domain, room)))
-        wanted = dispatch_targets(domain, arena, targets) > 0;
+        wanted = wants_reports(t, domain, arena);
     struct tally *tally = wanted ? map_get(t->map, key_of(begin, domain, room)) : NULL; /* again: somebody may have come before */
     if (wanted && !tally && has_room(t)) {
         tally = add(t, report_new(domain, begin, begin + period - 1));
