@@ -152,7 +152,7 @@ static struct slice clean(const struct milter *f, struct edits *e, struct slice 
     struct buffer *out = &e->value;
 
     buffer_clear(out);
-    if (!(f->steps & STEP_HEADER_BLANK) && value.len)
+    if (!(f->steps & STEP_HEADER_BLANK))
         buffer_append_byte(out, ' ');
     while (value.len && (value.data[value.len - 1] == '\n' || value.data[value.len - 1] == '\r'))
         value.len--;
