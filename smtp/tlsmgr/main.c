@@ -89,6 +89,6 @@ int main(int argc, char **argv)
         .end = end,
     };
 
-    setenv("UV_THREADPOOL_SIZE", "16", 0); /* requests wait there, not on each other */
+    setenv("UV_THREADPOOL_SIZE", "64", 0); /* requests wait there, not on each other */
     return service_main(argc, argv, &service);
 }

@@ -179,7 +179,7 @@ static void judge(struct policies *p, struct entry *entry, const char *id, const
 
     if (answer->outcome == WEB_UNTRUSTED)
         failed(entry, id, "sts-webpki-invalid", arena_string(arena, answer->reason));
-    else if (answer->outcome == WEB_FAILED)
+    else if (answer->outcome != WEB_ANSWERED)
         failed(entry, id, "sts-policy-fetch-error", arena_string(arena, answer->reason));
     else if (answer->status != 200)
         failed(entry, id, "sts-policy-fetch-error", arena_printf(arena, "the web server answers with status %ld", answer->status));
@@ -189,6 +189,8 @@ static void judge(struct policies *p, struct entry *entry, const char *id, const
         failed(entry, id, "sts-policy-invalid", why.len ? buffer_string(&why) : "a NUL byte");
     else
         take_policy(p, entry, id, answer->body, &policy);
+    if (answer->outcome == WEB_BUSY)
+        entry->next_try = 0; /* it is not the domain's fault */
     buffer_release(&why);
 }
 

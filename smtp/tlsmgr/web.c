@@ -10,7 +10,7 @@
 #include "service/files.h"
 #include "tls/files.h"
 
-enum { CONNECT_SECONDS = 10, TOTAL_SECONDS = 25, REFRESH_SECONDS = 60, AT_ONCE = 8 /* the thread pool has more */, ADDRESSES_MAX = 8 };
+enum { CONNECT_SECONDS = 10, TOTAL_SECONDS = 25, REFRESH_SECONDS = 60, AT_ONCE = 60 /* the thread pool has more */, ADDRESSES_MAX = 8 };
 
 struct web {
     const struct tlsmgr_params *params;
@@ -207,6 +207,7 @@ void web_ask(struct web *web, const struct web_request *request, struct arena *a
     if (!servers)
         return;
     if (semaphore_take(&web->turns, clock_after(TOTAL_SECONDS * MICROSECONDS)) != WAIT_READY) {
+        answer->outcome = WEB_BUSY;
         answer->reason = SLICE("too many requests at once");
     } else if ((work.curl = curl_easy_init()) != NULL) {
         set_options(web, work.curl, &work);

@@ -19,7 +19,8 @@ struct web_request {
 enum web_outcome {
     WEB_ANSWERED,   /* with whatever status */
     WEB_UNTRUSTED,  /* the certificate of the server is not verified */
-    WEB_FAILED
+    WEB_FAILED,
+    WEB_BUSY        /* too many requests at once: try again soon */
 };
 
 struct web_answer {
