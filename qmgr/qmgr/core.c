@@ -1,6 +1,9 @@
 /* core.c - putting the parts together: configuration, start, regular work, end */
 #include "core.h"
 
+#include <signal.h>
+#include <unistd.h>
+
 #include "arrive.h"
 #include "base/log.h"
 #include "probes.h"
@@ -95,6 +98,24 @@ static void sync_fiber(void *arg)
     }
 }
 
+static void watchdog_ends(int signal UNUSED)
+{
+    log_fatal("watchdog timeout"); /* nothing else will ever run: master starts another */
+}
+
+/* watchdog_fiber - qmgr_daemon_timeout: if no fiber has its turn for that long, the process ends. */
+static void watchdog_fiber(void *arg)
+{
+    struct qmgr *q = arg;
+    signal(SIGALRM, watchdog_ends);
+    while (!q->stopping) {
+        int64_t timeout = q->params.qmgr_daemon_timeout, pause = timeout / 4;
+        alarm((unsigned)(timeout > MICROSECONDS ? timeout / MICROSECONDS : 1));
+        fiber_sleep(pause < 10 * MICROSECONDS ? pause : 10 * MICROSECONDS);
+    }
+    alarm(0);
+}
+
 /* moved - the cleaner copied a message to another segment. */
 static void moved(void *context, struct slice queue_id, const struct queue_place *from UNUSED, const struct queue_place *to)
 {
@@ -133,6 +154,7 @@ static void recover_fiber(void *arg)
     pull_start(q);
     fiber_start("sync", sync_fiber, q);
     fiber_start("cleaner", idle_work_fiber, q);
+    fiber_start("watchdog", watchdog_fiber, q);
 }
 
 void core_start(struct qmgr *q)
@@ -160,6 +182,7 @@ void core_start(struct qmgr *q)
 void core_end(struct qmgr *q)
 {
     int64_t until = clock_after(end_grace);
+    alarm(0);
     lanes_stop(q);
     while (lanes_busy(q) && clock_monotonic() < until)
         fiber_sleep(MICROSECONDS / 50);

@@ -75,13 +75,27 @@ static bool list_names(const char *list, struct slice name)
     return false;
 }
 
+/* tell_feedback - destination_concurrency_feedback_debug: what it will be. */
+static void tell_feedback(const struct qmgr_params *params, const char *transport, const char *suffix, const struct feedback *feedback)
+{
+    struct buffer name = BUFFER_INIT;
+    int64_t window = config_transport_int(params->config, transport, "initial_destination_concurrency");
+    buffer_printf(&name, "%s_%s", transport, suffix);
+    bool own = config_raw(params->config, buffer_slice(&name), NULL) != NULL;
+    log_info("%s: %s_%s feedback type %d value at %lld: %g", transport, own ? transport : "default", suffix, (int)feedback->form, (long long)window,
+             feedback_step(feedback, (unsigned)window));
+    buffer_release(&name);
+}
+
 static void read_feedback(const struct qmgr_params *params, const char *transport, const char *suffix, struct feedback *feedback)
 {
     const char *text = config_transport_string(params->config, transport, suffix);
-    if (feedback_parse(slice_of(text), feedback))
-        return;
-    log_warning("%s_%s: malformed value \"%s\": using 1", transport, suffix, text);
-    *feedback = (struct feedback){.amount = 1};
+    if (!feedback_parse(slice_of(text), feedback)) {
+        log_warning("%s_%s: malformed value \"%s\": using 1", transport, suffix, text);
+        *feedback = (struct feedback){.amount = 1};
+    }
+    if (params->destination_concurrency_feedback_debug)
+        tell_feedback(params, transport, suffix, feedback);
 }
 
 void qmgr_params_limits(const struct qmgr_params *params, struct slice name, struct transport_limits *limits)
@@ -99,6 +113,7 @@ void qmgr_params_limits(const struct qmgr_params *params, struct slice name, str
         .retry_time = params->transport_retry_time,
         .dead_time = params->minimal_backoff_time,
         .lane_limit = lanes ? (unsigned)lanes : (unsigned)params->default_process_limit,
+        .debug = params->destination_concurrency_feedback_debug,
         .deferred = list_names(params->defer_transports, name),
         .is_sink = slice_equal(name, slice_of(params->error_service_name)) || slice_equal(name, SLICE(RETRY_TRANSPORT)),
     };

@@ -17,7 +17,7 @@
     X(STRING, error_service_name) X(STRING, bounce_service_name)                             \
     X(STRING, defer_service_name) X(STRING, trace_service_name) X(STRING, cleanup_service_name)                            \
     X(STRING, fast_flush_domains) X(INT, default_process_limit) X(INT, default_client_limit)                               \
-    X(INT, address_verify_pending_request_limit) X(BOOL, disable_verp_bounces) X(INT, delay_logging_resolution_limit) X(STRING, mail_owner)
+    X(INT, address_verify_pending_request_limit) X(BOOL, destination_concurrency_feedback_debug) X(TIME, qmgr_daemon_timeout) X(BOOL, disable_verp_bounces) X(INT, delay_logging_resolution_limit) X(STRING, mail_owner)
 
 struct qmgr_params {
     CONFIG_MEMBERS(QMGR_PARAMETERS)

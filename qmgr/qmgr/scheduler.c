@@ -282,18 +282,34 @@ bool scheduler_next(struct transport *t, struct destination *preferred, int64_t 
 
 /* ---- feedback ----------------------------------------------------------------------------------------------------- */
 
+/* tell - destination_concurrency_feedback_debug: how it stands now, in Postfix's words.  step: 0: none to speak of. */
+static void tell(const struct destination *d, const char *what, double step)
+{
+    const struct transport_limits *limits = &d->transport->limits;
+    if (!limits->debug)
+        return;
+    if (step > 0)
+        log_info("%s: feedback %g", what, step);
+    log_info("%s: queue " SLICE_FORMAT ": limit %lld window %u success %g failure %g fail_cohorts %g", what, SLICE_ARGS(d->key),
+             (long long)limits->concurrency_limit, d->dead_until ? 0 : d->window, d->success, d->failure, d->cohorts);
+}
+
 static void grow(struct destination *d)
 {
     const struct transport_limits *limits = &d->transport->limits;
+    double step = feedback_step(&limits->positive, d->window);
     d->cohorts = 0;
     d->failure = 0;
     bool at_limit = limits->concurrency_limit > 0 && d->window >= limits->concurrency_limit;
     bool used = d->in_flight + 1 + limits->initial_concurrency >= d->window; /* do not grow for a trickle of mail */
-    if (at_limit || !used)
+    if (at_limit || !used) {
+        tell(d, "qmgr_queue_unthrottle", 0);
         return;
-    d->success += feedback_step(&limits->positive, d->window);
+    }
+    d->success += step;
     for (; d->success >= 1 && !(limits->concurrency_limit > 0 && d->window >= limits->concurrency_limit); d->success -= 1)
         d->window++;
+    tell(d, "qmgr_queue_unthrottle", step);
 }
 
 static void suspend_jobs(struct destination *d, const char *reason)
@@ -338,14 +354,20 @@ static void shrink(struct destination *d, const char *reason, int64_t now)
     d->success = 0;
     d->cohorts += 1.0 / d->window;
     if (limits->failed_cohort_limit > 0 && d->cohorts >= (double)limits->failed_cohort_limit) {
+        double cohorts = d->cohorts;
         die(d, reason, now);
+        if (limits->debug)
+            log_info("qmgr_queue_throttle: queue " SLICE_FORMAT ": limit %lld window 0 success 0 failure 0 fail_cohorts %g", SLICE_ARGS(d->key),
+                     (long long)limits->concurrency_limit, cohorts);
         return;
     }
-    d->failure += feedback_step(&limits->negative, d->window);
+    double step = feedback_step(&limits->negative, d->window);
+    d->failure += step;
     for (; d->failure >= 1; d->failure -= 1) {
         if (d->window > 1)
             d->window--;
     }
+    tell(d, "qmgr_queue_throttle", step);
 }
 
 void scheduler_syncing(struct claim *claim, int64_t now)

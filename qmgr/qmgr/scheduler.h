@@ -27,6 +27,7 @@ struct transport_limits {
     int64_t dead_time;  /* how long a dead destination is */
     unsigned lane_limit;
     bool deferred;      /* in defer_transports */
+    bool debug;         /* log every feedback */
     bool is_sink;       /* error, retry: what fails goes there, and nowhere else from there */
 };
 

@@ -198,3 +198,17 @@ def test_listings(made):
     bad = it.command("postqueue", "-Z")
     assert bad.returncode == 69 and bad.stderr.startswith("postqueue: invalid option -- 'Z'\npostqueue: fatal: usage: postqueue -f |")
     assert "invalid name" in it.command("postqueue", "-i", "../x").stderr
+
+
+def test_watchdog(made):
+    """A queue manager that is stuck ends, and the next one goes on: SIGALRM is how it notices."""
+    sink = made(Sink)
+    it = relay(made, {"remote.test": sink}, "qmgr_daemon_timeout = 900s\n")
+    it.start()
+    it.inject("a@qm.test", "b@remote.test")
+    sink.wait_messages(1)
+    (pid,) = [pid for pid, name in it.pids() if name == "qmgr"]
+    os.kill(pid, signal.SIGALRM)
+    it.wait_log("qmgr.*fatal: watchdog timeout")
+    it.inject("a@qm.test", "c@remote.test")
+    sink.wait_messages(2)

@@ -163,5 +163,5 @@ QMGR_TEST(routes_of_their_own, "address_verify_transport_maps = inline:{{far.tes
     core_end(&qmgr);
 }
 
-TEST_MAIN("probes", good_address, bad_address, address_that_waits, failure_does_not_undo_success, failures_are_not_kept, store_is_away,
+TEST_MAIN("qmgr/probes", good_address, bad_address, address_that_waits, failure_does_not_undo_success, failures_are_not_kept, store_is_away,
           alias_of_several, too_many, routes_of_their_own)

@@ -362,7 +362,19 @@ QMGR_TEST(verp_delivers_one_by_one, "")
     core_end(&qmgr);
 }
 
-TEST_MAIN("qmgr/qmgr", delivered_and_removed, deferred_and_tried_again, flush_tries_at_once, failure_is_reported, owed_notice_is_sent_later,
+QMGR_TEST(feedback_is_told, "destination_concurrency_feedback_debug = yes\ninitial_destination_concurrency = 2\n")
+{
+    start();
+    send_mail("a@x.test", "b@far.test", true, (struct envelope){0});
+    wait_for(": removed", 2000);
+    ck_assert(happened("log smtp: default_destination_concurrency_positive_feedback feedback type 0 value at 2: 1\n"));
+    ck_assert(happened("log qmgr_queue_unthrottle: feedback 1\nlog qmgr_queue_unthrottle: queue far.test: limit 20 window 3 success 0 failure 0 fail_cohorts 0\n"));
+    send_mail("a@x.test", "b@dead.test", true, (struct envelope){0});
+    wait_for("log qmgr_queue_throttle: queue dead.test: limit 20 window 1 success 0 failure 0 fail_cohorts 0.5\n", 2000);
+    core_end(&qmgr);
+}
+
+TEST_MAIN("qmgr/qmgr", feedback_is_told, delivered_and_removed, deferred_and_tried_again, flush_tries_at_once, failure_is_reported, owed_notice_is_sent_later,
           success_is_reported_when_asked_for, verify_only_reports_all, expired_is_returned, delay_is_reported_once,
           dead_destination_is_suspended, transport_that_is_not_there, transport_that_comes_back,
           concurrency_per_recipient, notices_have_their_own_lifetime, pause_between_deliveries_of_a_transport,
