@@ -27,12 +27,13 @@ static void pass_literal(struct feed *f, const char *text, size_t len)
     f->sink(f->context, slice_make(text, len));
 }
 
-/* release_crs - CRs that were held turn out to be data. */
-static void release_crs(struct feed *f)
+/* release_crs - CRs that were held turn out to be data, but for those that are kept: the one before an LF. */
+static void release_crs(struct feed *f, size_t kept)
 {
-    f->data->line_size += (int64_t)f->data->held_crs;
-    for (; f->data->held_crs > 0; f->data->held_crs--)
+    for (; f->data->held_crs > kept; f->data->held_crs--) {
         pass_literal(f, "\r", 1);
+        f->data->line_size++;
+    }
 }
 
 static void end_line(struct smtp_data *d, bool bare)
@@ -63,6 +64,7 @@ static bool dot_line(struct feed *f)
         end_line(d, bare);
         d->lines_size = lines;
     } else {
+        release_crs(f, 1);
         pass_literal(f, "\r\n", 2);
         end_line(d, false);
     }
@@ -82,7 +84,7 @@ static bool after_dot(struct feed *f)
     if (byte == '\n')
         return dot_line(f);
     f->data->after_dot = false;
-    release_crs(f);
+    release_crs(f, 0);
     f->run = --f->at;
     return false;
 }
@@ -91,17 +93,14 @@ static bool after_dot(struct feed *f)
 static void line_end(struct feed *f, const char *lf)
 {
     struct smtp_data *d = f->data;
-    const char *text_end = lf;
+    bool has_cr = lf > f->at && lf[-1] == '\r';
+    bool bare = lf > f->at ? !has_cr : d->held_crs == 0;
 
-    while (text_end > f->at && text_end[-1] == '\r')
-        text_end--;
-    if (text_end > f->at)
-        release_crs(f);
-    d->line_size += text_end - f->at;
-    bool bare = text_end == lf && d->held_crs == 0;
-    if (lf - text_end != 1 || d->held_crs > 0) {
-        /* Not one CR before the LF in this piece: the line end is made here. */
-        pass(f, text_end, lf + 1);
+    release_crs(f, lf > f->at || bare ? 0 : 1);
+    d->line_size += lf - f->at - has_cr;
+    if (!has_cr) {
+        /* The CR came in an earlier piece, or not at all: the line end is made here. */
+        pass(f, lf, lf + 1);
         pass_literal(f, "\r\n", 2);
     }
     f->at = lf + 1;
@@ -116,7 +115,7 @@ static void rest_of_piece(struct feed *f)
     while (text_end > f->at && text_end[-1] == '\r')
         text_end--;
     if (text_end > f->at)
-        release_crs(f);
+        release_crs(f, 0);
     f->data->line_size += text_end - f->at;
     pass(f, text_end, f->end);
     f->data->held_crs += (size_t)(f->end - text_end);
@@ -157,7 +156,7 @@ void smtp_data_finish(struct smtp_data *data, smtp_data_sink *sink, void *contex
     if (data->line_size == 0 && data->held_crs == 0)
         return;
     if (data->held_crs != 1) /* one CR: the line end that was begun */
-        release_crs(&f);
+        release_crs(&f, 0);
     pass_literal(&f, "\r\n", 2);
     end_line(data, false);
 }

@@ -1,7 +1,7 @@
 /* data.h - message content from the wire: line ends made CRLF, dots taken off, the end found; a pure function over pieces of any size
 
    What comes out is wire form: every line ends in CRLF (the last one of BDAT may lack it), leading dots of DATA are gone.  A CR that no LF
-   follows stays: who stores the message decides about it (cleanup_replace_stray_cr_lf). */
+   follows stays, as do all but the last of several before an LF: who stores the message decides about it (cleanup_replace_stray_cr_lf). */
 #ifndef POSTERN_SMTP_DATA_H
 #define POSTERN_SMTP_DATA_H
 

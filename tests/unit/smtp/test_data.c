@@ -21,16 +21,16 @@ static const struct row rows[] = {
     {"..\r\n...b\r\n.c\r\n.\r\n", ".\r\n..b\r\nc\r\n", "", true, false},
     {"a\r\n\r\n.\r\n", "a\r\n\r\n", "", true, false},
     {"a\nb\n\r\n.\r\n", "a\r\nb\r\n\r\n", "", true, true},
-    {"a\r\r\n.\r\n", "a\r\n", "", true, false},
+    {"a\r\r\n.\r\n", "a\r\r\n", "", true, false},
     {"a\rb\r\n.\r\n", "a\rb\r\n", "", true, false},
-    {"\r\r\r\n.\r\n", "\r\n", "", true, false},
+    {"\r\r\r\n.\r\n", "\r\r\r\n", "", true, false},
     /* what smuggling tries (RFC 5321 4.1.1.4): none of these ends a message when the rule is strict */
     {"a\n.\nMAIL\r\n.\r\n", "a\r\nMAIL\r\n", "", true, true},
     {"a\n.\r\nMAIL\r\n.\r\n", "a\r\nMAIL\r\n", "", true, true},
     {"a\r\n.\nMAIL\r\n.\r\n", "a\r\nMAIL\r\n", "", true, true},
     {"a\r\n.\rMAIL\r\n.\r\n", "a\r\n\rMAIL\r\n", "", true, false},
     {"a\r.\r\nb\r\n.\r\n", "a\r.\r\nb\r\n", "", true, false},
-    {"a\r\n.\r\r\nb\r\n.\r\n", "a\r\n\r\nb\r\n", "", true, false},
+    {"a\r\n.\r\r\nb\r\n.\r\n", "a\r\n\r\r\nb\r\n", "", true, false},
     {"\n.\r\n.\r\n", "\r\n", "", true, true},
     /* the old rule */
     {"a\n.\nMAIL\r\n", "a\r\n", "MAIL\r\n", false, true},
@@ -78,7 +78,7 @@ START_TEST(chunks)
 {
     static const struct { const char *first, *second, *content; } pairs[] = {
         {"a\r\n.\r\nb\r\n", "", "a\r\n.\r\nb\r\n"}, {"a\r", "\nb", "a\r\nb\r\n"}, {"a", "b\n", "ab\r\n"}, {"a\r", "", "a\r\n"},
-        {"..a\nb", "", "..a\r\nb\r\n"}, {"a\r", "\r\n", "a\r\n"}, {"", "", ""}, {"\r", "x", "\rx\r\n"}, {"a\r\r", "", "a\r\r\r\n"},
+        {"..a\nb", "", "..a\r\nb\r\n"}, {"a\r", "\r\n", "a\r\r\n"}, {"", "", ""}, {"\r", "x", "\rx\r\n"}, {"a\r\r", "", "a\r\r\r\n"},
     };
 
     for (size_t i = 0; i < COUNT_OF(pairs); i++) {
@@ -149,7 +149,7 @@ static void check_sent_on(struct slice content, struct buffer *wire, struct buff
     }
     buffer_append_string(wire, ".\r\n");
     ck_assert_uint_eq(take_all(buffer_slice(wire), true, SIZE_MAX, again), wire->len);
-    ck_assert(slice_equal(buffer_slice(again), content) || slice_search(content, SLICE("\r\r\n")) < content.len);
+    ck_assert(slice_equal(buffer_slice(again), content));
 }
 
 START_TEST(everything)
