@@ -65,7 +65,7 @@ static intptr_t count_address(struct gate_client *c, int change)
     return count;
 }
 
-static struct gate_client *client_new(struct gate *gate, struct service_client *connection)
+struct gate_client *gate_client_new(struct gate *gate, struct service_client *connection)
 {
     struct gate_client *c = memory_zalloc(1, sizeof(*c));
     struct buffer text = BUFFER_INIT_MAX(sizeof(c->address) - 1);
@@ -364,7 +364,7 @@ void gate_serve(struct gate *gate, struct service_client *connection)
 {
     if (!receive_header(gate, connection))
         return;
-    struct gate_client *c = client_new(gate, connection);
+    struct gate_client *c = gate_client_new(gate, connection);
     struct buffer local = BUFFER_INIT;
     net_address_text(&connection->local, &local);
     gate_log("CONNECT from %s to [%s]:%u", c->peer, buffer_string(&local), net_address_port(&connection->local));

@@ -178,39 +178,29 @@ static void apply_line(struct config *config, const char *name, int64_t *clients
 }
 
 /* server_config - what a worker of the pass line would have: main.cf as it was accepted, without the gate's own -o settings. */
-static struct config *server_config(struct gate *gate)
+static struct config *server_config(const struct config *own, const char *name, int64_t *clients)
 {
-    const char *name = gate->params.smtpd_service_name;
-    int snapshot = config_snapshot_create(gate->config);
-    struct config *config = snapshot < 0 ? NULL : config_load_snapshot(config_directory(gate->config), snapshot, NULL, NULL);
+    int snapshot = config_snapshot_create(own);
+    struct config *config = snapshot < 0 ? NULL : config_load_snapshot(config_directory(own), snapshot, NULL, NULL);
 
     if (snapshot >= 0)
         close(snapshot);
     if (!config)
         log_fatal("cannot read the configuration of service %s", name);
-    apply_line(config, name, &gate->passed_max);
+    apply_line(config, name, clients);
     config_set(config, SLICE("process_name"), SLICE("smtpd"));
     config_set(config, SLICE("service_name"), slice_of(name));
     return config;
 }
 
-struct gate *gate_open(struct service_context *context)
+struct gate *gate_new(struct config *config, struct server *server)
 {
     struct gate *gate = memory_zalloc(1, sizeof(*gate));
-    struct service_context behind = *context;
-    struct buffer tag = BUFFER_INIT;
 
-    gate->config = context->config;
-    config_fill(gate->config, bindings, COUNT_OF(bindings), &gate->params);
+    gate->config = config;
+    gate->server = server;
+    config_fill(config, bindings, COUNT_OF(bindings), &gate->params);
     take_raw(gate);
-    behind.config = server_config(gate);
-    behind.service_name = behind.transport = gate->params.smtpd_service_name;
-    behind.service_type = "pass";
-    buffer_printf(&tag, "%s/smtpd", config_string(behind.config, "syslog_name"));
-    log_rename(buffer_string(&tag));
-    buffer_release(&tag);
-    gate->server = server_new(&behind);
-    gate->server->behind_gate = true;
     set_tests(gate);
     set_stress(gate);
     open_tables(gate);
@@ -218,6 +208,25 @@ struct gate *gate_open(struct service_context *context)
     gate->counts = map_new(NULL);
     condition_init(&gate->place);
     gate_wait_open(gate);
+    return gate;
+}
+
+struct gate *gate_open(struct service_context *context)
+{
+    const char *name = config_string(context->config, "smtpd_service_name");
+    struct service_context behind = *context;
+    struct buffer tag = BUFFER_INIT;
+    int64_t clients;
+
+    behind.config = server_config(context->config, name, &clients);
+    behind.service_name = behind.transport = name;
+    behind.service_type = "pass";
+    buffer_printf(&tag, "%s/smtpd", config_string(behind.config, "syslog_name"));
+    log_rename(buffer_string(&tag));
+    buffer_release(&tag);
+    struct gate *gate = gate_new(context->config, server_new(&behind));
+    gate->server->behind_gate = true;
+    gate->passed_max = clients;
     return gate;
 }
 

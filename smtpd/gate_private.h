@@ -63,7 +63,13 @@ struct gate_client {
     int64_t list_seconds;              /* how long the lists' answers hold */
 };
 
+/* ---- gate_config.c ---- */
+/* gate_new - with its own configuration, in front of a server (gate_open, tests). */
+struct gate *gate_new(struct config *config, struct server *server) MUST_CHECK;
+
 /* ---- gate.c ---- */
+/* gate_client_new - for a connection; gate_forget frees it. */
+struct gate_client *gate_client_new(struct gate *gate, struct service_client *connection) MUST_CHECK;
 /* gate_log - a line of postscreen, though the process logs as smtpd. */
 void gate_log(const char *format, ...) PRINTF_LIKE(1, 2);
 void gate_warn(const char *format, ...) PRINTF_LIKE(1, 2);
