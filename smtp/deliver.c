@@ -23,6 +23,7 @@ struct search {
     struct arena *arena;
     bool keep;                 /* connection caching is on for this destination */
     bool last_destination;     /* no fallback comes after */
+    bool only_destination;     /* nor came one before */
     struct failure failure;    /* of the last host, or of the lookup */
     bool any_failure;
     bool fallback;             /* the present destination is a smtp_fallback_relay */
@@ -166,7 +167,7 @@ static void note_failure(struct search *search, const struct failure *failure, c
 static bool use_session(struct search *search, struct session *session, bool final)
 {
     struct failure failure;
-    struct transfer transfer = {&params, session, search->delivery, final, search->keep};
+    struct transfer transfer = {&params, session, search->delivery, final, search->keep, false};
 
     session->uses++;
     search->delivery->connection_use = session->uses;
@@ -188,7 +189,7 @@ static void try_kept(struct search *search)
 
     if (session == NULL)
         return;
-    struct transfer transfer = {&params, session, search->delivery, false, search->keep};
+    struct transfer transfer = {&params, session, search->delivery, false, search->keep, session->only_host};
     session->uses++;
     search->delivery->connection_use = session->uses;
     search->delivery->connected_time = clock_wall();
@@ -212,6 +213,7 @@ static void try_hosts(struct search *search, const struct destination *destinati
             count = i + 1;
         bool final = i + 1 == count && search->last_destination;
         if (session != NULL) {
+            session->only_host = final && i == 0 && search->only_destination;
             use_session(search, session, final);
             continue;
         }
@@ -308,6 +310,7 @@ void deliver(struct delivery *delivery)
         all[count++] = word;
     for (size_t i = 0; i < count && !all_settled(delivery); i++) {
         search.last_destination = i + 1 == count;
+        search.only_destination = count == 1;
         search.fallback = i >= primary;
         try_destination(&search, all[i]);
         if (search.failure.loop)

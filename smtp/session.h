@@ -30,6 +30,7 @@ struct session {
     int64_t size_limit;       /* 0: none told */
     int64_t opened;           /* clock_monotonic */
     unsigned uses;            /* transactions begun */
+    bool only_host;           /* the next hop had no other server to try */
     bool unusable;            /* no further transaction */
     bool quit_sent;           /* QUIT went along with the end of data */
     struct buffer reply_text; /* the last reply */

@@ -57,7 +57,8 @@ static void refuse_recipient(struct exchange *x, size_t recipient, const struct 
     struct failure failure = {0};
 
     session_said(x->t->session, reply, command, x->arena, &failure);
-    if (failure.temporary && !x->t->final)
+    bool stands = x->t->final || (x->t->only_host && reply->code != 421);
+    if (failure.temporary && !stands)
         log_info(SLICE_FORMAT ": " SLICE_FORMAT, SLICE_ARGS(x->t->delivery->request->envelope.queue_id), SLICE_ARGS(failure.reason));
     else
         settle(x->t->delivery, recipient, x->t->session->relay, &failure);

@@ -10,6 +10,7 @@ struct transfer {
     struct delivery *delivery;
     bool final;        /* no other server will be tried: what is temporary is deferred now */
     bool keep;         /* the session will be used again */
+    bool only_host;    /* there is no other server to ask: what it says of a recipient stands, also when the session is an old one */
 };
 
 /* transfer_run - offer the message to the unsettled recipients of the delivery.  Permanent refusals and successes are settled here, temporary ones too
