@@ -1,6 +1,7 @@
 /* starttls.c - see starttls.h */
 #include "starttls.h"
 
+#include "dnssec_probe.h"
 #include "requiretls.h"
 
 #include "base/log.h"
@@ -203,6 +204,10 @@ static bool plan_without_validation(const struct client_params *params, struct t
 static const char *plan_dane(const struct client_params *params, const struct host *host, struct arena *arena, struct tls_plan *plan)
 {
     bool only = plan->policy.level == TLS_DANE_ONLY, any;
+    struct net_address literal;
+
+    if ((!host->secure_mx || !host->secure_address) && !net_address_parse(&literal, host->name, 0))
+        dnssec_probe(params);
 
     if (only)
         plan->results.failure = "dane-required";

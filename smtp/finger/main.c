@@ -167,7 +167,7 @@ static void take_option(struct request *r, int letter, const char *value)
 static void defaults(struct request *r)
 {
     static const struct setting settings[] = {
-        {"host_lookup", "dns"}, {"dns_support_level", "dnssec"}, {"tls_policy_maps", ""}, {"tls_security_level", "dane"}, {"tls_CAfile", ""},
+        {"host_lookup", "dns"}, {"dns_support_level", "dnssec"}, {"tls_policy_maps", ""}, {"tls_per_site", ""}, {"tls_security_level", "dane"}, {"tls_CAfile", ""},
         {"tls_CApath", ""}, {"tls_chain_files", ""}, {"tls_cert_file", ""}, {"tls_key_file", ""}, {"tls_eccert_file", ""}, {"tls_eckey_file", ""},
         {"tls_dcert_file", ""}, {"tls_dkey_file", ""}, {"tls_ciphers", "medium"}, {"tls_mandatory_ciphers", "medium"}, {"tls_exclude_ciphers", ""},
         {"tls_mandatory_exclude_ciphers", ""}, {"tls_protocols", ">=TLSv1"}, {"tls_mandatory_protocols", ">=TLSv1"}, {"tls_servername", ""},

@@ -485,6 +485,7 @@ class Dns:
         kind = dnslib.QTYPE[question.q.qtype]
         self.queries.append(f"{name} {kind}")
         reply = question.reply()
+        reply.header.ad = 0  # dnslib copies it from the question
         rows = self.records.get(name)
         if rows is None:
             reply.header.rcode = dnslib.RCODE.NXDOMAIN

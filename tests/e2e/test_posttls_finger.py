@@ -69,6 +69,17 @@ def test_sessions_and_wrapper_mode(make, base):
     assert re.search(r"^main\.cf: .*=> mail goes here by TLSv1\.3", lines, re.M)
 
 
+def test_a_resolver_that_does_not_validate_is_told_of(make, dns):
+    names = dns(". NS a.root.test\nfar.test MX 10 mx.far.test\nmx.far.test A 127.0.0.1\n")
+    here = make(started=False, main_cf=f"dns_servers = 127.0.0.1:{names.port}\n")
+    _, lines = finger(here, "-c", "far.test:1")
+    assert lines.startswith("warning: DNSSEC validation may be unavailable\n"
+                            "warning: reason: dnssec_probe 'ns:.' received a response that is not DNSSEC validated\n"), lines
+    _, lines = finger(here, "-c", "-o", "dnssec_probe=", "far.test:1")
+    assert "DNSSEC" not in lines
+    assert "DNSSEC" not in finger(here, "-c", "[127.0.0.1]:1")[1]
+
+
 def test_options(make):
     here = make(started=False)
     _, lines = finger(here, status=1)
