@@ -98,9 +98,12 @@ static void sync_fiber(void *arg)
     }
 }
 
-static void watchdog_ends(int signal UNUSED)
+/* watchdog_ends - nothing else will ever run: master starts another.  Should the log be where it is stuck, the next signal ends it without words. */
+static void watchdog_ends(int number)
 {
-    log_fatal("watchdog timeout"); /* nothing else will ever run: master starts another */
+    signal(number, SIG_DFL);
+    alarm(5);
+    log_fatal("watchdog timeout"); /* NOLINT(bugprone-signal-handler): see above */
 }
 
 /* watchdog_fiber - qmgr_daemon_timeout: if no fiber has its turn for that long, the process ends. */
