@@ -99,9 +99,8 @@ static void sync_fiber(void *arg)
 }
 
 /* watchdog_ends - nothing else will ever run: master starts another.  Should the log be where it is stuck, the next signal ends it without words. */
-static void watchdog_ends(int number)
+static void watchdog_ends(int number UNUSED)
 {
-    signal(number, SIG_DFL);
     alarm(5);
     log_fatal("watchdog timeout"); /* NOLINT(bugprone-signal-handler): see above */
 }
@@ -110,7 +109,8 @@ static void watchdog_ends(int number)
 static void watchdog_fiber(void *arg)
 {
     struct qmgr *q = arg;
-    signal(SIGALRM, watchdog_ends);
+    struct sigaction action = {.sa_handler = watchdog_ends, .sa_flags = SA_NODEFER | SA_RESETHAND};
+    sigaction(SIGALRM, &action, NULL);
     while (!q->stopping) {
         int64_t timeout = q->params.qmgr_daemon_timeout, pause = timeout / 4;
         alarm((unsigned)(timeout > MICROSECONDS ? timeout / MICROSECONDS : 1));
