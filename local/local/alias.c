@@ -120,6 +120,8 @@ bool alias_deliver(struct job *job, struct target *target)
     }
     if (result == TABLE_TRY_AGAIN)
         report_format(job, target->address, OUTCOME_DEFERRED, "4.3.0", "alias database unavailable");
+    else if (job->address_probe)
+        report_format(job, target->address, OUTCOME_SENT, "2.0.0", "aliased to " SLICE_FORMAT, SLICE_ARGS(slice_trim(buffer_slice(&value))));
     else if (!seen(job, "alias", target->user, 0) || target->level > 0)
         expand(job, target, arena_slice(job->arena, buffer_slice(&value)), table, unmatched);
     buffer_release(&value);

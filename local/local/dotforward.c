@@ -80,6 +80,11 @@ bool dotforward_deliver(struct job *job, struct target *target, const struct acc
     int fd = find_forward(job, target, account, &path, &with_extension);
     if (fd < 0)
         return false;
+    if (job->address_probe) {
+        close(fd);
+        report_format(job, target->address, OUTCOME_SENT, "2.0.0", "forward via file: %s", path);
+        return true;
+    }
     bool readable = read_all(fd, &text);
     close(fd);
     if (!readable) {

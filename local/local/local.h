@@ -70,6 +70,7 @@ struct job {
     size_t forward_count;
     struct account account;   /* found last */
     bool probe;               /* only find out */
+    bool address_probe;       /* ... whether there is such an address: what it expands to does not matter */
     bool deferred;            /* some result was */
     bool expanded;            /* the sender's wish to hear of success ended with an alias or a .forward file (RFC 3461 5.2.7) */
 };

@@ -76,7 +76,8 @@ static void deliver_recipient(struct delivery *delivery, size_t recipient)
 {
     struct job job = {.params = &params, .route = route, .delivery = delivery, .recipient = recipient, .arena = delivery->arena,
                       .sender = delivery->request->envelope.sender, .delivered = delivery->recipients[recipient].address,
-                      .probe = (delivery->request->flags & DELIVERY_PROBE) != 0};
+                      .probe = (delivery->request->flags & DELIVERY_PROBE) != 0,
+                      .address_probe = (delivery->request->envelope.trace & TRACE_PROBE) != 0};
     struct target target = {.origin = ORIGIN_REQUEST};
 
     job.done = map_new(NULL);

@@ -48,6 +48,7 @@ def test_good_bad_and_temporary(make, sink):
     assert len(here.log_lines("from=<double-bounce@here.test>")) == 5
     assert here.log_lines(r"to=<yes@far.test>, relay=.*status=deliverable \(250 2.0.0 ok\)")
     assert all("DATA" not in session for session in server.sessions)
+    assert here.log_lines(r"to=<alice@here.test>, .*status=deliverable \(aliased to nobody\)")   # which is far enough
     before = probes(server)
     assert [reply[:3] for reply in rcpt(here, "yes@far.test", "no@far.test", "later@far.test")] == ["250", "550", "450"]
     assert probes(server) == before == ["RCPT TO:<yes@far.test>", "RCPT TO:<no@far.test>", "RCPT TO:<later@far.test>"]
