@@ -47,6 +47,17 @@ def test_the_system_is_down(instance):
     wait_until(lambda: not maildrop(instance), "maildrop is empty")
 
 
+def test_a_time_in_the_future(instance):
+    """Postfix's postsuper -r leaves the time of the next attempt; clocks are put back."""
+    instance.command("postfix", "check", check=True)
+    submit(instance, instance.user)
+    path = f"{instance.directory}/spool/maildrop/{maildrop(instance)[0]}"
+    os.utime(path, (time.time() + 3600,) * 2)
+    instance.command("postfix", "start", check=True)
+    mails(instance, 1)
+    assert not instance.log_lines("delay=-")
+
+
 @pytest.mark.parametrize("arguments, text, complaint", [
     (["-t"], "Subject: nobody\n\nx\n", r"sendmail: fatal: \w+\(\d+\): No recipient addresses found in message header"),
     ([], "x\n", r"Recipient addresses must be specified on the command line or via the -t option"),
