@@ -10,6 +10,7 @@
 #include "master.h"
 #include "service/command.h"
 #include "service/instance.h"
+#include "service/network.h"
 
 static const int64_t stop_patience = 4 * MICROSECONDS, log_check_interval = 10 * MICROSECONDS;
 enum { WANTED_DESCRIPTORS = 262144, INITIALISATION_SECONDS = 100 };
@@ -265,6 +266,7 @@ static void load_configuration(const struct options *options)
     if (!master.config)
         log_fatal("cannot read the configuration");
     config_set(master.config, SLICE("process_name"), SLICE("master"));
+    network_settings(master.config);
     const char *queue_directory = config_string(master.config, "queue_directory");
     if (chdir(queue_directory) < 0)
         log_fatal("chdir %s: %s", queue_directory, strerror(errno));

@@ -4,6 +4,7 @@
 #include "conf/check.h"
 #include "conf/snapshot.h"
 #include "master.h"
+#include "service/network.h"
 
 /* ---- the log ------------------------------------------------------------------------------------------------------ */
 
@@ -116,11 +117,15 @@ static bool read_generation(struct generation *generation)
     generation->config = config_load_whole(NULL, log_problem, &findings);
     if (generation->config && (generation->snapshot = config_snapshot_create(generation->config)) < 0)
         buffer_printf(&why, "cannot keep the configuration: %s", strerror(errno));
+    if (generation->config)
+        network_settings(generation->config); /* ports in the new master.cf have the new names */
     bool ok = generation->snapshot > 0 && !findings.fatal &&
               configuration_accept(generation->config, generation->memory, &master.services, &generation->services, log_problem, &findings, &why);
     if (why.len)
         log_error("%s", buffer_string(&why));
     buffer_release(&why);
+    if (!ok)
+        network_settings(master.config);
     return ok;
 }
 

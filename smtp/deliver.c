@@ -50,6 +50,7 @@ void deliver_open(struct service_context *context)
     cache_destinations = match_list_new("smtp_connection_cache_destinations", params.connection_cache_destinations, MATCH_STRING_LIST, context->config);
     starttls_open(context->config, &params);
     open_tls_manager();
+    params.debug_peers = match_list_new("debug_peer_list", params.debug_peer_level > 0 ? params.debug_peer_list : "", MATCH_ADDRESS_LIST, context->config);
     if (session_reports(params.notify_classes))
         params.cleanup = submit_pool_new(arena_printf(arena_new(256), "public/%s", params.cleanup_service_name));
     params.outgoing = outgoing_open(context->config, &params);
@@ -92,7 +93,7 @@ static bool all_settled(const struct delivery *delivery)
 
 static bool may_be_kept(const struct session *session)
 {
-    if (session->transcript && session->protocol_trouble)
+    if (params.cleanup && session->protocol_trouble)
         return false; /* it is reported when it ends: at once */
     return session->keeps && !session->unusable && !session->says_goodbye && !session->quit_sent && clock_monotonic() - session->opened < params.connection_reuse_time_limit &&
            (params.connection_reuse_count_limit == 0 || session->uses <= params.connection_reuse_count_limit);

@@ -28,7 +28,7 @@
 
 /* The same for both. */
 #define COMMON_PARAMETERS(X) \
-    X(STRING, myhostname) X(STRING, myorigin) X(STRING, mail_name) X(STRING, notify_classes) X(STRING, error_notice_recipient) \
+    X(STRING, myhostname) X(STRING, myorigin) X(STRING, mail_name) X(STRING, debug_peer_list) X(INT, debug_peer_level) X(STRING, notify_classes) X(STRING, error_notice_recipient) \
     X(STRING, double_bounce_sender) X(STRING, internal_mail_filter_classes) X(STRING, cleanup_service_name) X(STRING, relayhost) X(STRING, inet_protocols) \
     X(STRING, best_mx_transport) X(STRING, dns_servers) X(BOOL, ignore_mx_lookup_error) X(BOOL, disable_dns_lookups) \
     X(BOOL, disable_mime_output_conversion) X(BOOL, lmtp_assume_final) X(BOOL, send_cyrus_sasl_authzid) \
@@ -62,6 +62,7 @@ struct client_params {
     struct table_list *tls_policies;   /* NULL: none */
     struct table_list *tls_sites;      /* per_site.h; NULL: none */
     struct tls_client *tls;            /* NULL: never used */
+    struct match_list *debug_peers;    /* servers whose dialogue is logged; NULL (tests): none */
     struct submit_pool *cleanup;       /* for transcripts to the postmaster; NULL: none are sent */
     struct tls_manager *tls_manager;   /* for MTA-STS and reports; NULL: neither */
 };

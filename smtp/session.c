@@ -9,6 +9,7 @@
 #include "requiretls.h"
 #include "run/run.h"
 #include "service/transcript.h"
+#include "table/match.h"
 
 #define REPLY_TEXT_MAX 8192 /* what we keep of a reply */
 
@@ -83,7 +84,6 @@ static struct session *session_new(const struct client_params *params, const str
     session->next_hop = arena_string(arena, next_hop);
     session->lmtp = params->lmtp;
     session->reply_filter = params->reply_filters;
-    session->transcript = params->cleanup ? transcript_new() : NULL;
     session->opened = clock_monotonic();
     if (host->address.u.any.sa_family == AF_UNIX) {
         session->relay = arena_printf(arena, "%s[%s]", session->host, address);
@@ -91,6 +91,10 @@ static struct session *session_new(const struct client_params *params, const str
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)); /* what fails here only costs time */
         session->relay = arena_printf(arena, "%s[%s]:%u", session->host, address, session->port);
     }
+    bool echo = log_verbose > 0 || (params->debug_peers && match_host(params->debug_peers, slice_of(session->host), &host->address) == MATCH_YES);
+    session->transcript = params->cleanup || echo ? transcript_new() : NULL;
+    if (echo)
+        transcript_echo(session->transcript, session->relay);
     buffer_init(&session->reply_text, REPLY_TEXT_MAX);
     return session;
 }
@@ -390,7 +394,7 @@ void session_close(const struct client_params *params, struct session *session)
         if (stream_flush(session->stream) && !params->skip_quit_response)
             session_reply(session, params->quit_timeout, &reply);
     }
-    if (session->transcript && session->protocol_trouble)
+    if (params->cleanup && session->protocol_trouble)
         report(params, session);
     session_free(session);
 }

@@ -7,7 +7,7 @@
 #define SMTPD_PARAMETERS(X) \
     /* names and addresses */ \
     X(STRING, myhostname) X(STRING, mydomain) X(STRING, myorigin) X(STRING, mail_name) X(STRING, smtpd_banner) \
-    X(STRING, mynetworks) X(STRING, dns_servers) X(BOOL, smtputf8_enable) X(BOOL, requiretls_enable) X(BOOL, strict_smtputf8) \
+    X(STRING, debug_peer_list) X(INT, debug_peer_level) X(STRING, mynetworks) X(STRING, dns_servers) X(BOOL, smtputf8_enable) X(BOOL, requiretls_enable) X(BOOL, strict_smtputf8) \
     X(BOOL, strict_rfc821_envelopes) X(BOOL, allow_min_user) X(BOOL, resolve_numeric_domain) X(STRING, recipient_delimiter) X(STRING, double_bounce_sender) X(STRING, internal_mail_filter_classes) \
     X(BOOL, smtpd_peername_lookup) X(BOOL, smtpd_client_port_logging) X(STRING, cleanup_service_name) X(STRING, info_log_address_format) \
     /* the dialogue */ \

@@ -82,6 +82,7 @@ static void open_lists(struct server *server)
 
     server->mynetworks = match(server, "mynetworks", p->mynetworks, MATCH_ADDRESS_LIST);
     server->event_exceptions = match(server, "smtpd_client_event_limit_exceptions", p->smtpd_client_event_limit_exceptions, MATCH_ADDRESS_LIST);
+    server->debug_peers = match(server, "debug_peer_list", p->debug_peer_level > 0 ? p->debug_peer_list : "", MATCH_ADDRESS_LIST);
     server->xclient_hosts = match(server, "smtpd_authorized_xclient_hosts", p->smtpd_authorized_xclient_hosts, MATCH_ADDRESS_LIST);
     server->xforward_hosts = match(server, "smtpd_authorized_xforward_hosts", p->smtpd_authorized_xforward_hosts, MATCH_ADDRESS_LIST);
     server->verp_clients = match(server, "smtpd_authorized_verp_clients", p->smtpd_authorized_verp_clients, MATCH_ADDRESS_LIST);
@@ -157,7 +158,7 @@ struct server *server_new(struct service_context *context)
 
 void server_free(struct server *server)
 {
-    struct match_list *lists[] = {server->mynetworks, server->event_exceptions, server->xclient_hosts, server->xforward_hosts,
+    struct match_list *lists[] = {server->mynetworks, server->debug_peers, server->event_exceptions, server->xclient_hosts, server->xforward_hosts,
                                   server->verp_clients, server->bare_newline_exclusions, server->fast_flush_domains, server->noop_commands,
                                   server->forbidden_commands, server->permit_logging, server->mx_backup_networks, server->auth_failure_exceptions};
     struct table_list *tables[] = {server->ehlo_keyword_maps, server->command_filter, server->footer_maps, server->reject_filter,

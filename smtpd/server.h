@@ -48,7 +48,7 @@ struct server {
     struct map *client_names;       /* see client_name.c */
     struct net_address *own_addresses, *proxy_addresses;
     size_t own_count, proxy_count;
-    struct match_list *mynetworks, *event_exceptions, *xclient_hosts, *xforward_hosts, *verp_clients, *bare_newline_exclusions,
+    struct match_list *mynetworks, *debug_peers, *event_exceptions, *xclient_hosts, *xforward_hosts, *verp_clients, *bare_newline_exclusions,
         *fast_flush_domains, *noop_commands, *forbidden_commands, *permit_logging, *mx_backup_networks;
     struct table_list *ehlo_keyword_maps, *command_filter, *footer_maps, *reject_filter, *rbl_reply_maps;
     struct tls_params tls_params;

@@ -203,6 +203,17 @@ static int withheld_keywords(struct session *s)
     return bits;
 }
 
+/* echo - the dialogue with some clients, or all, is logged. */
+static void echo(struct session *s)
+{
+    bool wanted = log_verbose > 0 || is_listed(s, s->server->debug_peers);
+
+    if (wanted && !s->history)
+        s->history = transcript_new();
+    if (s->history)
+        transcript_echo(s->history, wanted ? s->client.text : NULL);
+}
+
 /* session_recognise - what depends on who the client is: at the start, and after XCLIENT. */
 void session_recognise(struct session *s)
 {
@@ -210,6 +221,7 @@ void session_recognise(struct session *s)
     s->may_verp = is_listed(s, s->server->verp_clients);
     s->bare_lf_allowed = s->server->bare_newline != BARE_NEWLINE_ALLOWED && is_listed(s, s->server->bare_newline_exclusions);
     s->ehlo_hidden = withheld_keywords(s);
+    echo(s);
 }
 
 void session_greet(struct session *s)

@@ -137,6 +137,32 @@ bool net_address_is_loopback(const struct net_address *a)
     return IN6_IS_ADDR_LOOPBACK(&a->u.v6.sin6_addr);
 }
 
+/* What known_tcp_ports says; NULL: nothing. */
+static char *named_ports;
+
+void net_set_named_ports(const char *list)
+{
+    free(named_ports);
+    named_ports = memory_string(list);
+}
+
+/* named_port - "name=port" or "name=other=port", separated by commas and blanks; 0: not there. */
+static uint16_t named_port(struct slice name)
+{
+    struct slice rest = slice_of(named_ports), entry, word;
+    uint64_t number;
+
+    while (slice_next_token(&rest, ", \t\r\n", &entry)) {
+        bool found = false;
+        while (slice_next_token(&entry, "=", &word)) {
+            if (found && entry.len == 0 && slice_to_u64(word, &number) && number <= 65535)
+                return (uint16_t)number;
+            found = found || slice_equal(word, name);
+        }
+    }
+    return 0;
+}
+
 uint16_t net_service_port(struct slice name)
 {
     static const struct {
@@ -148,6 +174,9 @@ uint16_t net_service_port(struct slice name)
     uint64_t number;
     if (slice_to_u64(name, &number))
         return number <= 65535 ? (uint16_t)number : 0;
+    uint16_t named = named_port(name);
+    if (named)
+        return named;
     for (size_t i = 0; i < COUNT_OF(known); i++) {
         if (slice_equal(name, slice_of(known[i].name)))
             return known[i].port;

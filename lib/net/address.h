@@ -28,7 +28,9 @@ uint16_t net_address_port(const struct net_address *address); /* 0 for unix */
 void net_address_set_port(struct net_address *address, uint16_t port);
 bool net_address_equal_host(const struct net_address *a, const struct net_address *b);
 bool net_address_is_loopback(const struct net_address *a);
-/* net_service_port - "smtp", "submission", "25" -> port; 0 when unknown.  From /etc/services and a built-in few. */
+/* net_service_port - "smtp", "submission", "25" -> port; 0 when unknown.  From what net_set_named_ports was told ("smtp=25, smtps=submissions=465"),
+   a built-in few, and /etc/services. */
+void net_set_named_ports(const char *list);
 uint16_t net_service_port(struct slice name);
 
 /* struct net_network - a network pattern "10.0.0.0/8", "[2001:db8::]/32", "192.0.2.1".  Parse error text goes to *error
@@ -37,6 +39,8 @@ struct net_network { int family; unsigned prefix; uint8_t bytes[16]; };
 bool net_network_parse(struct net_network *network, struct slice text, struct buffer *error) MUST_CHECK;
 bool net_network_contains(const struct net_network *network, const struct net_address *address);
 
+/* net_set_window_size - buffers of TCP sockets made from now on, bytes; 0: the system's own (tcp_windowsize). */
+void net_set_window_size(int bytes);
 /* net_listen - a non-blocking, close-on-exec listening socket (SO_REUSEADDR; IPV6_V6ONLY; TCP_NODELAY), or -1 with
    errno.  A Unix socket file left behind at the path is replaced. */
 int net_listen(const struct net_address *address, int backlog);

@@ -17,6 +17,13 @@ static int close_keeping_errno(int fd)
     return -1;
 }
 
+static int window_size; /* bytes; 0: the system's */
+
+void net_set_window_size(int bytes)
+{
+    window_size = bytes;
+}
+
 /* make_socket - streams send whole replies at once, so Nagle's waiting would only cost time.  Accepted sockets inherit it. */
 static int make_socket(const struct net_address *address)
 {
@@ -24,6 +31,10 @@ static int make_socket(const struct net_address *address)
     int fd = socket(address->u.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd >= 0 && address->u.any.sa_family != AF_UNIX)
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    if (fd >= 0 && window_size > 0 && address->u.any.sa_family != AF_UNIX) {
+        setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &window_size, sizeof(window_size));
+        setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &window_size, sizeof(window_size));
+    }
     return fd;
 }
 

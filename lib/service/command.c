@@ -5,6 +5,7 @@
 
 #include "service/command.h"
 #include "service/log_target.h"
+#include "service/network.h"
 
 static const char *command_name = "unknown";
 
@@ -98,6 +99,7 @@ struct config *command_config(const char *directory, bool to_log)
     if (directory)
         setenv("MAIL_CONFIG", directory, 1);
     config_set(config, SLICE("process_name"), slice_of(command_name));
+    network_settings(config);
     struct log_target target;
     /* /dev/stdout is that of "postfix start-fg", not that of a command */
     if (to_log && strcmp(config_string(config, "maillog_file"), "/dev/stdout") != 0 && log_target_open(config, &target)) {

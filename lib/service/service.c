@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "conf/snapshot.h"
 #include "service/log_target.h"
+#include "service/network.h"
 #include "service/service_private.h"
 #include "service/stand_alone.h"
 #include "service/statistics.h"
@@ -110,6 +111,7 @@ static struct config *load_config(const struct service_arguments *arguments, con
     }
     config_set(config, SLICE("process_name"), slice_of(arguments->program));
     config_set(config, SLICE("service_name"), slice_of(arguments->service_name));
+    network_settings(config);
     return config;
 }
 

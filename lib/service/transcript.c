@@ -13,6 +13,7 @@ enum {
 struct transcript {
     struct buffer text; /* lines " In:  ..." and " Out: ...", LF */
     int64_t lines;
+    const char *echo; /* the peer's name when all is logged as well; NULL: it is not */
 };
 
 struct transcript *transcript_new(void)
@@ -43,10 +44,15 @@ static struct slice without_proof(struct slice line)
 
 static void note(struct transcript *transcript, struct slice mark, struct slice line)
 {
-    if (!transcript || transcript->text.overflow)
+    if (!transcript)
+        return;
+    line = without_proof(line);
+    if (transcript->echo)
+        log_info("%c %s: " SLICE_FORMAT, mark.data[1] == 'I' ? '<' : '>', transcript->echo, SLICE_ARGS(line));
+    if (transcript->text.overflow)
         return;
     buffer_append_slice(&transcript->text, mark);
-    buffer_append_slice(&transcript->text, without_proof(line));
+    buffer_append_slice(&transcript->text, line);
     buffer_append_byte(&transcript->text, '\n');
     transcript->lines++;
 }
@@ -59,6 +65,11 @@ void transcript_in(struct transcript *transcript, struct slice line)
 void transcript_out(struct transcript *transcript, struct slice line)
 {
     note(transcript, SLICE(" Out: "), line);
+}
+
+void transcript_echo(struct transcript *transcript, const char *peer)
+{
+    transcript->echo = peer;
 }
 
 void transcript_forget(struct transcript *transcript)

@@ -12,6 +12,8 @@ void transcript_free(struct transcript *transcript);
    long sessions the end is missing. */
 void transcript_in(struct transcript *transcript, struct slice line);
 void transcript_out(struct transcript *transcript, struct slice line);
+/* transcript_echo - log every line from now on, as "< peer: ..." (theirs) and "> peer: ..." (ours): debug_peer_list.  peer must stay. */
+void transcript_echo(struct transcript *transcript, const char *peer);
 void transcript_forget(struct transcript *transcript);
 int64_t transcript_lines(const struct transcript *transcript);
 

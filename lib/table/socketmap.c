@@ -2,8 +2,6 @@
 #include "table/server.h"
 #include "table/server_reply.h"
 
-#define REQUEST_MAX 10000
-#define REPLY_MAX 100000
 #define TIME_LIMIT (100 * MICROSECONDS)
 #define TRIES 2 /* a dropped idle connection is no failure */
 
@@ -11,6 +9,7 @@ struct socketmap {
     struct server server;
     struct slice endpoint; /* as messages have it: without the type */
     struct slice name;
+    size_t request_max, reply_max; /* bytes */
 };
 
 static bool open_table(struct table *table)
@@ -20,6 +19,8 @@ static bool open_table(struct table *table)
     size_t colon = slice_find_last(text, ':');
 
     table->state = map;
+    map->request_max = (size_t)config_int(table->config, "socketmap_max_query_size");
+    map->reply_max = (size_t)config_int(table->config, "socketmap_max_reply_size");
     if (colon < text.len && server_parse(&map->server, slice_first(text, colon), false)) {
         map->endpoint = slice_from(slice_first(text, colon), strlen("inet:"));
         map->name = slice_from(text, colon + 1);
@@ -55,13 +56,13 @@ enum server_status socketmap_parse(struct slice reply, struct slice *text)
 }
 
 /* read_netstring - "length:bytes,". */
-static bool read_netstring(struct stream *stream, struct buffer *out)
+static bool read_netstring(struct stream *stream, size_t max, struct buffer *out)
 {
     struct slice digits;
     uint64_t length;
     char comma;
 
-    if (!stream_read_until(stream, ':', 10, &digits) || !slice_to_u64(digits, &length) || length > REPLY_MAX)
+    if (!stream_read_until(stream, ':', 10, &digits) || !slice_to_u64(digits, &length) || length > max)
         return false;
     char *room = buffer_reserve(out, length + 1);
     if (room == NULL || !stream_read(stream, room, length))
@@ -78,7 +79,7 @@ static bool ask(struct socketmap *map, struct slice key, struct buffer *reply)
     stream_write_slice(stream, key);
     stream_write_slice(stream, SLICE(","));
     buffer_clear(reply);
-    return stream_flush(stream) && read_netstring(stream, reply);
+    return stream_flush(stream) && read_netstring(stream, map->reply_max, reply);
 }
 
 static enum table_result take_reply(struct table *table, struct slice reply, struct buffer *value)
@@ -110,12 +111,12 @@ static enum table_result take_reply(struct table *table, struct slice reply, str
 static enum table_result lookup(struct table *table, struct slice key, struct buffer *value)
 {
     struct socketmap *map = table->state;
-    struct buffer reply = BUFFER_INIT_MAX(REPLY_MAX + 1);
+    struct buffer reply = BUFFER_INIT_MAX(map->reply_max + 1);
     enum table_result result = TABLE_TRY_AGAIN;
     const char *why = "lost connection";
     bool good = false;
 
-    if (map->name.len + 1 + key.len > REQUEST_MAX) {
+    if (map->name.len + 1 + key.len > map->request_max) {
         log_warning("%s: request is too long: ignoring this lookup", table->name);
         return TABLE_NOT_FOUND;
     }

@@ -110,3 +110,19 @@ def test_client_told_by_xclient(make):
             smtp.say(line)
         smtp.say("Subject: x\r\n\r\nbody\r\n.")
     here.wait_log(r"message-id=<\w+\.\w+@")  # the client that is really there has its headers completed
+
+
+def test_dialogues_of_some_peers_are_logged(make, sink):
+    remote = sink()
+    here = make(main_cf=f"debug_peer_list = 127.0.0.1\nrelayhost = [127.0.0.1]:mailhub\nknown_tcp_ports = lmtp=24, hub=mailhub={remote.port}\n"
+                        "smtpd_sasl_auth_enable = yes\nsmtpd_sasl_type = file\nsmtpd_sasl_path = inline:{{ {{a=x}} }}\n")
+    with here.smtp() as smtp:
+        smtp.say("EHLO client.test")
+        smtp.say("AUTH PLAIN AGEAYg==")
+    here.inject("a@here.test", "b@remote.test")
+    here.wait_log(r"smtpd\[\d+\]: < localhost\[127\.0\.0\.1\]: EHLO client\.test")
+    here.wait_log(r"smtpd\[\d+\]: > localhost\[127\.0\.0\.1\]: 250-PIPELINING")
+    here.wait_log(r"smtpd\[\d+\]: < localhost\[127\.0\.0\.1\]: AUTH PLAIN")
+    assert "AGEAYg" not in here.log()
+    here.wait_log(rf"smtp\[\d+\]: > 127\.0\.0\.1\[127\.0\.0\.1\]:{remote.port}: MAIL FROM:<a@here\.test>")
+    here.wait_log(rf"smtp\[\d+\]: < 127\.0\.0\.1\[127\.0\.0\.1\]:{remote.port}: 354 go ahead")
