@@ -317,3 +317,9 @@ void filters_hand_over(struct session *s, struct intake *intake)
     milters_hand_over(s->filters->milters, s->scratch, hand_over, intake);
     s->filters->subject.content = false;
 }
+
+void filters_lose_content(struct session *s)
+{
+    if (is_listening(s))
+        milters_lose_content(s->filters->milters);
+}

@@ -38,5 +38,7 @@ void filters_rejected_rcpt(struct session *s, struct slice path, struct slice pa
 void filters_message_ends(struct session *s);
 /* filters_hand_over - the content of this message is shown to the filters by cleanup.  Waits. */
 void filters_hand_over(struct session *s, struct intake *intake);
+/* filters_lose_content - cleanup did not say how that ended. */
+void filters_lose_content(struct session *s);
 
 #endif

@@ -351,6 +351,8 @@ static enum outcome commit(struct session *s, struct reception *r)
         send_envelope(r);
     t->intake = NULL;
     intake_finish(intake, smtp_data_size(&r->data), s->scratch, &outcome);
+    if (outcome.lost)
+        filters_lose_content(s);
     if (filtered)
         return pass_on(s, &outcome);
     if (outcome.status != SUBMIT_STATUS_ACCEPTED)

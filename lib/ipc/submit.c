@@ -196,11 +196,11 @@ void submit_finish(struct submission *s, int64_t message_size, struct arena *are
     s->queue_id[0] = '\0';
     struct submit_reply *reply = lane_call(s->lane, MESSAGE_submit_end, &end, -1, MESSAGE_submit_reply, arena, deadline);
     if (reply) {
-        *outcome = (struct submit_outcome){(int)reply->status, (int)reply->reply_code, reply->reply};
+        *outcome = (struct submit_outcome){.status = (int)reply->status, .reply_code = (int)reply->reply_code, .reply = reply->reply};
         keep_queue_id(s, reply->next_queue_id);
     } else {
         log_warning("cleanup did not answer about the message: it is not accepted");
-        *outcome = (struct submit_outcome){SUBMIT_STATUS_TEMPORARY, 451, SLICE("4.3.0 Error: queue file write error")};
+        *outcome = (struct submit_outcome){SUBMIT_STATUS_TEMPORARY, 451, SLICE("4.3.0 Error: queue file write error"), .lost = true};
     }
     give_back(s);
 }

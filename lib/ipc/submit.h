@@ -15,6 +15,7 @@ struct submit_outcome {
     int status;          /* SUBMIT_STATUS_ value; TEMPORARY also when the lane broke */
     int reply_code;      /* when not accepted */
     struct slice reply;  /* text with enhanced code; memory of the arena */
+    bool lost;           /* cleanup did not answer: how far it came is not known */
 };
 
 /* submit_open - start a transaction: an idle lane, or a new one.  The queue id is known at once (reserved ahead on the lane).

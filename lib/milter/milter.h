@@ -82,6 +82,9 @@ void milters_data(struct milters *m, struct milter_outcome *outcome);
 void milters_unknown(struct milters *m, struct slice line, struct milter_outcome *outcome);
 /* milters_settled - what was decided for the whole session, without asking: for commands that no filter hears of (VRFY, ETRN). */
 void milters_settled(struct milters *m, struct milter_outcome *outcome);
+/* milters_lose_content - whoever took the connections did not come back: what a filter says next may be about that message, and would be taken for its verdict
+   about another.  They have failed, for the rest of the session. */
+void milters_lose_content(struct milters *m);
 /* milters_abort - the message ends here, whatever became of it.  milters_quit - the session does. */
 void milters_abort(struct milters *m);
 void milters_quit(struct milters *m);

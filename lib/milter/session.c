@@ -207,6 +207,20 @@ static void say(struct milter *f, char command, int64_t timeout)
     stream_flush(f->stream);
 }
 
+void milters_lose_content(struct milters *m)
+{
+    struct milter_outcome settled;
+
+    for (size_t i = 0; i < m->count; i++) {
+        struct milter *f = m->filters[i];
+        if (f->state != MILTER_IS_OPEN)
+            continue;
+        log_warning("milter %s: its dialogue about a message broke off: ending its session", f->name);
+        shutdown(stream_fd(f->stream), SHUT_RDWR); /* who has a descriptor of it still shall see that too */
+        milter_fail(f, &settled);
+    }
+}
+
 void milters_abort(struct milters *m)
 {
     m->in_mail = false;

@@ -1,6 +1,8 @@
 """Mail filters and the content of messages: what they see, change and decide; what becomes of mail when they fail."""
 import os
 import re
+import signal
+import threading
 import time
 
 import pytest
@@ -325,6 +327,32 @@ def test_filters_that_fail(system, filter, event, answer):
     by_sendmail(here, MESSAGE)
     here.wait_log("the message stays in maildrop")
     assert [entry["queue_name"] for entry in here.queue()] == ["maildrop"]
+
+
+def test_verdicts_stay_in_step_when_cleanup_dies(system, filter):
+    """What a filter still answers about a message whose cleanup was killed is not taken for its verdict about the next one."""
+    asked = threading.Event()
+
+    def end(session, event):
+        if session.has("HEADER Subject second"):
+            return "reject"
+        asked.set()
+        return [("wait", 1), "continue"]
+
+    here = system(filter({"END": end}))
+    with here.smtp() as smtp:
+        smtp.say("EHLO client.test")
+        for line in ("MAIL FROM:<a@mail.test>", "RCPT TO:<b@mail.test>", "DATA"):
+            assert smtp.say(line)[0] in "23"
+        smtp.send("Subject: first\r\n\r\nx\r\n.\r\n")
+        assert asked.wait(10)
+        for pid, name in here.pids():
+            if name == "cleanup":
+                os.kill(pid, signal.SIGKILL)
+        assert smtp.reply().startswith("451 ")
+        reply = smtp.mail("a@mail.test", ["b@mail.test"], "Subject: second\r\n\r\nx\r\n")
+    assert reply[0] in "45", reply
+    assert not here.maildir("all")
 
 
 def test_default_action_accept_and_quarantine(system, filter):
