@@ -1,4 +1,5 @@
 """postfix check: what is wrong with a configuration, where, why it matters and what mends it."""
+import base64
 import json
 import os
 import subprocess
@@ -224,3 +225,40 @@ def test_copies_in_the_chroot(instance):
     status, found = check(instance)
     assert [(f["text"], f["severity"]) for f in found["chroot-file"]] == [(f"{queue}/etc/services and /etc/services differ", "warning")]
     assert found["chroot-file"][0]["mend"].startswith(f"cp -p /etc/services {queue}/etc/services")
+
+
+# A message of Postfix 3.7 in its deferred queue: alice@mail.example.com to a@example.org, b@example.org, and bob@mail.example.com, who has it.
+POSTFIX_DEFERRED = (
+    "Q18gICAgICAgICAgICAyNzAgICAgICAgICAgICAgNDY1ICAgICAgICAgICAgICAgMyAgICAgICAgICAgICAgMjQgICAgICAgICAgICAgMjcwICAgICAgICAgICAgICAgMF"
+    "QRMTc5NTYxNjU4NSA4MTQ1NDhBFmNyZWF0ZV90aW1lPTE3OTU2MTY1ODVBFXJld3JpdGVfY29udGV4dD1sb2NhbEYEcm9vdFMWYWxpY2VAbWFpbC5leGFtcGxlLmNvbUEP"
+    "bm90aWZ5X2ZsYWdzPTEyQSJkc25fb3JpZ19yY3B0PXJmYzgyMjthQGV4YW1wbGUub3JnTw1hQGV4YW1wbGUub3JnUg1hQGV4YW1wbGUub3JnQQ9ub3RpZnlfZmxhZ3M9MT"
+    "JBImRzbl9vcmlnX3JjcHQ9cmZjODIyO2JAZXhhbXBsZS5vcmdPDWJAZXhhbXBsZS5vcmdSDWJAZXhhbXBsZS5vcmdBD25vdGlmeV9mbGFncz0xMkEpZHNuX29yaWdfcmNw"
+    "dD1yZmM4MjI7Ym9iQG1haWwuZXhhbXBsZS5jb21PFGJvYkBtYWlsLmV4YW1wbGUuY29tRBRib2JAbWFpbC5leGFtcGxlLmNvbU0ATjZSZWNlaXZlZDogYnkgbWFpbC5leG"
+    "FtcGxlLmNvbSAoUG9zdGZpeCwgZnJvbSB1c2VyaWQgMClOMwlpZCBDODAzNTIzMTsgV2VkLCAyNSBOb3YgMjAyNiAxNDoyMzowNSArMDAwMCAoVVRDKU4MU3ViamVjdDog"
+    "dHdvTjZNZXNzYWdlLUlkOiA8MjAyNjExMjUxNDIzMDUuQzgwMzUyMzFAbWFpbC5leGFtcGxlLmNvbT5OK0RhdGU6IFdlZCwgMjUgTm92IDIwMjYgMTQ6MjM6MDUgKzAwMD"
+    "AgKFVUQylOI0Zyb206IHJvb3QgPGFsaWNlQG1haWwuZXhhbXBsZS5jb20+TgBOBWhlbGxvWABFAA==")
+
+
+def test_the_queue_of_postfix(instance):
+    """What Postfix left is told, and the command that the finding names moves it to where pickup finds it; nobody gets it twice."""
+    deferred = f"{instance.directory}/spool/deferred/C"
+    os.makedirs(deferred)
+    path = f"{deferred}/C8035231"
+    with open(path, "wb") as out:
+        out.write(base64.b64decode(POSTFIX_DEFERRED))
+    os.chmod(path, 0o700)
+    os.utime(path, (time.time() + 300,) * 2)   # the next attempt
+    instance._give_away()
+    status, found = check(instance)
+    finding, = found["old-queue"]
+    assert status == 0 and finding["text"].endswith("/spool/deferred: 1 message in the queue of Postfix")
+    append(instance, "main.cf", "default_transport = retry:not now\n")
+    instance.start()
+    assert instance.log_lines("postfix-script.*: 1 message in the queue of Postfix")
+    command = finding["mend"].split(": ", 1)[1].rsplit(" (", 1)[0]
+    assert instance.command("sh", "-c", command).returncode == 0
+    instance.reload()   # wakes pickup
+    for recipient in ("a@example.org", "b@example.org"):
+        instance.wait_log(rf"to=<{recipient}>, .*delay=[1-9][0-9]*.*status=deferred")
+    assert not instance.log_lines("to=<bob@")
+    assert instance.log_lines("nrcpt=2") and "old-queue" not in check(instance)[1]

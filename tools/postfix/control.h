@@ -47,6 +47,8 @@ bool files_check(struct control *control);
 void files_set_permissions(struct control *control);
 /* files_create_missing - the directories only (`create-missing`); false after telling why not. */
 bool files_create_missing(struct control *control);
+/* check_old_queue - messages in the directories of Postfix's queue. */
+void check_old_queue(struct control *control);
 /* configuration_check - tell what is wrong or odd in main.cf and master.cf; false when it would break the mail system: start and reload refuse.
    Unless the sub-command is check, what only matters to who looks for trouble is left out. */
 bool configuration_check(struct control *control);

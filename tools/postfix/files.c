@@ -250,6 +250,7 @@ bool files_check(struct control *control)
         check_tree(control, config_string(control->config, "daemon_directory"));
     }
     check_damaged(control);
+    check_old_queue(control);
     return check_configuration(control);
 }
 
