@@ -4,7 +4,7 @@
 #include "base/log.h"
 #include "run/run.h"
 
-enum { PATIENCE = 75, TELL_PATIENCE = 10, FINISH_PATIENCE = 2, COMPLAINT_INTERVAL = 60 /* seconds */, LANES_MAX = 16, WAITING_MAX = 10000 };
+enum { PATIENCE = 75, TELL_PATIENCE = 10, FINISH_PATIENCE = 2, COMPLAINT_INTERVAL = 60 /* seconds */, LANES_MAX = 16, WAITING_MAX = 10000, TRIES = 2 };
 
 /* What is to be told, in the order it happened. */
 struct told {
@@ -76,23 +76,25 @@ static struct lane *take_lane(struct tls_manager *manager, int64_t deadline)
     return lane_connect(manager->path, deadline);
 }
 
+/* call - asks again where tlsmgr died over the question: what protects the mail must not be lost with a process. */
 static void *call(struct tls_manager *manager, enum message_type type, const void *request, enum message_type reply_type, int seconds,
                   struct arena *arena)
 {
     int64_t deadline = clock_after(seconds * MICROSECONDS);
+    struct lane *lane = NULL;
     void *reply = NULL;
 
     if (semaphore_take(&manager->turns, deadline) != WAIT_READY)
         return NULL;
-    struct lane *lane = take_lane(manager, deadline);
-    if (!lane) {
-        complain(manager, strerror(errno));
-    } else if ((reply = lane_call(lane, type, request, -1, reply_type, arena, deadline)) == NULL) {
-        lane_free(lane);
-        complain(manager, "no answer");
-    } else {
-        manager->idle[manager->idle_count++] = lane;
+    for (int i = 0; i < TRIES && !reply && (i == 0 || clock_monotonic() < deadline) && (lane = take_lane(manager, deadline)) != NULL; i++) {
+        reply = lane_call(lane, type, request, -1, reply_type, arena, deadline);
+        if (reply)
+            manager->idle[manager->idle_count++] = lane;
+        else
+            lane_free(lane);
     }
+    if (!reply)
+        complain(manager, lane ? "no answer" : strerror(errno));
     semaphore_give(&manager->turns);
     return reply;
 }

@@ -1,5 +1,7 @@
 """MTA-STS: policies of domains from a web server on loopback, and what they do to mail."""
 import http.server
+import os
+import signal
 import ssl
 import threading
 import time
@@ -17,6 +19,7 @@ class Web:
 
     def __init__(self, authority, host):
         self.pages, self.asked, self.posted = {}, [], []
+        self.delay = 0 # seconds before a page is given
         web = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -32,7 +35,11 @@ class Web:
 
             def do_GET(self):
                 web.asked.append(self.headers["Host"].split(":")[0] + self.path)
-                self.answer()
+                time.sleep(web.delay)
+                try:
+                    self.answer()
+                except OSError: # whoever asked has gone
+                    pass
 
             def do_POST(self):
                 body = self.rfile.read(int(self.headers["Content-Length"]))
@@ -217,6 +224,21 @@ def test_without_tlsmgr_mail_goes_on(make, dns, base, web):
     w.send()
     w.here.wait_log(r"warning: problem talking to service private/tlsmgr: .*going on without MTA-STS")
     w.here.wait_log(r"status=sent")
+
+
+def test_a_policy_counts_though_tlsmgr_dies_while_it_is_asked(make, dns, base, web):
+    world = World(make, dns, base, web)
+    world.web.policy(mx="other.there.test")
+    world.web.delay = 2
+    world.here.start()
+    world.send()
+    wait_until(lambda: world.web.asked, "a question")
+    world.web.delay = 0
+    for pid, name in world.here.pids():
+        if name == "tlsmgr":
+            os.kill(pid, signal.SIGKILL)
+    world.here.wait_log(r"status=deferred \(MTA-STS policy of there\.test does not name the host")
+    assert not world.here.log_lines("status=sent")
 
 
 def test_what_is_slow_holds_up_nobody_else(make, dns, base, web, sink):
