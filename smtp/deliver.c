@@ -44,6 +44,18 @@ static void open_tls_manager(void)
     buffer_release(&path);
 }
 
+/* open_cleanup - for notices of sessions. */
+static void open_cleanup(void)
+{
+    struct buffer path = BUFFER_INIT;
+
+    if (!session_reports(params.notify_classes))
+        return;
+    buffer_printf(&path, "public/%s", params.cleanup_service_name);
+    params.cleanup = submit_pool_new(buffer_string(&path));
+    buffer_release(&path);
+}
+
 void deliver_open(struct service_context *context)
 {
     client_params_load(context->config, strcmp(program_invocation_short_name, "lmtp") == 0, &params);
@@ -51,8 +63,7 @@ void deliver_open(struct service_context *context)
     starttls_open(context->config, &params);
     open_tls_manager();
     params.debug_peers = match_list_new("debug_peer_list", params.debug_peer_level > 0 ? params.debug_peer_list : "", MATCH_ADDRESS_LIST, context->config);
-    if (session_reports(params.notify_classes))
-        params.cleanup = submit_pool_new(arena_printf(arena_new(256), "public/%s", params.cleanup_service_name));
+    open_cleanup();
     params.outgoing = outgoing_open(context->config, &params);
     params.auth = auth_open(context->config, &params);
     hosts_load_own(context->config);
