@@ -18,6 +18,11 @@ bool sandbox_owner_find(struct config *config, struct sandbox_owner *owner)
         return false;
     owner->uid = entry->pw_uid;
     owner->gid = entry->pw_gid;
+    owner->group_count = COUNT_OF(owner->groups);
+    if (getgrouplist(entry->pw_name, entry->pw_gid, owner->groups, &owner->group_count) < 0) {
+        log_warning("user %s is in more than %d groups: the first of them count", entry->pw_name, SANDBOX_GROUPS_MAX);
+        owner->group_count = COUNT_OF(owner->groups);
+    }
     return true;
 }
 
@@ -30,7 +35,7 @@ void sandbox_chroot(void)
 
 void sandbox_drop(const struct sandbox_owner *owner)
 {
-    if (setgroups(1, &owner->gid) < 0 || setresgid(owner->gid, owner->gid, owner->gid) < 0
+    if (setgroups((size_t)owner->group_count, owner->groups) < 0 || setresgid(owner->gid, owner->gid, owner->gid) < 0
         || setresuid(owner->uid, owner->uid, owner->uid) < 0)
         log_fatal("cannot become user %u: %s", (unsigned)owner->uid, strerror(errno));
     if (owner->uid != 0 && seteuid(0) == 0)

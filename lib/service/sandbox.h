@@ -4,14 +4,18 @@
 
 #include "conf/config.h"
 
+enum { SANDBOX_GROUPS_MAX = 256 };
+
 struct sandbox_owner {
     uid_t uid;
     gid_t gid;
+    gid_t groups[SANDBOX_GROUPS_MAX]; /* gid among them: how an administrator lets the mail system reach the sockets of others */
+    int group_count;
 };
 
-/* sandbox_owner_find - ids of mail_owner.  False when there is no such user. */
+/* sandbox_owner_find - ids and groups of mail_owner.  False when there is no such user. */
 bool sandbox_owner_find(struct config *config, struct sandbox_owner *owner);
-/* sandbox_chroot - to the present directory (queue_directory).  sandbox_drop - become the owner for good, without supplementary groups.
+/* sandbox_chroot - to the present directory (queue_directory).  sandbox_drop - become the owner for good, with his groups.
    Fatal when refused. */
 void sandbox_chroot(void);
 void sandbox_drop(const struct sandbox_owner *owner);

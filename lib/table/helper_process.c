@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <poll.h>
+#include <pwd.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
@@ -173,11 +174,13 @@ static bool bury(pid_t pid, int status)
     return false;
 }
 
+/* drop_rights - the groups of the user are kept: sockets and keys of database servers may be theirs. */
 static void drop_rights(uid_t uid, gid_t gid)
 {
     if (geteuid() != 0)
         return;
-    if (setgroups(1, &gid) < 0 || setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0)
+    const struct passwd *user = getpwuid(uid);
+    if ((user ? initgroups(user->pw_name, gid) : setgroups(1, &gid)) < 0 || setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0)
         _exit(1);
 }
 

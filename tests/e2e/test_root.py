@@ -1,0 +1,73 @@
+"""The system as it is installed: started by root, programs in the chroot as in Debian's master.cf.  Only root can run these."""
+import grp
+import os
+import pwd
+import re
+
+import pytest
+
+import harness
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+
+
+class RootInstance(harness.Instance):
+    """An Instance whose commands are root's: its programs become mail_owner, as master.cf has it."""
+
+    def __init__(self, owner, **settings):
+        self.owner = owner
+        super().__init__(**settings)
+        self.as_root = False
+        account = pwd.getpwnam(owner)
+        group = grp.getgrgid(account.pw_gid).gr_name
+        setgid = "daemon" if group != "daemon" else "mail"
+        with open(os.path.join(self.directory, "etc", "main.cf")) as file:
+            text = harness.merge(file.read(), f"mail_owner = {owner}\nsetgid_group = {setgid}\ndefault_privs = nobody\n")
+        self.write("main.cf", text)
+        with open(os.path.join(self.directory, "etc", "master.cf")) as file:
+            lines = file.read().splitlines()
+        jailed = r"^(\S+\s+\S+\s+\S+\s+\S+\s+)n(\s+\S+\s+\S+\s+(?:smtpd|pickup|cleanup|bounce|smtp|lmtp|error|retry|discard|anvil|tlsmgr)\b)"
+        self.write("master.cf", "\n".join(re.sub(jailed, r"\1y\2", line) for line in lines) + "\n")
+
+    def _give_away(self):
+        """Everything stays root's, but for the data directory."""
+        account = pwd.getpwnam(self.owner)
+        os.chown(os.path.join(self.directory, "data"), account.pw_uid, account.pw_gid)
+        for sub in ("etc", "spool"):
+            os.chmod(os.path.join(self.directory, sub), 0o755)
+
+
+@pytest.fixture
+def rooted(base):
+    made = []
+
+    def start(owner="nobody", **settings):
+        instance = RootInstance(owner, name=f"root{len(made)}", base=base, **settings)
+        made.append(instance)
+        return instance.start()
+
+    yield start
+    for instance in made:
+        instance.cleanup()
+
+
+def identity(pid):
+    """(user id, groups, root directory) of a process."""
+    with open(f"/proc/{pid}/status") as file:
+        status = dict(line.split(":", 1) for line in file.read().splitlines())
+    return int(status["Uid"].split()[1]), {int(group) for group in status["Groups"].split()}, os.readlink(f"/proc/{pid}/root")
+
+
+def test_programs_are_in_the_groups_of_the_mail_owner(rooted):
+    """`adduser postfix opendkim` is how an administrator lets smtpd reach a filter's socket."""
+    owner = next((name for entry in grp.getgrall() for name in entry.gr_mem if name != "root"), None)
+    if owner is None:
+        pytest.skip("no user here is in a second group")
+    here = rooted(owner)
+    here.inject("a@client.test", "b@elsewhere.test")
+    here.wait_log("status=deferred|status=bounced")
+    uid, gid = pwd.getpwnam(owner).pw_uid, pwd.getpwnam(owner).pw_gid
+    expected = (uid, set(os.getgrouplist(owner, gid)), os.path.join(here.directory, "spool"))
+    seen = {name: identity(pid) for pid, name in here.pids()}
+    assert {name for name, who in seen.items() if who == expected} >= {"smtpd", "cleanup", "pickup", "smtp"}, seen
+    assert seen["qmgr"] == (*expected[:2], "/")
