@@ -196,8 +196,8 @@ enum access_result check_non_fqdn_helo(struct access *a, const struct restrictio
 {
     struct slice name = without_dot(helo(a));
 
-    if (name.len && name.data[0] == '[' && literal_is_good(name))
-        return ACCESS_DUNNO;
+    if (name.len && name.data[0] == '[')
+        return literal_is_good(name) ? ACCESS_DUNNO : refuse_helo(a, a->s->server->params.invalid_hostname_reject_code, "invalid ip address");
     if (is_address(name) || !domain_is_valid(name, NULL) || slice_find(name, '.') == name.len)
         return refuse_helo(a, a->s->server->params.non_fqdn_reject_code, "need fully-qualified hostname");
     return ACCESS_DUNNO;

@@ -26,15 +26,28 @@ static bool check_helo(struct session *s, const char *name)
     return false;
 }
 
+/* harmless - a copy that cannot be mistaken for something else in log lines, headers and replies: words are joined, "?" stands for what no name has. */
+static char *harmless(struct session *s, struct slice given)
+{
+    char *name = arena_alloc(s->scratch, given.len + 1), *end = name;
+    struct slice word;
+
+    while (slice_next_token(&given, " \t", &word)) {
+        if (end > name)
+            *end++ = '?';
+        for (size_t i = 0; i < word.len; i++) {
+            unsigned char c = (unsigned char)word.data[i];
+            *end++ = c < ' ' || c == 127 || strchr("<>()\\\";@", c) ? '?' : (char)c;
+        }
+    }
+    *end = '\0';
+    return name;
+}
+
 /* greet_back - *welcome: with extensions.  False: was answered. */
 static bool greeted(struct session *s, struct slice arguments, bool *welcome)
 {
-    char *name = arena_string(s->scratch, arguments);
-
-    for (char *at = name; *at; at++)
-        if ((unsigned char)*at < ' ' || *at == 127)
-            *at = '?';
-    if (!check_helo(s, name))
+    if (!check_helo(s, harmless(s, arguments)))
         return false;
     enum filters_greeting greeting = filters_helo(s);
     if (greeting == FILTERS_HANG_UP)

@@ -232,6 +232,8 @@ START_TEST(stages_without_delay)
 
     ASSERT_HAS(talk(main_cf, "HELO x\nHELO x.test\nQUIT\n"), "504 5.5.2 <x>: Helo command rejected: need fully-qualified hostname\r\n250 mail.lab.test");
     ASSERT_LOGGED("NOQUEUE: reject: HELO from unknown[192.0.2.1]: 504 5.5.2 <x>: Helo command rejected: need fully-qualified hostname; proto=SMTP helo=<x>");
+    ASSERT_HAS(talk(main_cf, "HELO [1.2.3]\nQUIT\n"), "501 5.5.2 <[1.2.3]>: Helo command rejected: invalid ip address\r\n");
+    ASSERT_HAS(talk(main_cf, "HELO a  b@c>;(d\nQUIT\n"), "504 5.5.2 <a?b?c???d>: Helo command rejected: need fully-qualified hostname\r\n");
     ASSERT_HAS(talk_with(main_cf, "192.0.2.9", "EHLO x.test\nQUIT\n", true),
                "554 5.7.1 <unknown[192.0.2.9]>: Client host rejected: Access denied\r\n503 5.7.0 Error: access denied for unknown[192.0.2.9]\r\n221 2.0.0 Bye");
     ASSERT_HAS(talk_with(main_cf, "192.0.2.8", "EHLO x.test\nMAIL FROM:<a@b.test>\nRCPT TO:<alice@lab.test>\nQUIT\n", true),
