@@ -180,6 +180,14 @@ static enum access_result run_item(struct access *a, const struct restriction *i
     return result;
 }
 
+/* begin_lists - DNS lists that stand one after the other are asked side by side. */
+static void begin_lists(struct access *a, const struct restriction_list *list, size_t i)
+{
+    for (; i < list->count && (list->items[i].dnsbl || restriction_is_warning(&list->items[i])); i++)
+        if (list->items[i].dnsbl && is_in_place(a, list->items[i].row->needs))
+            dnsbl_begin(a, &list->items[i]);
+}
+
 enum access_result access_run(struct access *a, const struct restriction_list *list)
 {
     enum access_result result = ACCESS_DUNNO;
@@ -196,6 +204,8 @@ enum access_result access_run(struct access *a, const struct restriction_list *l
             a->warn = true;
             continue;
         }
+        if (item->dnsbl && (i == 0 || !list->items[i - 1].dnsbl) && !a->s->server->watch)
+            begin_lists(a, list, i);
         result = run_item(a, item);
         a->warn = warn;
     }

@@ -4,6 +4,7 @@
 #include "address/mail_address.h"
 #include "base/log.h"
 #include "base/verdict.h"
+#include "dns_lists.h"
 #include "template.h"
 
 struct dnsbl {
@@ -112,34 +113,12 @@ static bool any_matches(const struct dnsbl *list, const struct dns_answer *answe
     return false;
 }
 
-static struct slice all_texts(const struct dns_answer *answer, struct arena *arena)
-{
-    struct slice text = {0};
-
-    for (size_t i = 0; answer->status == DNS_FOUND && i < answer->count; i++)
-        text = i ? arena_format(arena, SLICE_FORMAT " / " SLICE_FORMAT, SLICE_ARGS(text), SLICE_ARGS(answer->records[i].text))
-                 : answer->records[i].text;
-    return text;
-}
-
 static struct listing ask(struct access *a, const struct dnsbl *list, struct slice query)
 {
-    struct dns_answer answer = dns_query(query, DNS_A, a->s->scratch);
-    struct listing result = {0};
+    const struct dns_list_answer *answer = dns_list_ask(a->s, query);
+    bool found = answer->addresses.status == DNS_FOUND;
 
-    if (answer.status == DNS_TRY_AGAIN || answer.status == DNS_MALFORMED) {
-        log_warning(SLICE_FORMAT ": RBL lookup error: Host or domain name not found. Name service error for name=" SLICE_FORMAT " type=A: %s",
-                    SLICE_ARGS(query), SLICE_ARGS(query), dns_status_text(answer.status));
-        result.failed = true;
-    }
-    if (answer.status != DNS_FOUND)
-        return result;
-    struct dns_answer text = dns_query(query, DNS_TXT, a->s->scratch);
-    result.text = all_texts(&text, a->s->scratch);
-    if (text.status >= DNS_FILTERED)
-        log_warning(SLICE_FORMAT ": TXT lookup error: %s", SLICE_ARGS(query), dns_status_text(text.status));
-    result.listed = any_matches(list, &answer);
-    return result;
+    return (struct listing){.listed = found && any_matches(list, &answer->addresses), .failed = answer->failed, .text = answer->text};
 }
 
 static struct slice address_query(struct access *a, const struct dnsbl *list)
@@ -229,6 +208,8 @@ enum access_result check_maps_rbl(struct access *a, const struct restriction *it
                     a->s->server->params.mail_name);
     said = true;
     enum access_result result = ACCESS_DUNNO;
+    for (size_t i = 0; i < rules->maps_rbl_count && a->s->client.has_address; i++)
+        dns_list_begin(a->s, address_query(a, rules->maps_rbl[i]));
     for (size_t i = 0; i < rules->maps_rbl_count && result == ACCESS_DUNNO; i++)
         result = check_client(a, rules->maps_rbl[i]);
     return result;
@@ -253,6 +234,18 @@ static bool domain_of(struct access *a, enum subject subject, struct slice *doma
         *shown = a->recipient_shown;
     }
     return domain->len && !slice_equal(*domain, SLICE("unknown")) && !domain_is_literal(*domain) && domain_is_valid(*domain, NULL);
+}
+
+void dnsbl_begin(struct access *a, const struct restriction *item)
+{
+    struct slice domain, shown;
+    bool by_address = item->row->check == check_rbl_client || item->row->check == check_dnswl_client;
+    enum subject subject = item->row->check == check_rhsbl ? (enum subject)item->row->detail : SUBJECT_CLIENT;
+
+    if (by_address && a->s->client.has_address)
+        dns_list_begin(a->s, address_query(a, item->dnsbl));
+    else if (!by_address && domain_of(a, subject, &domain, &shown))
+        dns_list_begin(a->s, domain_query(a, item->dnsbl, domain));
 }
 
 enum access_result check_rhsbl(struct access *a, const struct restriction *item)

@@ -6,6 +6,7 @@
 #include "auth.h"
 #include "base/log.h"
 #include "commands.h"
+#include "dns_lists.h"
 #include "filters.h"
 #include "history.h"
 #include "proxy_header.h"
@@ -171,6 +172,7 @@ void session_free(struct session *s)
 {
     session_reset_mail(s);
     filters_end(s);
+    dns_lists_forget(s);
     deferral_free(s->client_deferral);
     deferral_free(s->helo_deferral);
     deferral_free(s->sender_deferral);

@@ -46,6 +46,7 @@ struct session {
     struct arena *arena;               /* the session's */
     struct arena *scratch;             /* one command's */
     struct client client;
+    struct map *dns_lists;             /* query -> what a DNS list said (dns_lists.c); NULL: none was asked */
     struct login *login;               /* NULL: not authenticated; the session's arena (auth.h) */
     struct tls_facts *tls;             /* NULL: in the clear; the session's arena */
     char *helo;                        /* NULL before HELO; heap */

@@ -63,8 +63,10 @@ void finish_slot_text(struct qmgr *q, struct message *m, struct slot *slot, int 
     struct delivery_status shown = {.outcome = said, .status = status, .relay = "none", .reason = text};
     struct delivery_times times = {.arrival = m->envelope.arrival_time, .active = m->active_time, .done = clock_wall()};
     delivery_log(m->envelope.queue_id, message_recipient(m, slot), &times, 1, &shown);
+    const char *action = said == OUTCOME_DELIVERABLE ? "deliverable" : said == OUTCOME_UNDELIVERABLE ? "undeliverable" :
+                         outcome == OUTCOME_SENT ? "delivered" : "delayed";
     struct delivery_result result = {.index = slot->index, .outcome = outcome, .status = slice_of(status), .reason = text,
-                                     .relay = SLICE("none"), .action = outcome == OUTCOME_SENT ? SLICE("delivered") : SLICE("delayed")};
+                                     .relay = SLICE("none"), .action = slice_of(action)};
     finish_slot(q, m, slot, &result);
 }
 
