@@ -51,7 +51,7 @@ enum sasl_outcome {
     X(DISABLED, "disabled", "the account is disabled", "enable it, if that is wanted") \
     X(EXPIRED, "expired", "the password has expired", "set a new one") \
     X(AUTHORIZATION, "authorization", "the user may not act as the one he asks for", "leave the authorization name empty in the client") \
-    X(VERIFIER, "verifier", "what is stored for the user does not serve this mechanism", "store {SCRAM-SHA-256} or a crypt(3) hash that begins with $") \
+    X(VERIFIER, "verifier", "what is stored for the user does not serve this mechanism", "store {SCRAM-SHA-256}, or a crypt(3) hash and offer no SCRAM (smtpd_sasl_mechanism_filter)") \
     X(ABORTED, "aborted", "the client gave up", "")
 
 enum sasl_layer {

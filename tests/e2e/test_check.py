@@ -178,6 +178,10 @@ def test_certificates(instance):
     assert status == 0 and "expires in" in found["certificate-expires"][0]["text"] and "key-mode" in found
     append(instance, "main.cf", "smtpd_tls_cert_file = /nowhere.pem\n")
     assert "certificate-unreadable" in check(instance)[1]
+    append(instance, "main.cf", "smtpd_tls_security_level =\n")
+    assert "certificate-unreadable" not in check(instance)[1]
+    append(instance, "master.cf", "127.0.0.1:1 inet n - n - - smtpd -o smtpd_tls_wrappermode=yes\n")   # the only one that uses it
+    assert "certificate-unreadable" in check(instance)[1]
 
 
 def test_dns_is_asked_only_when_told(instance):

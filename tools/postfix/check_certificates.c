@@ -100,7 +100,8 @@ static void check_pair(struct certificate_check *check, const char *certificate_
 static bool uses_tls(struct config *config, size_t row, enum finding_weight *weight)
 {
     const char *level = config_string(config, rows[row].level);
-    bool on = *level && strcmp(level, "none") != 0;
+    bool wrapper = strncmp(rows[row].level, "smtpd_", 6) == 0 && config_bool(config, "smtpd_tls_wrappermode");
+    bool on = wrapper || (*level && strcmp(level, "none") != 0);
     *weight = strcmp(level, "encrypt") == 0 ? FINDING_ERROR : FINDING_WARNING;
     return on || (!*level && config_bool(config, rows[row].old_level));
 }
@@ -117,12 +118,27 @@ static void check_setting(struct certificate_check *check, size_t row)
     }
 }
 
+/* user_of - the configuration under which a setting of main.cf matters: that of a service whose own options turn TLS on, where main.cf does not. */
+static struct config *user_of(struct checks *checks, const struct setting_place *place, size_t row)
+{
+    enum finding_weight weight;
+    for (size_t i = 0; !uses_tls(place->config, row, &weight) && i < checks->services.count; i++) {
+        struct config *config = checks->service_configs[i];
+        if (uses_tls(config, row, &weight) && strcmp(config_string(config, place->name), place->value) == 0)
+            return config;
+    }
+    return place->config;
+}
+
 static void look_at_setting(void *context, const struct setting_place *place)
 {
     struct checks *checks = context;
     for (size_t i = 0; i < COUNT_OF(rows); i++)
-        if (strcmp(rows[i].certificate, place->name) == 0)
-            check_setting(&(struct certificate_check){.checks = checks, .place = *place}, i);
+        if (strcmp(rows[i].certificate, place->name) == 0) {
+            struct certificate_check check = {.checks = checks, .place = *place};
+            check.place.config = user_of(checks, place, i);
+            check_setting(&check, i);
+        }
 }
 
 void check_certificates(struct checks *checks)
