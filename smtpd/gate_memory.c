@@ -1,13 +1,18 @@
 /* gate_memory.c - the text of the gate's cache */
 #include "gate_memory.h"
 
+#include "base/clock.h"
+
+/* Later times do not come from us, and could not be counted in microseconds. */
+static const int64_t latest = INT64_MAX / MICROSECONDS / 2;
+
 bool gate_memory_parse(struct slice text, struct gate_memory *memory)
 {
     struct slice rest = text, field;
 
     for (int test = 0; test < GATE_TESTS; test++) {
         bool more = slice_cut(rest, ';', &field, &rest);
-        if (more != (test < GATE_TESTS - 1) || !slice_to_i64(field, &memory->until[test]) || memory->until[test] < 0)
+        if (more != (test < GATE_TESTS - 1) || !slice_to_i64(field, &memory->until[test]) || memory->until[test] < 0 || memory->until[test] > latest)
             return false;
     }
     return true;

@@ -3,6 +3,9 @@
 
 #include "address/mail_address.h"
 
+/* Later times do not come from us, and could not be counted in microseconds. */
+static const int64_t latest = INT64_MAX / MICROSECONDS / 2;
+
 enum { PROBE_PATIENCE = 1000 /* seconds: a probe that was not answered by then is lost */, STAMP_DIGITS = 16 };
 
 #define CONFIG_STRUCT struct address_verify_params
@@ -26,8 +29,7 @@ bool address_entry_parse(struct slice value, struct address_entry *entry)
 {
     int64_t status;
 
-    if (!take_number(&value, ADDRESS_PENDING, &status) || !take_number(&value, INT64_MAX / MICROSECONDS, &entry->probed) ||
-        !take_number(&value, INT64_MAX / MICROSECONDS, &entry->updated))
+    if (!take_number(&value, ADDRESS_PENDING, &status) || !take_number(&value, latest, &entry->probed) || !take_number(&value, latest, &entry->updated))
         return false;
     entry->status = (enum address_status)status;
     entry->text = value;

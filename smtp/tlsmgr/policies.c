@@ -80,6 +80,7 @@ static void keep(struct policies *p, struct entry *entry)
 static bool take_kept(struct slice value, struct entry *entry)
 {
     struct slice line, word[4];
+    int64_t fetched, expires;
     size_t count = 0;
 
     if (!slice_next_line(&value, &line))
@@ -87,8 +88,11 @@ static bool take_kept(struct slice value, struct entry *entry)
     while (count < COUNT_OF(word) && slice_next_token(&line, " ", &word[count]))
         count++;
     if (count < COUNT_OF(word) || !slice_equal(word[0], SLICE("1")) || word[1].len >= ID_SIZE || value.len > MTA_STS_TEXT_MAX
-        || !slice_to_i64(word[2], &entry->fetched) || !slice_to_i64(word[3], &entry->expires))
+        || !slice_to_i64(word[2], &fetched) || !slice_to_i64(word[3], &expires) || fetched < 0 || expires < fetched
+        || expires - fetched > MTA_STS_MAX_AGE * MICROSECONDS || expires > INT64_MAX - MTA_STS_MAX_AGE * MICROSECONDS)
         return false;
+    entry->fetched = fetched;
+    entry->expires = expires;
     snprintf(entry->id, ID_SIZE, SLICE_FORMAT, SLICE_ARGS(word[1]));
     entry->text = slice_string(value);
     return true;

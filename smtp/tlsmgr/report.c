@@ -156,6 +156,12 @@ char *report_keep(const struct report *report)
     return text ? text : memory_string("");
 }
 
+/* is_ours - what is remembered lies in files or on a server: times that overflow, and text that would end a line of a mail's header, are not ours. */
+static bool is_ours(const char *domain, const char *id, int64_t begin, int64_t end)
+{
+    return begin >= 0 && end >= begin && end <= INT64_MAX / MICROSECONDS / 2 && !slice_has_control(slice_of(domain)) && !slice_has_control(slice_of(id));
+}
+
 struct report *report_recall(struct slice text)
 {
     const char *domain, *id;
@@ -166,7 +172,8 @@ struct report *report_recall(struct slice text)
 
     json_t *all = json_loadb(text.len ? text.data : "", text.len, 0, NULL);
     if (all && json_unpack(all, "{s:s, s:I, s:I, s:s, s:o, s:o}", "domain", &domain, "begin", &begin, "end", &end, "id", &id, "policies", &policies,
-                           "sent", &sent) == 0 && json_is_array(policies) && json_is_array(sent)) {
+                           "sent", &sent) == 0 && json_is_array(policies) && json_is_array(sent)
+        && is_ours(domain, id, begin, end)) {
         report = report_new(slice_of(domain), begin, end);
         free(report->id);
         report->id = memory_string(id);

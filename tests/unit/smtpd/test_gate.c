@@ -28,7 +28,7 @@ START_TEST(cache_texts)
     ck_assert_uint_eq(gate_memory_due(&memory, all, 99), 1U << GATE_DNSBL | 1U << GATE_PIPELINING | 1U << GATE_BARE_NEWLINE);
     ck_assert_uint_eq(gate_memory_due(&memory, 1U << GATE_GREET, 99), 0);
     ck_assert_uint_eq(gate_memory_due(&memory, 1U << GATE_GREET, 100), 1U << GATE_GREET);
-    static const char *const bad[] = {"", "1", "1;2;3;4", "1;2;3;4;5;6", "1;2;3;4;", "1;2;x;4;5", "1;2;-3;4;5", ";;;;"};
+    static const char *const bad[] = {"", "1", "1;2;3;4", "1;2;3;4;5;6", "1;2;3;4;", "1;2;x;4;5", "1;2;-3;4;5", ";;;;", "1;2;9223372036854775807;4;5"};
     for (size_t i = 0; i < COUNT_OF(bad); i++)
         ck_assert_msg(!gate_memory_parse(slice_of(bad[i]), &memory), "%s was taken", bad[i]);
     buffer_release(&text);

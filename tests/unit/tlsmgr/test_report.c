@@ -91,6 +91,15 @@ START_TEST(test_memory)
     for (size_t i = 0; i < strlen(text); i += 7) /* half of one is none */
         ck_assert_ptr_null(report_recall(slice_first(slice_of(text), i)));
     ck_assert_ptr_null(report_recall(SLICE("{\"domain\": 1}")));
+    static const char *const damaged[] = { /* times that overflow, text that is no part of a header */
+        "{\"domain\":\"a.test\",\"begin\":0,\"end\":9223372036854775807,\"id\":\"1\",\"policies\":[],\"sent\":[]}",
+        "{\"domain\":\"a.test\",\"begin\":5,\"end\":1,\"id\":\"1\",\"policies\":[],\"sent\":[]}",
+        "{\"domain\":\"a.test\",\"begin\":-1,\"end\":1,\"id\":\"1\",\"policies\":[],\"sent\":[]}",
+        "{\"domain\":\"a.test\\r\\nBcc: x@y\",\"begin\":0,\"end\":1,\"id\":\"1\",\"policies\":[],\"sent\":[]}",
+        "{\"domain\":\"a.test\",\"begin\":0,\"end\":1,\"id\":\"1\\r\\n\\r\\nx\",\"policies\":[],\"sent\":[]}",
+    };
+    for (size_t i = 0; i < COUNT_OF(damaged); i++)
+        ck_assert_msg(!report_recall(slice_of(damaged[i])), "taken: %s", damaged[i]);
     free(text);
     report_free(again);
     report_free(report);
