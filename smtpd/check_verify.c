@@ -152,5 +152,7 @@ enum access_result check_unverified_recipient(struct access *a, const struct res
     struct unverified u = {SUBJECT_RECIPIENT, a->recipient_shown, "4.1.1", p->unverified_recipient_defer_code, p->unverified_recipient_reject_code,
                            p->unverified_recipient_reject_reason, p->unverified_recipient_tempfail_action};
 
+    if (slice_equal_case(access_recipient_route(a)->recipient, slice_of(a->s->server->probe_sender)))
+        return ACCESS_DUNNO; /* it takes mail: others verify us as a sender */
     return check_unverified(a, access_recipient_route(a), &u);
 }
