@@ -300,3 +300,27 @@ def test_without_a_usable_certificate(make, base):
         talk.say("EHLO x")
         assert talk.say("STARTTLS") == "454 4.7.0 TLS not available due to local problem"
     here.wait_log(r'smtpd.*warning: cannot open file "/nonexistent.pem": No such file or directory: disabling TLS support')
+
+
+def test_what_of_a_certificate_is_looked_up(make, base):
+    authority = Authority(base + "/ca")
+    for name in ("here", "guest"):
+        authority.sign(name, name + ".test")
+    table = f"inline:{{{{ {authority.fingerprint('guest')}=REJECT }}}}"
+    orders = {"pubkey_fingerprint": "Recipient address", "pubkey_fingerprint, cert_fingerprint": "Client certificate"}
+    ports = {order: free_port() for order in orders}
+    services = "".join(f"127.0.0.1:{port} inet n - n - - smtpd -o {{{{ smtpd_relay_restrictions = "
+                       f"check_ccert_access {{{{ {table}, {{{{ search_order = {order} }}}} }}}}, reject }}}}\n" for order, port in ports.items())
+    here = make(main_cf=SERVER + f"""\
+smtpd_tls_chain_files = {authority.path('here.chain')}
+smtpd_tls_CAfile = {authority.path('ca.pem')}
+smtpd_tls_ask_ccert = yes
+smtpd_tls_fingerprint_digest = sha256
+""", master_cf=services)
+    for order, subject in orders.items():
+        with Talk(ports[order]) as talk:
+            talk.starttls(context(client=authority.path("guest")))
+            talk.say("EHLO x")
+            talk.say("MAIL FROM:<a@x.test>")
+            assert f"{subject} rejected: Access denied" in talk.say("RCPT TO:<b@elsewhere.test>"), order
+    assert not here.log_lines("warning: .*search_order")
