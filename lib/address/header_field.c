@@ -4,10 +4,10 @@
    one blank, and lines are folded after commas where they would get long. */
 #include "address/mail_address.h"
 
-enum { FOLD_LENGTH = 70 /* bytes of a line, the blank in front included; as Postfix folds */ };
+enum { FOLD_LENGTH = 69 /* bytes of a line, the tab in front of it not counted; as Postfix folds */ };
 
 /* map_tokens - false: no address changed, or map said stop. */
-static bool map_tokens(struct address_token *tokens, size_t count, address_map_function *map, void *context)
+static bool map_tokens(struct address_token *tokens, size_t count, address_map_function *map, void *context, struct arena *arena)
 {
     bool changed = false;
     for (size_t i = 0; i < count; i++) {
@@ -16,30 +16,11 @@ static bool map_tokens(struct address_token *tokens, size_t count, address_map_f
             continue;
         if (!map(context, &address))
             return false;
-        if (slice_equal(address, tokens[i].raw)) /* also when only quotes or a route were too many */
-            continue;
-        tokens[i].text = tokens[i].raw = address.len ? address : SLICE("\"\"");
-        changed = true;
+        bool no_local_part = address.len == 0 || address.data[0] == '@';
+        changed = changed || no_local_part || !slice_equal(address, tokens[i].raw); /* also when only quotes or a route were too many */
+        tokens[i].text = no_local_part ? arena_format(arena, "\"\"" SLICE_FORMAT, SLICE_ARGS(address)) : address;
     }
     return changed;
-}
-
-/* append_text - text between addresses: folds and blanks become one blank; *quoted: inside "..." nothing changes. */
-static void append_text(struct buffer *out, struct slice text)
-{
-    bool quoted = false;
-    for (size_t i = 0; i < text.len; i++) {
-        char c = text.data[i];
-        if (c == '\r' || c == '\n' || (c == '\t' && !quoted))
-            c = ' ';
-        if (c == ' ' && !quoted && (out->len == 0 || out->data[out->len - 1] == ' '))
-            continue;
-        buffer_append_byte(out, c);
-        if (c == '\\' && i + 1 < text.len)
-            buffer_append_byte(out, text.data[++i]);
-        else if (c == '"')
-            quoted = !quoted;
-    }
 }
 
 /* element_length - up to and with the next comma that separates addresses. */
@@ -79,7 +60,7 @@ static struct slice fold(struct slice name, struct slice value, struct arena *ar
             continue;
         if (!first && line + 1 + element.len > FOLD_LENGTH) {
             buffer_append_string(&out, "\r\n\t");
-            line = 1;
+            line = 0;
         } else {
             buffer_append_byte(&out, ' ');
             line++;
@@ -88,6 +69,8 @@ static struct slice fold(struct slice name, struct slice value, struct arena *ar
         line += element.len;
         first = false;
     }
+    if (out.len && out.data[out.len - 1] == ',') /* nothing follows the last comma: Postfix prints its blank all the same */
+        buffer_append_byte(&out, ' ');
     struct slice folded = arena_slice(arena, buffer_slice(&out));
     buffer_release(&out);
     return folded;
@@ -101,15 +84,10 @@ bool address_header_map(struct slice name, struct slice value, size_t limit, add
     if (value.len == 0)
         return false;
     address_list_parse(value, limit, arena, &tokens, &count);
-    if (!map_tokens(tokens, count, map, context))
+    if (!map_tokens(tokens, count, map, context, arena))
         return false;
     struct buffer line = BUFFER_INIT;
-    for (size_t i = 0; i < count; i++) {
-        if (tokens[i].kind == ADDRESS_TOKEN_ADDRESS)
-            buffer_append_slice(&line, tokens[i].raw);
-        else
-            append_text(&line, tokens[i].text);
-    }
+    address_list_print(tokens, count, &line);
     *field = fold(name, buffer_slice(&line), arena);
     buffer_release(&line);
     return true;

@@ -83,6 +83,7 @@ bool lexeme_joins(const struct lexeme *before, const struct lexeme *after)
 {
     if (lexeme_is(before, '@') || lexeme_is(after, '@'))
         return true;
-    return (before->kind == LEXEME_ATOM && slice_ends(before->text, SLICE("."))) ||
-           (after->kind == LEXEME_ATOM && slice_starts(after->text, SLICE(".")));
+    if (before->kind == LEXEME_ATOM && (slice_ends(before->text, SLICE(".")) || slice_ends(before->text, SLICE("|"))))
+        return true;
+    return after->kind == LEXEME_ATOM && (slice_starts(after->text, SLICE(".")) || slice_starts(after->text, SLICE("|")));
 }

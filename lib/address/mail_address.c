@@ -215,7 +215,7 @@ struct slice mail_address_internal(struct slice external, struct arena *arena)
         return external;
     struct mail_address parts;
     mail_address_split(external, arena, &parts);
-    if (parts.domain.len == 0)
+    if (parts.domain.len == 0 && !slice_ends(external, SLICE("@")))
         return parts.local_part;
     return arena_format(arena, SLICE_FORMAT "@" SLICE_FORMAT, SLICE_ARGS(parts.local_part), SLICE_ARGS(parts.domain));
 }

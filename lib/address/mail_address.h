@@ -29,13 +29,16 @@ struct slice mail_address_internal(struct slice external, struct arena *arena);
 
 /* RFC 5322 address lists in headers, alias and map results: tokens are kept so that a header can be printed again with changed addresses. */
 struct address_token {
-    /* TEXT: comments, display names, separators, group syntax, blanks, as written. ADDRESS: one addr-spec. */
-    enum { ADDRESS_TOKEN_TEXT, ADDRESS_TOKEN_ADDRESS } kind;
-    struct slice text;  /* TEXT as written; ADDRESS in external form */
-    struct slice raw;   /* ADDRESS as written, without <> */
+    /* TEXT: a word of a display name or group name, a comment. SEPARATOR: "<", ">", ", ", ";", ": ". ADDRESS: one addr-spec. */
+    enum { ADDRESS_TOKEN_TEXT, ADDRESS_TOKEN_SEPARATOR, ADDRESS_TOKEN_ADDRESS } kind;
+    struct slice text;  /* as it is printed; ADDRESS in external form */
+    struct slice raw;   /* ADDRESS as written, without comments, blanks and <> */
 };
-/* address_list_parse - limit: at most that many tokens (header_address_token_limit).  False when cut. */
+/* address_list_parse - limit: what comes after that many words and specials (header_address_token_limit) is dropped; 0: no limit.
+   False when something was. */
 bool address_list_parse(struct slice text, size_t limit, struct arena *arena, struct address_token **tokens, size_t *count);
+/* address_list_print - blanks only where they belong, no folds. */
+void address_list_print(const struct address_token *tokens, size_t count, struct buffer *out);
 /* address_list_addresses - only the addresses (external form). */
 size_t address_list_addresses(struct slice text, size_t limit, struct arena *arena, struct slice **addresses);
 

@@ -30,6 +30,7 @@ struct message_scanner {
     bool continues_line;   /* the piece of a line comes next */
     bool truncated;        /* the open header is longer than header_size_limit */
     struct span header;    /* the open logical header, with the CRLF of its last line */
+    size_t header_lines;   /* its lines that ended with CRLF */
     struct span raw;       /* body bytes not yet passed on */
     struct buffer partial; /* beginning of a line whose end has not come */
     bool from_partial;     /* the line being handled lies in partial */
@@ -182,19 +183,22 @@ static void end_header(struct message_scanner *s)
         note_mime_header(s, name, value);
     s->events.header(s->context, s->state, text, s->truncated);
     span_clear(&s->header);
+    s->header_lines = 0;
     s->truncated = false;
 }
 
-/* add_to_header - within header_size_limit; the rest is dropped: of the first line what is too much, of the others the whole line. */
+/* add_to_header - within header_size_limit, where a line end counts as one byte; the rest is dropped: of the first line what is too much, of
+   the others the whole line. */
 static void add_to_header(struct message_scanner *s, struct slice line)
 {
     if (s->truncated)
         return;
-    size_t room = s->limits.header_size_limit > s->header.len ? s->limits.header_size_limit - s->header.len : 0;
+    size_t taken = s->header.len - s->header_lines, limit = s->limits.header_size_limit, room = limit > taken ? limit - taken : 0;
     s->truncated = chomp(line).len > room;
     if (s->truncated && s->header.len && !s->continues_line)
         return;
-    span_add(&s->header, slice_first(line, room), s->from_partial);
+    span_add(&s->header, s->truncated ? slice_first(line, room) : line, s->from_partial);
+    s->header_lines += slice_ends(line, SLICE("\r\n"));
 }
 
 /* ---- MIME structure ---- */

@@ -70,13 +70,18 @@ struct slice route_rewrite(struct route *route, struct slice context, struct sli
         return address;
     if (slice_equal(address, SLICE("@")))
         return (struct slice){"", 0};
+    if (address.data[address.len - 1] == '@') /* no address: whoever resolves it says so */
+        return address;
     bool quoted = address.data[0] == '"';
     struct mail_address parts;
     mail_address_split(address, arena, &parts);
     if (parts.domain.len == 0 && parts.local_part.len && !quoted) {
         struct mail_address routed;
-        if (route_unroute(route, parts.local_part, arena, &routed))
+        if (route_unroute(route, parts.local_part, arena, &routed)) {
+            if (routed.domain.len == 0)
+                return arena_format(arena, SLICE_FORMAT "@", SLICE_ARGS(routed.local_part));
             parts = routed;
+        }
     }
     if (parts.domain.len == 0) {
         const char *domain = origin(route, local_context);

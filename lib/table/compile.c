@@ -80,23 +80,53 @@ static size_t find_colon(struct slice line)
     return line.len;
 }
 
-/* without_escapes - the value in external form: a backslash outside quotes only marks the next character as it is,
- * and blanks there are one space. */
-static struct slice without_escapes(struct arena *arena, struct slice value)
+/* add_word - a word that stands outside of quotes: a backslash in it marks the next byte as it is.  quote: put the word in quotes where such a
+ * byte needs them.  The result is the length of the word. */
+static size_t add_word(struct buffer *out, struct slice text, bool quote)
+{
+    struct buffer word = BUFFER_INIT;
+    size_t i = 0;
+    bool needed = false;
+    for (; i < text.len && !strchr(" \t\"", text.data[i]) && (quote ? !strchr("()<>@,;:[]", text.data[i]) : true); i++) {
+        bool escaped = text.data[i] == '\\' && i + 1 < text.len;
+        i += escaped;
+        needed |= escaped && strchr(" \t\"\\()<>@,;:[]", text.data[i]);
+        if (quote && (text.data[i] == '"' || text.data[i] == '\\'))
+            buffer_append_byte(&word, '\\');
+        buffer_append_byte(&word, text.data[i]);
+    }
+    if (quote && needed)
+        buffer_printf(out, "\"" SLICE_FORMAT "\"", SLICE_ARGS(buffer_slice(&word)));
+    else
+        buffer_append_slice(out, buffer_slice(&word));
+    buffer_release(&word);
+    return i;
+}
+
+static size_t quoted_length(struct slice text)
+{
+    size_t i = 1;
+    while (i < text.len && text.data[i] != '"')
+        i += text.data[i] == '\\' ? 2 : 1;
+    return i < text.len ? i + 1 : text.len;
+}
+
+/* without_escapes - the value in external form: no backslash outside quotes, and blanks there are one space. */
+static struct slice without_escapes(struct arena *arena, struct slice value, bool quote)
 {
     struct buffer out = BUFFER_INIT;
-    bool quoted = false;
-    for (size_t i = 0; i < value.len; i++) {
-        bool blank = !quoted && (value.data[i] == ' ' || value.data[i] == '\t');
-        if (value.data[i] == '"')
-            quoted = !quoted;
-        if (value.data[i] == '\\' && i + 1 < value.len) {
-            if (quoted)
-                buffer_append_byte(&out, '\\');
-            i++;
+    while (value.len) {
+        size_t length = 1;
+        if (value.data[0] == ' ' || value.data[0] == '\t') {
+            if (out.len && out.data[out.len - 1] != ' ')
+                buffer_append_byte(&out, ' ');
+        } else if (value.data[0] == '"') {
+            length = quoted_length(value);
+            buffer_append(&out, value.data, length);
+        } else if ((length = add_word(&out, value, quote)) == 0) {
+            buffer_append(&out, value.data, length = 1);
         }
-        if (!blank || (out.len && out.data[out.len - 1] != ' '))
-            buffer_append_byte(&out, blank ? ' ' : value.data[i]);
+        value = slice_from(value, length);
     }
     struct slice copy = arena_slice(arena, buffer_slice(&out));
     buffer_release(&out);
@@ -126,8 +156,8 @@ static bool add_alias(struct compiling *c, struct slice line)
     }
     /* "Quoted User" and Quoted User are the same name */
     bool escaped = name.data[0] != '"' && slice_find(name, '\\') < name.len;
-    struct slice key = escaped ? without_escapes(c->arena, name) : mail_address_internal(name, c->arena);
-    return add(c, key, without_escapes(c->arena, value));
+    struct slice key = escaped ? without_escapes(c->arena, name, false) : mail_address_internal(name, c->arena);
+    return add(c, key, without_escapes(c->arena, value, true));
 }
 
 /* add_last_rows - what sendmail-style alias files end with, and (as Debian's) what NIS masters look for. */

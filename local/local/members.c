@@ -10,90 +10,7 @@
 #define INCLUDE_MAX (16 << 20)
 #define INCLUDE_LEVEL_MAX 100
 #define INCLUDE_PIECE 8192
-
-/* skip_separators - blanks, commas, a ">" that closes nothing, and in files comment lines. */
-static void skip_separators(struct slice *rest, bool in_file)
-{
-    while (rest->len > 0 && (isspace((unsigned char)rest->data[0]) || rest->data[0] == ',' || rest->data[0] == '>' ||
-                             (in_file && rest->data[0] == '#'))) {
-        if (rest->data[0] == '#')
-            *rest = slice_from(*rest, slice_find(*rest, '\n'));
-        else
-            *rest = slice_from(*rest, 1);
-    }
-}
-
-/* quoted_word - length of "\"|command args\"", of |"command args" and of the like, where the closing quote ends the item; 0: it is none. */
-static size_t quoted_word(struct slice text)
-{
-    size_t i = text.data[0] == '|' ? 1 : 0;
-    if (i + 1 >= text.len || text.data[i] != '"' || (i == 0 && strchr("|/:~\\", text.data[1]) == NULL))
-        return 0;
-    for (i++; i < text.len; i++) {
-        if (text.data[i] == '\\')
-            i++;
-        else if (text.data[i] == '"')
-            return i + 1;
-    }
-    return 0;
-}
-
-/* next_item - cut at commas (in files at line ends too) outside quotes, comments and <>; comment lines of files are dropped. */
-static bool next_item(struct slice *rest, bool in_file, struct slice *item)
-{
-    size_t i = 0, depth = 0;
-    bool quoted = false;
-
-    skip_separators(rest, in_file);
-    if (rest->len == 0)
-        return false;
-    size_t word = quoted_word(*rest);
-    if (word > 0) {
-        *item = slice_first(*rest, word);
-        *rest = slice_from(*rest, word);
-        return true;
-    }
-    bool bare = rest->data[0] == '|' || rest->data[0] == '/'; /* without quotes a command is one word */
-    for (; i < rest->len; i++) {
-        char c = rest->data[i];
-        if (bare && (c == ' ' || c == '\t' || c == '\r' || c == ';'))
-            break;
-        if (c == '\\' && i + 1 < rest->len)
-            i++;
-        else if (c == '"')
-            quoted = !quoted;
-        else if (quoted)
-            continue;
-        else if (c == '(' || c == '<')
-            depth++;
-        else if ((c == ')' || c == '>') && depth > 0)
-            depth--;
-        else if ((c == ',' && depth == 0) || (in_file && c == '\n'))
-            break;
-    }
-    *item = slice_trim(slice_first(*rest, i));
-    *rest = slice_from(*rest, i);
-    return true;
-}
-
-/* unquoted - take the quotes off "\"|command args\"" and |"command args". */
-static struct slice unquoted(struct job *job, struct slice item)
-{
-    size_t start = slice_starts(item, SLICE("|")) ? 1 : 0;
-    if (item.len < start + 2 || item.data[start] != '"' || item.data[item.len - 1] != '"')
-        return item;
-    struct buffer out = BUFFER_INIT;
-    struct slice inside = slice_make(item.data + start + 1, item.len - start - 2);
-    buffer_append(&out, item.data, start);
-    for (size_t i = 0; i < inside.len; i++) {
-        if (inside.data[i] == '\\' && i + 1 < inside.len)
-            i++;
-        buffer_append_byte(&out, inside.data[i]);
-    }
-    struct slice copy = arena_slice(job->arena, buffer_slice(&out));
-    buffer_release(&out);
-    return copy;
-}
+#define WORDS_MAX 200000 /* of an alias, or of a line of a file */
 
 static struct slice origin_name(enum origin origin)
 {
@@ -105,7 +22,7 @@ static void to_command(struct job *job, const struct target *parent, struct slic
     if (!list_has(job->params->allow_mail_to_commands, origin_name(parent->origin)))
         report_format(job, parent->address, OUTCOME_BOUNCED, "5.7.1", "mail to command is restricted");
     else
-        last_command(job, parent, arena_string(job->arena, slice_trim(text)), false, parent->owner);
+        last_command(job, parent, arena_string(job->arena, text), false, parent->owner);
 }
 
 static void to_file(struct job *job, const struct target *parent, struct slice path)
@@ -202,6 +119,8 @@ static void to_address(struct job *job, const struct target *parent, struct slic
                       SLICE_ARGS(mail_address_internal(address, job->arena)));
         return;
     }
+    if (resolved.recipient.len > 0) /* without the routing steps that end here */
+        address = arena_slice(job->arena, resolved.recipient);
     member.extension = (struct slice){0};
     target_init(job, &member, address);
     if (!slice_equal(resolved.transport, slice_of(job->delivery->context->service_name))) {
@@ -241,19 +160,19 @@ static void to_home(struct job *job, const struct target *parent, struct slice i
         report_format(job, parent->address, OUTCOME_BOUNCED, "5.3.5", "mail system configuration error");
 }
 
-static size_t to_addresses(struct job *job, const struct target *parent, struct slice item)
+/* to_own_mailbox - "\\name" is name without aliases and .forward file. */
+static void to_own_mailbox(struct job *job, const struct target *parent, struct slice name)
 {
     struct slice *addresses;
-    size_t count = address_list_addresses(item, 10000, job->arena, &addresses);
+    size_t count = address_list_addresses(name, 0, job->arena, &addresses);
 
     for (size_t i = 0; i < count; i++)
-        to_address(job, parent, addresses[i], false);
-    return count;
+        to_address(job, parent, addresses[i], true);
 }
 
-static size_t deliver_item(struct job *job, const struct target *parent, struct slice item)
+static void deliver_item(struct job *job, const struct target *parent, const struct address_token *item)
 {
-    struct slice plain = unquoted(job, item);
+    struct slice plain = mail_address_internal(item->text, job->arena);
 
     if (slice_starts(plain, SLICE("|")))
         to_command(job, parent, slice_from(plain, 1));
@@ -263,19 +182,60 @@ static size_t deliver_item(struct job *job, const struct target *parent, struct 
         to_file(job, parent, plain);
     else if (slice_starts(plain, SLICE("~")))
         to_home(job, parent, plain);
-    else if (slice_starts(plain, SLICE("\\")))
-        to_address(job, parent, slice_from(plain, 1), true);
+    else if (slice_starts(plain, SLICE("\\")) || slice_starts(item->raw, SLICE("\\")))
+        to_own_mailbox(job, parent, slice_from(slice_starts(plain, SLICE("\\")) ? plain : item->raw, 1));
     else
-        return to_addresses(job, parent, item);
-    return 1;
+        to_address(job, parent, item->text, false);
+}
+
+/* deliver_items - an alias, or a line of a file: a list of addresses, of which some are commands and the like. */
+static size_t deliver_items(struct job *job, const struct target *parent, struct slice text)
+{
+    struct address_token *items;
+    size_t count, delivered = 0;
+
+    if (!address_list_parse(text, WORDS_MAX, job->arena, &items, &count)) {
+        report_format(job, parent->address, OUTCOME_DEFERRED, "4.3.0", "a list of more than %d words", WORDS_MAX);
+        return 1;
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (items[i].kind != ADDRESS_TOKEN_ADDRESS)
+            continue;
+        deliver_item(job, parent, &items[i]);
+        delivered++;
+    }
+    return delivered;
+}
+
+/* next_line - a line of a file with those that continue it, which begin with a blank; comments are not lines. */
+static bool next_line(struct slice *rest, struct slice *line)
+{
+    *line = slice_first(*rest, 0);
+    while (rest->len > 0) {
+        size_t end = slice_find(*rest, '\n');
+        struct slice piece = slice_first(*rest, end), text = slice_trim(piece);
+        bool continues = piece.len > text.len && text.len > 0 && text.data > piece.data;
+        if (line->len > 0 && text.len > 0 && text.data[0] != '#' && !continues)
+            return true;
+        *rest = slice_from(*rest, end + 1);
+        if (text.len == 0 || text.data[0] == '#') {
+            if (line->len > 0)
+                return true;
+        } else {
+            *line = line->len > 0 ? slice_make(line->data, (size_t)(text.data + text.len - line->data)) : text;
+        }
+    }
+    return line->len > 0;
 }
 
 size_t members_deliver(struct job *job, const struct target *parent, struct slice text, bool in_file)
 {
-    struct slice rest = text, item;
+    struct slice rest = text, line;
     size_t count = 0;
 
-    while (next_item(&rest, in_file, &item))
-        count += deliver_item(job, parent, item);
+    if (!in_file)
+        return deliver_items(job, parent, text);
+    while (next_line(&rest, &line))
+        count += deliver_items(job, parent, line);
     return count;
 }

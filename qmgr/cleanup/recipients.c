@@ -224,9 +224,9 @@ void envelope_rewrite(struct transaction *t)
     e->recipients = NULL;
     e->recipients_count = 0;
     envelope_rewrite_sender(t);
+    add_mapped_bcc(t, t->cleanup->sender_bcc, "sender_bcc_maps", e->sender);
     for (size_t i = 0; i < t->given_count && !t->refused; i++)
         rewrite_recipient(t, &t->given[i]);
-    add_mapped_bcc(t, t->cleanup->sender_bcc, "sender_bcc_maps", e->sender);
     if (t->cleanup->params.always_bcc[0] && wants_bcc(t) && !t->refused)
         recipients_add_bcc(t, slice_of(t->cleanup->params.always_bcc));
     if (e->redirect.len)

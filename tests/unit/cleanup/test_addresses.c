@@ -110,7 +110,7 @@ START_TEST(blind_copies)
                                  "recipient_bcc_maps = inline:{ {@lab.test=r@other.test} }\n";
     struct outcome *o = submit(config, "alice@lab.test", "bob@lab.test dave@lab.test", BODY);
     ASSERT_STORED(o);
-    ASSERT_RECIPIENTS(o, "r@other.test[1] bob@lab.test dave@lab.test s@lab.test[1] carol@lab.test[1]");
+    ASSERT_RECIPIENTS(o, "s@lab.test[1] r@other.test[1] bob@lab.test dave@lab.test carol@lab.test[1]");
     struct job job = {.config = config, .content = BODY, .submitted = {.options = SUBMIT_NO_BCC}};
     o = submit_job(&job, "alice@lab.test", "bob@lab.test");
     ASSERT_RECIPIENTS(o, "bob@lab.test");

@@ -102,15 +102,20 @@ START_TEST(items_of_an_alias)
         {"|\"/bin/x -y\", a@b.test", "delivers to command: /bin/x -y\nforwards to a@b.test\n"},
         {"|\"/bin/x 'a, \\\"b\\\"'\" a@b.test", "delivers to command: /bin/x 'a, \"b\"'\nforwards to a@b.test\n"},
         {"\"|/bin/x \"a@b.test", "delivers to command: /bin/x\nforwards to a@b.test\n"},
-        {"|\"", "delivers to command: \"\n"},
+        {"|\"", "delivers to command:\n"},
         {"~/x", "warning: unknown home directory for: ~/x\nmail system configuration error\n"},
         {"\"|/bin/x -y\"", "delivers to command: /bin/x -y\n"},
         {"\"|/bin/x 'a, b' \\\"q\\\"\"", "delivers to command: /bin/x 'a, b' \"q\"\n"},
-        {"\"| /bin/x\", a@b.test", "delivers to command: /bin/x\nforwards to a@b.test\n"},
+        {"\"| /bin/x\", a@b.test", "delivers to command:  /bin/x\nforwards to a@b.test\n"},
         {"/var/x/file", "delivers to file: /var/x/file\n"},
         {"\"/var/x/a file\", /dir/", "delivers to file: /var/x/a file\ndelivers to file: /dir/\n"},
         {"~other/x", "warning: bad home directory syntax for: ~other/x\nmail system configuration error\n"},
         {"\\nobody", "delivers to mailbox\n"},
+        {"|/bin/x | /bin/y", "delivers to command: /bin/x|/bin/y\n"},
+        {"x@b.test\"|/bin/y\"", "forwards to x@b.test\ndelivers to command: /bin/y\n"},
+        {"<|/bin/x>", "delivers to command: /bin/x\n"},
+        {"grp: a@b.test, c@d.test; e@f.test", "forwards to a@b.test\nforwards to c@d.test\nforwards to e@f.test\n"},
+        {"nobody@", "bad recipient address syntax: nobody@\n"},
     };
     check(rows, COUNT_OF(rows), ORIGIN_ALIAS, false);
 }
@@ -121,6 +126,7 @@ START_TEST(items_of_a_file)
     static const struct row rows[] = {
         {"# a comment, with comma\na@b.test\n\n  # another\nc@d.test", "forwards to a@b.test\nforwards to c@d.test\n"},
         {"a@b.test\n", "forwards to a@b.test\n"},
+        {"a@b.test,\n c@d.test\ne@f.test", "forwards to a@b.test\nforwards to c@d.test\nforwards to e@f.test\n"},
         {"|/bin/x", "mail to command is restricted\n"},
         {"/x", "mail to file is restricted\n"},
     };
