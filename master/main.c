@@ -12,7 +12,7 @@
 #include "service/instance.h"
 #include "service/network.h"
 
-static const int64_t stop_patience = 4 * MICROSECONDS, log_check_interval = 10 * MICROSECONDS;
+static const int64_t stop_patience = 4 * MICROSECONDS, log_check_interval = 1 * MICROSECONDS;
 enum { WANTED_DESCRIPTORS = 262144, INITIALISATION_SECONDS = 100 };
 
 struct options {

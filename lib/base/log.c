@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -64,6 +65,8 @@ void log_open(const char *name, enum log_sink where, int fd)
 {
     log_flush();
     log_rename(name);
+    if (where != sink)
+        pending_len = 0; /* lines for a log daemon have another shape */
     sink = where;
     sink_fd = fd;
     if (gethostname(host, sizeof(host) - 1) < 0 || !host[0])
@@ -136,19 +139,42 @@ void log_speak_for(const char *other)
         memcpy(tag, own_tag, sizeof(tag));
 }
 
-/* send_line - one datagram; waits a moment for a full syslog socket. */
-static void send_line(int fd, const char *data, size_t len)
+/* syslog_is_back - a log daemon that was started anew listens at a new socket.  Where this program cannot see it (a root directory without
+   it), master hands on another descriptor. */
+static bool syslog_is_back(int fd)
+{
+    static const struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = "/dev/log"};
+    return connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0;
+}
+
+/* send_line - one datagram; waits a moment for a full syslog socket.  False when nobody listens. */
+static bool send_line(int fd, const char *data, size_t len)
 {
     for (int tries = 0; tries < 3; tries++) {
         if (send(fd, data, len, MSG_NOSIGNAL) >= 0)
-            return;
+            return true;
         if (errno == EAGAIN || errno == ENOBUFS) {
             struct pollfd p = {.fd = fd, .events = POLLOUT};
             poll(&p, 1, 50);
-        } else if (errno != EINTR) {
-            return;
+        } else if (errno != EINTR && !syslog_is_back(fd)) {
+            return false;
         }
     }
+    return true;
+}
+
+/* send_lines - what nobody takes waits in pending, as long as there is room, for the log daemon to come back. */
+static void send_lines(void)
+{
+    struct slice rest = slice_make(pending, pending_len), line;
+    size_t sent = 0;
+    while (slice_next_line(&rest, &line)) {
+        if (!send_line(sink_fd, line.data, line.len))
+            break;
+        sent = pending_len - rest.len;
+    }
+    pending_len -= sent;
+    memmove(pending, pending + sent, pending_len);
 }
 
 void log_flush(void)
@@ -157,12 +183,10 @@ void log_flush(void)
         return;
     int saved = errno;
     size_t len = pending_len;
-    pending_len = 0;
     if (sink == LOG_TO_SYSLOG) {
-        struct slice rest = slice_make(pending, len), line;
-        while (slice_next_line(&rest, &line))
-            send_line(sink_fd, line.data, line.len);
+        send_lines();
     } else {
+        pending_len = 0;
         write_all(sink == LOG_TO_FILE ? sink_fd : STDERR_FILENO, pending, len);
     }
     errno = saved;
@@ -174,6 +198,8 @@ static void keep(const char *prefix, const char *text)
     size_t prefix_len = strlen(prefix), text_len = strlen(text);
     if (pending_len + prefix_len + text_len + 1 > sizeof(pending))
         log_flush();
+    if (pending_len + prefix_len + text_len + 1 > sizeof(pending))
+        pending_len = 0; /* nobody listens for too long: the older lines are lost */
     memcpy(pending + pending_len, prefix, prefix_len);
     memcpy(pending + pending_len + prefix_len, text, text_len);
     pending_len += prefix_len + text_len;

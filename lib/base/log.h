@@ -22,7 +22,7 @@ enum log_sink {
 };
 
 /* log_open - set the program's tag ("postfix/smtpd"; kept by copy) and where lines go; fd is used by _FILE and _SYSLOG
-   (not closed here).  May be called again.  Before the first call lines go to stderr.  For LOG_TO_STDERR the tag's last
+   (not closed here).  Lines that no log daemon takes wait, up to 64 KB, until it listens again or there is another fd.  May be called again.  Before the first call lines go to stderr.  For LOG_TO_STDERR the tag's last
    path element is the program name. */
 void log_open(const char *tag, enum log_sink sink, int fd);
 /* log_rename - another own tag from now on; lines go where they went. */

@@ -117,6 +117,46 @@ START_TEST(syslog_gets_a_datagram_a_line)
 }
 END_TEST
 
+START_TEST(lines_wait_for_the_log_daemon)
+{
+    int first[2], second[2];
+    char text[3000];
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, first), 0);
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, second), 0);
+    log_open("postfix/qmgr", LOG_TO_SYSLOG, first[0]);
+    log_set_buffered(true);
+    close(first[1]);
+    log_info("one");
+    log_flush();
+    log_info("two");
+    log_flush();
+    log_open("postfix/qmgr", LOG_TO_SYSLOG, second[0]);
+    log_info("three");
+    log_flush();
+    static const char *const expected[] = {"]: one", "]: two", "]: three"};
+    for (size_t i = 0; i < COUNT_OF(expected); i++) {
+        ssize_t n = recv(second[1], text, sizeof(text) - 1, 0);
+        ck_assert_int_gt(n, 0);
+        text[n] = '\0';
+        ck_assert_str_eq(strstr(text, "]: "), expected[i]);
+    }
+    ck_assert_int_lt(recv(second[1], text, sizeof(text), 0), 0);
+    log_open("postfix/qmgr", LOG_TO_SYSLOG, first[0]);
+    for (int i = 0; i < 3000; i++) {
+        log_info("line %d", i); /* more than there is room for: memory stays as it is */
+        log_flush();
+    }
+    log_set_buffered(false);
+    open_file_sink(); /* their shape is for a log daemon: not in a file */
+    log_info("the last");
+    ck_assert_ptr_eq(strstr(read_file(), "<22>"), NULL);
+    ck_assert_ptr_nonnull(strstr(content, "]: the last\n"));
+    close(first[0]);
+    close(second[0]);
+    close(second[1]);
+}
+END_TEST
+
 /* status_of - run fn in a child whose standard error is the file. */
 static int status_of(void (*fn)(void))
 {
@@ -264,5 +304,5 @@ START_TEST(lines_in_the_name_of_another)
 }
 END_TEST
 
-TEST_MAIN("base/log", lines_in_the_name_of_another, file_lines_have_the_shape, buffered_lines_wait, lines_are_sanitised, syslog_gets_a_datagram_a_line,
+TEST_MAIN("base/log", lines_in_the_name_of_another, file_lines_have_the_shape, buffered_lines_wait, lines_are_sanitised, syslog_gets_a_datagram_a_line, lines_wait_for_the_log_daemon,
           fatal_and_panic_end_the_process, watchers_see_the_text, dates_have_the_shape, status_codes_parse)
