@@ -4,7 +4,12 @@
 #include "base/log.h"
 #include "run/run.h"
 
-enum { PATIENCE = 75, TELL_PATIENCE = 10, FINISH_PATIENCE = 2, COMPLAINT_INTERVAL = 60 /* seconds */, LANES_MAX = 16, WAITING_MAX = 10000, TRIES = 2 };
+enum {
+    PATIENCE = 75, TELL_PATIENCE = 10, FINISH_PATIENCE = 2, COMPLAINT_INTERVAL = 60, /* seconds */
+    LANES_MAX = 256, /* questions at once: some domains are slow, and must not hold up others */
+    IDLE_MAX = 16,   /* lanes that are kept */
+    WAITING_MAX = 10000, TRIES = 2
+};
 
 /* What is to be told, in the order it happened. */
 struct told {
@@ -15,7 +20,7 @@ struct told {
 
 struct tls_manager {
     char *path;
-    struct lane *idle[LANES_MAX];
+    struct lane *idle[IDLE_MAX];
     size_t idle_count;
     struct semaphore turns;
     int64_t next_complaint;
@@ -76,6 +81,14 @@ static struct lane *take_lane(struct tls_manager *manager, int64_t deadline)
     return lane_connect(manager->path, deadline);
 }
 
+static void keep_lane(struct tls_manager *manager, struct lane *lane)
+{
+    if (manager->idle_count < IDLE_MAX)
+        manager->idle[manager->idle_count++] = lane;
+    else
+        lane_free(lane);
+}
+
 /* call - asks again where tlsmgr died over the question: what protects the mail must not be lost with a process. */
 static void *call(struct tls_manager *manager, enum message_type type, const void *request, enum message_type reply_type, int seconds,
                   struct arena *arena)
@@ -89,7 +102,7 @@ static void *call(struct tls_manager *manager, enum message_type type, const voi
     for (int i = 0; i < TRIES && !reply && (i == 0 || clock_monotonic() < deadline) && (lane = take_lane(manager, deadline)) != NULL; i++) {
         reply = lane_call(lane, type, request, -1, reply_type, arena, deadline);
         if (reply)
-            manager->idle[manager->idle_count++] = lane;
+            keep_lane(manager, lane);
         else
             lane_free(lane);
     }
@@ -107,7 +120,7 @@ void tls_manager_wake(struct tls_manager *manager)
         return;
     struct lane *lane = take_lane(manager, deadline);
     if (lane)
-        manager->idle[manager->idle_count++] = lane;
+        keep_lane(manager, lane);
     else
         complain(manager, strerror(errno));
     semaphore_give(&manager->turns);

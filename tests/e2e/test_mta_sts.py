@@ -256,6 +256,21 @@ def test_what_is_slow_holds_up_nobody_else(make, dns, base, web, sink):
     wait_until(lambda: w.here.log_lines(r"to=<a@slow\.test>.*status=sent"), "mail to slow.test", 60)
 
 
+def test_many_slow_domains_hold_up_nobody_else(make, dns, base, web):
+    slow = "".join(f'slow{n}.test MX 10 mx.there.test.\nmta-sts.slow{n}.test DROP\n_mta-sts.slow{n}.test TXT "v=STSv1; id=1;"\n' for n in range(50))
+    w = World(make, dns, base, web, zone=slow)
+    w.web.policy()
+    w.here.start()
+    with w.here.smtp() as smtp:
+        smtp.say("EHLO client.test")
+        for n in range(50):
+            assert smtp.mail("me@here.test", [f"a@slow{n}.test"], "Subject: x\r\n\r\nx\r\n").startswith("250 ")
+    wait_until(lambda: len(w.here.log_lines("queue active")) == 50, "50 messages on their way")
+    time.sleep(0.5)
+    w.send("b@there.test")
+    w.here.wait_log(r"to=<b@there\.test>.*status=sent", timeout=5)
+
+
 def test_a_plug_in_that_names_hosts(make, dns, base, web):
     """Entries of smtp_tls_policy_maps as plug-ins for MTA-STS write them (smtp_tls_enforce_sts_mx_patterns)."""
     entry = "secure match=x.test servername=hostname policy_type=sts policy_domain=there.test { policy_string = version: STSv1 } mx_host_pattern="
