@@ -2,6 +2,7 @@
 #include "transaction.h"
 
 #include "base/log.h"
+#include "service/statistics.h"
 
 void transaction_refuse(struct transaction *t, int status, int reply_code, struct slice reply)
 {
@@ -176,6 +177,13 @@ static void end_content(struct transaction *t)
         filtering_run(t);
 }
 
+static void count_message(const struct transaction *t)
+{
+    statistics_add(t->refused ? STATISTIC_messages_refused : STATISTIC_messages_accepted, 1);
+    if (!t->refused)
+        statistics_add(STATISTIC_bytes_accepted, (int64_t)(t->written.bytes + t->written.long_records));
+}
+
 void transaction_finish(struct transaction *t, struct refusal *refusal)
 {
     end_content(t);
@@ -183,6 +191,7 @@ void transaction_finish(struct transaction *t, struct refusal *refusal)
         seal(t);
         store(t);
     }
+    count_message(t);
     *refusal = t->refusal;
     if (t->refused && t->refusal.status == SUBMIT_STATUS_REFUSED && (t->options & SUBMIT_BOUNCE))
         refusal->status = give_back(t) ? SUBMIT_STATUS_ACCEPTED : SUBMIT_STATUS_TEMPORARY;

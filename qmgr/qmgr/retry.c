@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/verdict.h"
 #include "service/agent.h"
+#include "service/statistics.h"
 
 enum { BATCH = 50 /* deliveries between two looks at the rest of the world */ };
 
@@ -39,6 +40,8 @@ static void defer_slot(struct qmgr *q, struct message *m, struct slot *slot, con
     struct delivery_result result = {.index = slot->index, .outcome = OUTCOME_DEFERRED, .status = slice_of(status), .reason = slice_trim_right(text),
                                      .relay = SLICE("none"), .action = probe ? SLICE("undeliverable") : SLICE("delayed")};
     delivery_log(m->envelope.queue_id, message_recipient(m, slot), &times, 1, &shown);
+    if (!probe)
+        statistics_add(STATISTIC_recipients_deferred, 1);
     finish_slot(q, m, slot, &result);
 }
 

@@ -421,6 +421,9 @@ def test_postfix_explain_auth(make):
     for user, layer in (("alice", "verifier"), ("nobody", "unknown-user"), ("gone", "disabled"), ("user", "wrong-password")):
         status, text = explain_auth(here, user)
         assert status == 1 and f"=> refused (535), layer {layer}: " in text and "what mends it: " in text
+    here.command("postconf", "-e", "smtpd_sasl_mechanism_filter = !scram-sha-256, static:rest", check=True)
+    status, text = explain_auth(here, "alice")   # what is not offered is not tried
+    assert status == 0 and "PLAIN at file:" in text
     here.cleanup()
     dovecot = Dovecot()
     here = make(name="there", main_cf=DOVECOT + f"smtpd_sasl_path = inet:127.0.0.1:{dovecot.port}\nsmtpd_tls_auth_only = yes\n")

@@ -111,6 +111,18 @@ def test_too_many_errors(make):
     here.wait_log(r"too many errors after .* from localhost\[127\.0\.0\.1\]")
 
 
+def test_postfix_statistics(make):
+    """What came in, and what qmgr deferred itself, are counted."""
+    here = make(main_cf="defer_transports = smtp\nheader_checks = regexp:{directory}/etc/checks\n", files={"checks": "/^Subject: bad/ REJECT\n"})
+    assert here.inject("a@client.test", ["y@there.test", "z@there.test"]).startswith("250")
+    here.wait_log("status=deferred", 2)
+    assert here.inject("a@client.test", "x@there.test", "Subject: bad\n\nx\n").startswith("550")
+    text = here.command("postfix", "statistics", check=True).stdout
+    for line in ("cleanup messages_accepted 1", "cleanup messages_refused 1", "qmgr recipients_deferred 2"):
+        assert line + "\n" in text, text
+    assert "cleanup bytes_accepted " in text
+
+
 def test_disconnect_statistics(make):
     here = make()
     with here.smtp() as smtp:

@@ -65,21 +65,30 @@ static struct sasl_server *open_back_end(struct config *config)
     return sasl_server_new(&settings);
 }
 
+/* offered - append the mechanisms that a session may use under these rules, each after a blank; false: the back end is down. */
+static bool offered(struct config *config, struct sasl_server *server, struct sasl_security security, struct buffer *shown)
+{
+    struct match_list *filter = match_list_new("smtpd_sasl_mechanism_filter", config_string(config, "smtpd_sasl_mechanism_filter"), MATCH_STRING_LIST, config);
+    struct buffer all = BUFFER_INIT;
+    struct slice rest, name;
+
+    bool up = sasl_server_mechanisms(server, security, &all);
+    for (rest = buffer_slice(&all); slice_next_token(&rest, " ", &name);)
+        if (match_list_is_empty(filter) || match_string(filter, name) == MATCH_YES)
+            buffer_printf(shown, " " SLICE_FORMAT, SLICE_ARGS(name));
+    buffer_release(&all);
+    match_list_free(filter);
+    return up;
+}
+
 /* print_mechanisms - those that a session may use by the options of that parameter. */
 static void print_mechanisms(struct config *config, struct sasl_server *server, const char *parameter, const char *when)
 {
-    struct match_list *filter = match_list_new("smtpd_sasl_mechanism_filter", config_string(config, "smtpd_sasl_mechanism_filter"), MATCH_STRING_LIST, config);
-    struct buffer all = BUFFER_INIT, shown = BUFFER_INIT;
-    struct slice rest, name;
+    struct buffer shown = BUFFER_INIT;
 
-    bool up = sasl_server_mechanisms(server, sasl_security_parse(config_string(config, parameter), parameter), &all);
-    for (rest = buffer_slice(&all); slice_next_token(&rest, " ", &name);)
-        if (match_list_is_empty(filter) || match_string(filter, name) == MATCH_YES)
-            buffer_printf(&shown, " " SLICE_FORMAT, SLICE_ARGS(name));
+    bool up = offered(config, server, sasl_security_parse(config_string(config, parameter), parameter), &shown);
     explain_note("%s:%s (%s)", when, !up ? " nothing, the back end is down" : shown.len ? buffer_string(&shown) : " nothing", parameter);
-    buffer_release(&all);
     buffer_release(&shown);
-    match_list_free(filter);
 }
 
 static bool has_tls(struct config *config)
@@ -172,8 +181,8 @@ static struct slice choose(const struct auth_story *story, struct sasl_server *s
 
     if (story->mechanism)
         return slice_of(story->mechanism);
-    sasl_server_mechanisms(server, peer->security, &names);
-    struct slice chosen = sasl_client_choose(buffer_slice(&names), (struct sasl_security){0}, false);
+    offered(story->config, server, peer->security, &names);
+    struct slice chosen = arena_slice(story->control->memory, sasl_client_choose(buffer_slice(&names), (struct sasl_security){0}, false));
     buffer_release(&names);
     return chosen.len ? chosen : SLICE("PLAIN");
 }
