@@ -30,7 +30,7 @@ struct service_entry {
     bool external;  /* reachable from other machines */
     struct socket *sockets;
     size_t socket_count;
-    struct run_watch **watches; /* one per socket while no worker has room; else NULL */
+    struct run_watch **watches; /* one per socket while no worker has room, or callers are turned away; else NULL */
     int64_t process_limit;      /* workers at most; 0: unlimited */
     int64_t client_limit;       /* clients of the service, as configured; 0: unlimited */
     int64_t clients_per_worker; /* 0: unlimited */
@@ -38,6 +38,7 @@ struct service_entry {
     struct list workers;
     struct run_timer *throttle; /* running while starts are throttled */
     bool throttled;
+    bool hopeless; /* ... because its program does not even start: callers are not to wait for it */
     int64_t stress_until, next_limit_warning; /* monotonic */
     struct run_timer *wakeup;
     bool used; /* a client came: "wakeup?" services are woken from now on */

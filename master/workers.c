@@ -4,6 +4,7 @@
    nobody.  One that was killed from outside is started again at once, after a moment's pause. */
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -55,7 +56,8 @@ static bool may_start(const struct service_entry *service, const struct worker_c
 static void on_throttle_over(void *arg)
 {
     struct service_entry *service = arg;
-    service->throttled = false;
+    service->throttled = service->hopeless = false;
+    service_stop_listening(service);
     service_maintain(service);
 }
 
@@ -74,6 +76,7 @@ static void start_workers(struct service_entry *service, int64_t wanted)
     struct worker_counts counts = count_workers(service);
     for (; wanted > 0 && may_start(service, &counts); wanted--) {
         if (!spawn_worker(service)) {
+            service->hopeless = true;
             throttle(service, config_time(master.config, "service_throttle_time"));
             return;
         }
@@ -103,13 +106,30 @@ void service_stop_listening(struct service_entry *service)
     service->watches = NULL;
 }
 
-static void service_listen(struct service_entry *service)
+static void listen_with(struct service_entry *service, void (*on_call)(void *arg, int events))
 {
     if (service->watches)
         return;
     service->watches = memory_zalloc(service->socket_count, sizeof(struct run_watch *));
     for (size_t i = 0; i < service->socket_count; i++)
-        service->watches[i] = run_watch(service->sockets[i].fd, WAIT_READ, on_client, service);
+        service->watches[i] = run_watch(service->sockets[i].fd, WAIT_READ, on_call, service);
+}
+
+/* on_vain_call - nobody will come: the caller hears of it now, not when its patience ends. */
+static void on_vain_call(void *arg, int events UNUSED)
+{
+    struct service_entry *service = arg;
+    for (size_t i = 0; i < service->socket_count; i++) {
+        for (int fd; (fd = accept4(service->sockets[i].fd, NULL, NULL, SOCK_CLOEXEC)) >= 0;)
+            close(fd);
+    }
+}
+
+/* turns_away - a private service whose program does not start, and no worker is left; clients of others may wait. */
+static bool turns_away(const struct service_entry *service)
+{
+    return service->hopeless && service->line->type == SERVICE_UNIX && service->path && strncmp(service->path, "private/", 8) == 0 &&
+           count_workers(service).live == 0;
 }
 
 /* set_stress - event-driven workers are told; processes started from now on have stress=yes. */
@@ -141,6 +161,8 @@ void service_maintain(struct service_entry *service)
     bool starts_something = service->program->kind <= PROGRAM_SINGLE;
     if (master.stopping || service->removed || !starts_something || service->throttled) {
         service_stop_listening(service);
+        if (!master.stopping && !service->removed && service->throttled && turns_away(service))
+            listen_with(service, on_vain_call);
         return;
     }
     struct worker_counts counts = count_workers(service);
@@ -150,7 +172,7 @@ void service_maintain(struct service_entry *service)
     if (service->throttled || counts.with_room > 0 || !may_start(service, &counts))
         service_stop_listening(service);
     else
-        service_listen(service);
+        listen_with(service, on_client);
     if (counts.live > 0 && counts.with_room == 0 && !may_start(service, &counts) && service->program->kind != PROGRAM_SINGLE)
         limit_reached(service);
 }
@@ -286,6 +308,7 @@ static void judge_death(const struct worker_entry *worker, int status)
         throttle(service, killed_pause);
     } else if (!lived) {
         log_warning("%s/%s: bad command startup -- throttling", directory, command);
+        service->hopeless = true;
         throttle(service, config_time(master.config, "service_throttle_time"));
     } else if (clock_monotonic() - worker->started < quick_death) {
         throttle(service, quick_death);

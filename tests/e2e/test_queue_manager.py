@@ -106,6 +106,24 @@ def test_transport_that_does_not_exist(made):
     it.wait_log("warning: connect to transport private/nowhere: No such file or directory")
 
 
+def test_transport_that_does_not_start(made):
+    """Its mail does not wait in memory until patience ends; when it starts again, it gets its mail."""
+    sink = made(Sink)
+    it = relay(made, {"good.test": sink}, "service_throttle_time = 2s\ntransport_retry_time = 1s\n" + FAST_RETRIES)
+    master_cf = open(f"{it.directory}/etc/master.cf").read()
+    it.write("master.cf", master_cf + "broken unix - n n - - pipe\n flags=Z user=nobody argv=/bin/true\n")
+    it.write("transport", open(f"{it.directory}/etc/transport").read() + "x.test broken:\n")
+    it.start()
+    it.inject("a@qm.test", "x@x.test")
+    it.wait_log("to=<x@x.test>, relay=none,.*dsn=4.3.0, status=deferred .mail transport unavailable", timeout=10)
+    assert it.inject("a@qm.test", "y@good.test").startswith("250")
+    sink.wait_messages(1)
+    it.write("master.cf", master_cf + f"broken unix - - n - - smtp\n -o smtp_tcp_port={sink.port} -o smtp_host_lookup=native\n")
+    it.write("transport", open(f"{it.directory}/etc/transport").read().replace("broken:", "broken:[127.0.0.1]"))
+    it.reload()
+    sink.wait_messages(2)
+
+
 def test_killed_qmgr_loses_nothing(made):
     sink = made(Sink)
     it = relay(made, {"x.test": sink}, FAST_RETRIES).start()
