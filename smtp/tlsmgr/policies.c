@@ -8,7 +8,7 @@
 #include "names.h"
 #include "run/run.h"
 
-enum { DOMAINS_MAX = 10000, ID_SIZE = 33 };
+enum { DOMAINS_MAX = 10000, TEXTS_MAX = 64 << 20 /* bytes of policies, about */, ID_SIZE = 33 };
 static const int64_t absence_interval = 60 * MICROSECONDS, retry_interval = 300 * MICROSECONDS, refresh_interval = 86400 * MICROSECONDS, shortest_life = 60 * MICROSECONDS;
 
 /* One domain. Times are of the wall clock: they are kept over restarts. */
@@ -34,6 +34,7 @@ struct policies {
     struct store *store;
     struct map *domains;
     struct list by_age;
+    size_t text_bytes; /* of all */
 };
 
 static void entry_free(void *value)
@@ -59,6 +60,15 @@ struct policies *policies_new(const struct tlsmgr_params *params, struct web *we
     return p;
 }
 
+/* set_text - NULL: none. */
+static void set_text(struct policies *p, struct entry *entry, char *text)
+{
+    p->text_bytes -= entry->text ? strlen(entry->text) : 0;
+    p->text_bytes += text ? strlen(text) : 0;
+    free(entry->text);
+    entry->text = text;
+}
+
 static bool is_valid(const struct entry *entry)
 {
     return entry->text && entry->expires > clock_wall();
@@ -77,7 +87,7 @@ static void keep(struct policies *p, struct entry *entry)
     buffer_release(&value);
 }
 
-static bool take_kept(struct slice value, struct entry *entry)
+static bool take_kept(struct policies *p, struct slice value, struct entry *entry)
 {
     struct slice line, word[4];
     int64_t fetched, expires;
@@ -94,7 +104,7 @@ static bool take_kept(struct slice value, struct entry *entry)
     entry->fetched = fetched;
     entry->expires = expires;
     snprintf(entry->id, ID_SIZE, SLICE_FORMAT, SLICE_ARGS(word[1]));
-    entry->text = slice_string(value);
+    set_text(p, entry, slice_string(value));
     return true;
 }
 
@@ -105,7 +115,7 @@ static void recall(struct policies *p, struct entry *entry)
 
     entry->busy = true;
     if (store_get(p->store, "mta_sts", slice_of(entry->domain), arena, &value, NULL) == STORE_OUTCOME_FOUND)
-        take_kept(value, entry);
+        take_kept(p, value, entry);
     arena_free(arena);
     entry->busy = false;
     condition_broadcast(&entry->change);
@@ -117,10 +127,12 @@ static void make_room(struct policies *p)
 {
     LIST_EACH(&p->by_age, link) {
         struct entry *oldest = LIST_ENTRY(link, struct entry, link);
-        if (map_count(p->domains) < DOMAINS_MAX)
+        if (map_count(p->domains) < DOMAINS_MAX && p->text_bytes <= TEXTS_MAX)
             return;
-        if (oldest->users == 0 && !oldest->busy)
-            map_remove(p->domains, slice_of(oldest->domain)); /* the store still has it */
+        if (oldest->users > 0 || oldest->busy)
+            continue;
+        set_text(p, oldest, NULL); /* the store still has it */
+        map_remove(p->domains, slice_of(oldest->domain));
     }
 }
 
@@ -165,8 +177,7 @@ static void take_policy(struct policies *p, struct entry *entry, const char *id,
     if (!entry->text || strcmp(entry->id, id) != 0)
         log_info("MTA-STS policy of %s (id %s): mode %s, %zu mx, max_age %lld", entry->domain, id, mta_sts_mode_name(policy->mode),
                  policy->pattern_count, (long long)policy->max_age);
-    free(entry->text);
-    entry->text = slice_string(text);
+    set_text(p, entry, slice_string(text));
     snprintf(entry->id, ID_SIZE, "%s", id);
     entry->fetched = clock_wall();
     entry->expires = entry->fetched + (life > shortest_life ? life : shortest_life);
