@@ -19,12 +19,24 @@ const char *subject_name(enum subject subject)
 
 /* ---- outcomes ---- */
 
-/* warned - warn_if_reject: the refusal is only logged. */
+/* set_class - the status' class follows the code. */
+static void set_class(char *status, int code)
+{
+    if (status[0] == '4' || status[0] == '5')
+        status[0] = (char)('0' + code / 100);
+}
+
+/* warned - warn_if_reject: the refusal is only logged, with the class that it would have. */
 static bool warned(struct access *a, int code, const char *status, struct slice text)
 {
     if (!a->warn)
         return false;
-    log_action(a->s, "reject_warning", a->recipient, "%d %s " SLICE_FORMAT, code, status, SLICE_ARGS(text));
+    if (a->s->server->params.soft_bounce && code / 100 == 5)
+        code -= 100;
+    char shown[sizeof(a->rejection.status)];
+    snprintf(shown, sizeof(shown), "%s", status);
+    set_class(shown, code);
+    log_action(a->s, "reject_warning", a->recipient, "%d %s " SLICE_FORMAT, code, shown, SLICE_ARGS(text));
     return true;
 }
 
@@ -38,15 +50,13 @@ static struct slice format_text(struct access *a, const char *format, va_list ar
     return copy;
 }
 
-/* refuse - the status' class follows the code. */
 static enum access_result refuse(struct access *a, int code, const char *status, int trouble, struct slice text)
 {
     if (warned(a, code, status, text))
         return ACCESS_DUNNO;
     a->rejection = (struct rejection){.code = code, .text = text, .trouble = trouble};
     snprintf(a->rejection.status, sizeof(a->rejection.status), "%s", status);
-    if (status[0] == '4' || status[0] == '5')
-        a->rejection.status[0] = (char)('0' + code / 100);
+    set_class(a->rejection.status, code);
     return ACCESS_REJECT;
 }
 
@@ -64,8 +74,8 @@ static void remember(struct access *a, struct pending *pending, int code, const 
 {
     struct slice text = format_text(a, format, args);
 
-    if (warned(a, code, status, text) || pending->code)
-        return;
+    if ((pending == &a->if_reject ? a->warn : warned(a, code, status, text)) || pending->code)
+        return; /* of what would come of a refusal, warn_if_reject says nothing */
     *pending = (struct pending){.code = code, .text = text};
     snprintf(pending->status, sizeof(pending->status), "%s", status);
 }
@@ -121,6 +131,7 @@ enum access_result access_permit_client(struct access *a, const struct restricti
 
 enum access_result access_misconfigured(struct access *a)
 {
+    a->warn = false; /* no refusal that an administrator tries out */
     return access_reject(a, 451, "4.3.5", TROUBLE_SOFTWARE, "Server configuration error");
 }
 

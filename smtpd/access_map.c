@@ -140,13 +140,23 @@ static enum access_result do_discard(struct entry *e)
     return access_permit(e->a, SLICE("DISCARD"), e->subject, e->shown, entry_table(e));
 }
 
+/* entry_key - what was looked up. */
+static struct slice entry_key(const struct entry *e)
+{
+    const struct client *client = &e->a->s->client;
+
+    if (e->subject != SUBJECT_CLIENT)
+        return e->shown;
+    return slice_of(e->a->found_by_address ? client->address : client->name);
+}
+
 /* has_value - an action that is nothing without its text: what is that text to be? */
 static bool has_value(struct entry *e, const char *what, char needed)
 {
     if (slice_find(e->text, needed) < e->text.len)
         return true;
-    struct slice shown = e->subject == SUBJECT_CLIENT ? slice_of(e->a->s->client.name) : e->shown;
-    log_warning("access table %s entry \"" SLICE_FORMAT "\" requires %s", entry_table(e), SLICE_ARGS(shown), what);
+    struct slice key = entry_key(e);
+    log_warning("access table %s entry \"" SLICE_FORMAT "\" requires %s", entry_table(e), SLICE_ARGS(key), what);
     return false;
 }
 
@@ -278,8 +288,10 @@ static enum access_result obey(struct entry *e)
 
     if (is_all_digits(e->value))
         return do_ok(e);
-    if (!slice_next_token(&rest, " \t", &word))
-        return ACCESS_DUNNO;
+    if (!slice_next_token(&rest, " \t", &word)) {
+        log_warning("access table %s entry " SLICE_FORMAT " has empty value", entry_table(e), SLICE_ARGS(e->value));
+        return ACCESS_OK;
+    }
     e->text = slice_trim(rest);
     for (size_t i = 0; i < COUNT_OF(actions); i++)
         if (slice_equal_case(word, actions[i].word))
@@ -365,6 +377,7 @@ enum access_result access_look_up_host(struct access *a, const struct restrictio
     struct buffer value = BUFFER_INIT;
     enum table_result found = name.len ? domain_lookup(item->tables, name, true, parent_style(a), &value) : TABLE_NOT_FOUND;
 
+    a->found_by_address = found == TABLE_NOT_FOUND;
     if (found == TABLE_NOT_FOUND && address)
         found = network_lookup(item->tables, slice_of(address), &value);
     return finish(a, item, found, &value, subject, shown, may_permit);

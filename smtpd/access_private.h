@@ -38,6 +38,7 @@ struct access {
     bool has_recipient;            /* RCPT and VRFY; or the only one of a message, at DATA and END-OF-MESSAGE */
     struct slice recipient, recipient_shown;
     struct slice etrn_domain;
+    bool found_by_address;         /* the last entry for a client was found under its address */
     bool warn;                     /* warn_if_reject: only log */
     int depth;                     /* of restriction classes and lists in tables */
     struct pending if_permit, if_reject;

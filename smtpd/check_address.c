@@ -8,9 +8,12 @@
 
 /* ---- syntax ---- */
 
+/* is_fully_qualified - of an address in internal form: in "\"alice@here.test\"" the "@" counts. */
 static bool is_fully_qualified(struct slice address)
 {
-    struct slice domain = mail_address_domain(address);
+    if (slice_find(address, '@') == address.len)
+        return false;
+    struct slice domain = slice_from(address, slice_find_last(address, '@') + 1);
 
     if (slice_ends(domain, SLICE(".")))
         domain.len--;
@@ -27,12 +30,12 @@ enum access_result check_non_fqdn_sender(struct access *a, const struct restrict
 {
     const struct transaction *t = a->s->mail;
 
-    return is_fully_qualified(t->sender) ? ACCESS_DUNNO : refuse_short(a, t->sender_shown, SUBJECT_SENDER);
+    return is_fully_qualified(t->sender_shown) ? ACCESS_DUNNO : refuse_short(a, t->sender_shown, SUBJECT_SENDER);
 }
 
 enum access_result check_non_fqdn_recipient(struct access *a, const struct restriction *item UNUSED)
 {
-    return is_fully_qualified(a->recipient) ? ACCESS_DUNNO : refuse_short(a, a->recipient_shown, SUBJECT_RECIPIENT);
+    return is_fully_qualified(a->recipient_shown) ? ACCESS_DUNNO : refuse_short(a, a->recipient_shown, SUBJECT_RECIPIENT);
 }
 
 /* ---- tables ---- */

@@ -19,13 +19,24 @@ static bool is_unfinished(struct slice word)
     return quotes % 2 || (slice_find(word, '<') < word.len && slice_find_last(word, '>') == word.len);
 }
 
-/* has_numeric_domain - "user@192.0.2.1", which is neither a name nor a literal. */
+/* has_numeric_domain - "user@192.0.2.1" or "user@123", which is neither a name nor a literal. */
 static bool has_numeric_domain(struct slice address)
 {
     struct slice domain = mail_address_domain(address);
     struct net_address ip;
 
-    return domain.len && domain.data[0] != '[' && isdigit((unsigned char)domain.data[domain.len - 1]) && net_address_parse(&ip, domain, 0);
+    if (domain.len == 0 || domain.data[0] == '[' || !isdigit((unsigned char)domain.data[domain.len - 1]))
+        return false;
+    for (size_t i = 0; i < domain.len; i++)
+        if (!isdigit((unsigned char)domain.data[i]) && domain.data[i] != '.')
+            return net_address_parse(&ip, domain, 0);
+    return true;
+}
+
+/* has_no_user - "@here.test" in strict paths. */
+static bool has_no_user(struct slice address)
+{
+    return slice_starts(address, SLICE("@")) || slice_starts(address, SLICE("\"\"@"));
 }
 
 /* has_word - one of the blank-separated words, any case. */
@@ -53,7 +64,8 @@ bool command_parse_address(struct session *s, struct slice text, const char *ver
 
     bool strict = p->strict_rfc821_envelopes && strcmp(verb, "VRFY") != 0;
     if (mail_address_parse_path(text, strict, true, arena, address, parameters) &&
-        (p->resolve_numeric_domain || !has_numeric_domain(*address)) && !has_strange_domain(s, *address, *parameters) && (p->allow_min_user || address->len == 0 || address->data[0] != '-'))
+        (p->resolve_numeric_domain || !has_numeric_domain(*address)) && !has_strange_domain(s, *address, *parameters) && !(strict && has_no_user(*address)) &&
+        (p->allow_min_user || address->len == 0 || address->data[0] != '-'))
         return true;
     struct slice word = slice_trim(slice_first(text, text.len - parameters->len));
     if (!is_unfinished(word))

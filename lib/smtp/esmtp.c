@@ -34,11 +34,12 @@ static bool take_value(struct slice word, struct slice name, struct slice *value
     return true;
 }
 
-/* take_xtext - decode; false when malformed or not printable. */
-static bool take_xtext(struct slice value, struct arena *arena, struct slice *text)
+/* take_xtext - decode; false when malformed or not printable.  utf8: more than ASCII may come out. */
+static bool take_xtext(struct slice value, bool utf8, struct arena *arena, struct slice *text)
 {
     struct buffer decoded = BUFFER_INIT_MAX(value.len + 1);
-    bool good = xtext_decode(&decoded, value) && !slice_has_control(buffer_slice(&decoded)) && slice_is_ascii(buffer_slice(&decoded));
+    bool good = xtext_decode(&decoded, value) && !slice_has_control(buffer_slice(&decoded)) &&
+                (utf8 ? slice_is_utf8(buffer_slice(&decoded)) : slice_is_ascii(buffer_slice(&decoded)));
 
     if (good)
         *text = arena_slice(arena, buffer_slice(&decoded));
@@ -108,7 +109,8 @@ static bool mail_envid(struct mail_parse *m, struct slice value)
 {
     if (!(m->allowed & SMTP_ALLOW_DSN))
         return refuse(m->failure, REPLY_DSN_DISABLED);
-    if (m->p->envid.len > 0 || value.len == 0 || value.len > 300 || !take_xtext(value, m->arena, &m->p->envid)) /* RFC 3461 4.4: at most 100 bytes, decoded */
+    if (m->p->envid.len > 0 || value.len == 0 || value.len > 1000 || /* RFC 3461 4.4: at most 100 bytes; Postfix takes more */
+        !take_xtext(value, false, m->arena, &m->p->envid))
         return refuse(m->failure, REPLY_BAD_ENVID);
     return true;
 }
@@ -117,7 +119,7 @@ static bool mail_auth(struct mail_parse *m, struct slice value)
 {
     if (m->p->has_auth)
         return refuse(m->failure, REPLY_MULTIPLE_AUTH);
-    if (!take_xtext(value, m->arena, &m->p->auth))
+    if (!take_xtext(value, false, m->arena, &m->p->auth))
         return refuse(m->failure, REPLY_UNSUPPORTED_OPTION);
     m->p->has_auth = true;
     return true;
@@ -208,7 +210,7 @@ static bool parse_orcpt(struct slice value, struct arena *arena, struct slice *o
             return false;
     if (slice_equal_case(type, SLICE("utf-8")) && slice_is_utf8(coded) && !slice_has_control(coded))
         decoded = coded; /* RFC 6533 3: unitext as it is */
-    else if (!take_xtext(coded, arena, &decoded))
+    else if (!take_xtext(coded, true, arena, &decoded))
         return false;
     *orcpt = arena_format(arena, SLICE_FORMAT ";" SLICE_FORMAT, SLICE_ARGS(type), SLICE_ARGS(decoded));
     return true;

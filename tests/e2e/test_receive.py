@@ -153,3 +153,28 @@ def test_access_tables(make):
     assert here.inject("held@b.test", "info@mail.test").startswith("250 ")
     entry = here.queue()[0]
     assert entry["queue_name"] == "hold" and entry["sender"] == "held@b.test"
+
+
+def test_refusals_that_are_only_logged(make):
+    table = "inline:{{ {{ later@b.test = DEFER later }}, {{ odd@b.test = 450 5.1.1 odd }}, {{ if@b.test = DEFER_IF_REJECT }}, {{ no@b.test = NONSENSE }} }}"
+    here = make(main_cf=virtual() + "soft_bounce = yes\nsmtpd_sender_restrictions = warn_if_reject check_sender_access " + table +
+                "\n  warn_if_reject check_sender_access inline:{{ {{ hard@b.test = REJECT }} }}\n")
+    for sender in ("later", "odd", "if", "hard"):
+        assert here.inject(sender + "@b.test", "info@mail.test").startswith("250 ")
+    assert here.inject("no@b.test", "info@mail.test") == "451 4.3.5 Server configuration error"
+    here.wait_log("reject: RCPT from .*: 451 4.3.5 Server configuration error; from=<no@b.test>")
+    shown = [re.sub(".*reject_warning: RCPT from [^ ]* (.*); from.*", r"\1", line) for line in here.log_lines("reject_warning")]
+    assert shown == ["450 4.7.1 <later@b.test>: Sender address rejected: later", "450 4.1.7 <odd@b.test>: Sender address rejected: odd",
+                     "454 4.7.1 <hard@b.test>: Sender address rejected: Access denied"]
+
+
+def test_addresses_that_postfix_takes_or_refuses(make):
+    here = make(main_cf=virtual() + "mydestination = here.test\nlocal_recipient_maps =\nsmtpd_recipient_restrictions = reject_non_fqdn_recipient\n")
+    with here.smtp() as smtp:
+        smtp.say("EHLO client.test")
+        for address in ("a@123", "a@123.456", "a@10.0.0.1"):
+            assert smtp.say("MAIL FROM:<%s>" % address) == "501 5.1.7 Bad sender address syntax"
+        assert smtp.say("MAIL FROM:<a@b.test> ENVID=" + "x" * 600).startswith("250 ")
+        assert smtp.say('RCPT TO:<"joe@here.test">').startswith("250 ")
+        assert smtp.say("RCPT TO:<joe>").startswith("504 5.5.2 ")
+        assert smtp.say("RCPT TO:<joe@here.test> ORCPT=rfc822;+C3+A9").startswith("250 ")

@@ -86,6 +86,8 @@ START_TEST(rcpt)
     ck_assert(smtp_rcpt_parameters(SLICE("ORCPT=rfc822; NOTIFY=NEVER"), ALL, arena, &p, &why, &word));
     ck_assert_int_eq(p.notify, 1);
     ck_assert(smtp_rcpt_parameters(SLICE("ORCPT=utf-8;\xc3\xa9@x"), ALL, arena, &p, &why, &word));
+    ck_assert(smtp_rcpt_parameters(SLICE("ORCPT=rfc822;+C3+A9@x"), ALL, arena, &p, &why, &word));
+    ASSERT_SLICE(p.orcpt, "rfc822;\xc3\xa9@x");
     for (size_t i = 0; i < COUNT_OF(faults); i++) {
         ck_assert_msg(!smtp_rcpt_parameters(slice_of(faults[i].text), ALL, arena, &p, &why, &word), "%s was taken", faults[i].text);
         ck_assert_msg(why == faults[i].why, "%s: got %d want %d", faults[i].text, why, faults[i].why);
