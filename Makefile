@@ -176,6 +176,7 @@ install: programs manual
 	    case $$f in conf/*.service|conf/completion) ;; *) test -e $$t || install -m 0644 $$f $$t ;; esac; done
 	for f in $(MAN_FILES); do install -m 0644 $$f $(D)$(mandir)/man$${f##*.}; done
 	for l in $(MAN_LINKS); do f=$${l%%:*}; ln -sf $${l#*:} $(D)$(mandir)/man$${f##*.}/$$f; done
+	for f in README.md CHANGELOG.md docs/*.md docs/errors/*.md; do install -D -m 0644 $$f $(D)$(docdir)/$$f; done
 	for f in $(wildcard conf/*.service); do install -m 0644 $$f $(D)$(unitdir); done
 	install -m 0644 conf/completion/postern $(D)$(completiondir)
 	for c in $(COMPLETED); do f=$(D)$(completiondir)/$$c; test -e $$f || ln -s postern $$f; done # those of others stay
@@ -186,6 +187,7 @@ uninstall:
 	rm -f $(D)$(bindir)/mailq $(D)$(bindir)/newaliases
 	for f in $(notdir $(MAN_FILES)) $(foreach l,$(MAN_LINKS),$(call name_of,$l)); do rm -f $(D)$(mandir)/man$${f##*.}/$$f; done
 	for f in $(wildcard conf/*.service); do rm -f $(D)$(unitdir)/$${f##*/}; done
+	rm -rf $(D)$(docdir)
 	for c in $(COMPLETED); do f=$(D)$(completiondir)/$$c; test "$$(readlink $$f)" != postern || rm -f $$f; done
 	rm -f $(D)$(completiondir)/postern
 
