@@ -7,6 +7,9 @@
 #include "base/clock.h"
 #include "sasl/base64.h"
 
+/* What a JSON value takes besides its text, about; and the rest of a report, of a policy, of a failure. */
+enum { VALUE_OVERHEAD = 80, OBJECT_OVERHEAD = 1000 };
+
 /* ---- counting ---- */
 
 struct report *report_new(struct slice domain, int64_t begin, int64_t end)
@@ -21,6 +24,7 @@ struct report *report_new(struct slice domain, int64_t begin, int64_t end)
     report->id = buffer_steal(&id);
     report->policies = json_array();
     report->sent = json_array();
+    report->bytes = OBJECT_OVERHEAD;
     return report;
 }
 
@@ -46,7 +50,7 @@ static json_t *lines_of(struct slice text)
     json_t *array = json_array();
     struct slice line;
 
-    while (slice_next_line(&text, &line)) {
+    while (json_array_size(array) < REPORT_LINES_MAX && slice_next_line(&text, &line)) {
         line = slice_trim(line);
         if (line.len)
             json_array_append_new(array, text_of(line));
@@ -67,6 +71,14 @@ static json_t *policy_of(const struct tls_session *session)
     return policy;
 }
 
+/* size_of_policy - in memory, about. */
+static size_t size_of_policy(json_t *policy, const struct tls_session *session)
+{
+    size_t lines = json_array_size(json_object_get(policy, "policy-string")) + json_array_size(json_object_get(policy, "mx-host"));
+
+    return OBJECT_OVERHEAD + lines * VALUE_OVERHEAD + session->policy.len + session->patterns.len;
+}
+
 /* find_part - of the same policy; when there are too many the last one stands for all others. */
 static json_t *find_part(struct report *report, const struct tls_session *session)
 {
@@ -78,6 +90,7 @@ static json_t *find_part(struct report *report, const struct tls_session *sessio
             json_decref(policy);
             return part;
         }
+    report->bytes += size_of_policy(policy, session);
     part = json_pack("{s:o, s:{s:i, s:i}}", "policy", policy, "summary", "total-successful-session-count", 0, "total-failure-session-count", 0);
     json_array_append_new(report->policies, part);
     return part;
@@ -108,7 +121,7 @@ static bool is_same(json_t *a, json_t *b)
     return true;
 }
 
-static void count_failure(json_t *part, const struct tls_session *session)
+static void count_failure(struct report *report, json_t *part, const struct tls_session *session)
 {
     json_t *details = json_object_get(part, "failure-details"), *detail = json_object(), *old;
     size_t i;
@@ -129,10 +142,12 @@ static void count_failure(json_t *part, const struct tls_session *session)
             json_decref(detail);
             return;
         }
-    if (i < REPORT_DETAILS_MAX)
-        json_array_append_new(details, detail);
-    else
+    if (i >= REPORT_DETAILS_MAX) {
         json_decref(detail);
+        return;
+    }
+    json_array_append_new(details, detail);
+    report->bytes += OBJECT_OVERHEAD + session->reason_code.len + session->receiving_host.len;
 }
 
 void report_count(struct report *report, const struct tls_session *session)
@@ -141,7 +156,7 @@ void report_count(struct report *report, const struct tls_session *session)
 
     add_one(summary, session->failure.len ? "total-failure-session-count" : "total-successful-session-count");
     if (session->failure.len)
-        count_failure(part, session);
+        count_failure(report, part, session);
 }
 
 /* ---- remembering ---- */
@@ -177,6 +192,7 @@ struct report *report_recall(struct slice text)
         report = report_new(slice_of(domain), begin, end);
         free(report->id);
         report->id = memory_string(id);
+        report->bytes += 4 * text.len; /* its values are short */
         json_decref(report->sent);
         report->sent = json_incref(sent);
         json_array_foreach(policies, i, part)

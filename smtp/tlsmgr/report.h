@@ -10,7 +10,8 @@
 #include "ipc/message.h"
 #include "params.h"
 
-enum { REPORT_POLICIES_MAX = 20, REPORT_DETAILS_MAX = 100 /* of one policy: what comes later is only in the sum */ };
+enum { REPORT_POLICIES_MAX = 20, REPORT_DETAILS_MAX = 100 /* of one policy: what comes later is only in the sum */,
+       REPORT_LINES_MAX = 300 /* of a policy that are shown */ };
 
 struct report {
     char *domain;
@@ -18,6 +19,7 @@ struct report {
     char *id;
     json_t *policies;      /* the array of RFC 8460 4.4 */
     json_t *sent;          /* array: the targets that have it */
+    size_t bytes;          /* of memory that it takes, about */
 };
 
 struct report *report_new(struct slice domain, int64_t begin, int64_t end) MUST_CHECK;

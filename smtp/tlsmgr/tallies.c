@@ -7,7 +7,7 @@
 #include "names.h"
 #include "run/run.h"
 
-enum { TALLIES_MAX = 20000, UNWANTED_MAX = 10000, UNWANTED_SECONDS = 60, PAGE_MAX = 48 * 1024, PAGES_MAX = 64 };
+enum { TALLIES_MAX = 20000, UNWANTED_MAX = 10000, UNWANTED_SECONDS = 60, PAGE_MAX = 48 * 1024, PAGES_MAX = 64, BYTES_MAX = 128 << 20 /* of all reports, about */ };
 static const int64_t save_interval = MICROSECONDS, send_interval = 5 * MICROSECONDS, first_retry = 600 * MICROSECONDS, retry_time = 86400 * MICROSECONDS,
                      keep_time = 3 * 86400 * MICROSECONDS;
 
@@ -28,6 +28,7 @@ struct tallies {
     bool changed;          /* a tally is */
     bool list_changed;
     size_t pages;          /* of the list, as it is remembered */
+    size_t bytes;          /* of all reports */
     bool full;             /* told once */
 };
 
@@ -73,6 +74,7 @@ static struct tally *add(struct tallies *t, struct report *report)
     tally->report = report;
     tally->due = (report->end + 1) * MICROSECONDS + random_delay(t);
     tally->delay = first_retry;
+    t->bytes += report->bytes;
     map_set(t->map, key_of(report->begin, slice_of(report->domain), room), tally);
     return tally;
 }
@@ -156,7 +158,7 @@ static void recall(struct tallies *t, struct slice key, struct arena *arena)
     char room[DOMAIN_NAME_MAX + 32];
     struct slice value;
 
-    if (store_get(t->store, "tlsrpt", key, arena, &value, NULL) != STORE_OUTCOME_FOUND || map_count(t->map) >= TALLIES_MAX)
+    if (store_get(t->store, "tlsrpt", key, arena, &value, NULL) != STORE_OUTCOME_FOUND || map_count(t->map) >= TALLIES_MAX || t->bytes >= BYTES_MAX)
         return;
     struct report *report = report_recall(value);
     if (report && strlen(report->domain) <= DOMAIN_NAME_MAX && !map_get(t->map, key_of(report->begin, slice_of(report->domain), room)))
@@ -203,6 +205,7 @@ static void send_one(struct tallies *t, struct slice key, struct tally *tally)
     if (!done)
         log_warning("TLS report for %s: nobody took it for a day: it is given up", tally->report->domain);
     store_delete(t->store, "tlsrpt", key);
+    t->bytes -= tally->report->bytes;
     map_remove(t->map, key);
     t->list_changed = true;
 }
@@ -247,13 +250,14 @@ void tallies_start(struct tallies *t)
 /* ---- counting ---- */
 
 /* has_room - the sky is not the limit. */
-static bool has_room(struct tallies *t)
+static bool has_room(struct tallies *t, bool is_new)
 {
-    bool room = map_count(t->map) < TALLIES_MAX;
+    bool room = t->bytes < BYTES_MAX && (!is_new || map_count(t->map) < TALLIES_MAX);
 
     if (!room && !t->full)
-        log_warning("TLS reports: too many domains want one: the others get none");
-    t->full = !room;
+        log_warning("TLS reports: too many domains want one, or want too much: the others get none");
+    if (!room || is_new)
+        t->full = !room;
     return room;
 }
 
@@ -289,12 +293,15 @@ void tallies_count(struct tallies *t, const struct tls_session *told)
     if (wanted && !map_get(t->map, key_of(begin, domain, room)))
         wanted = wants_reports(t, domain, arena);
     struct tally *tally = wanted ? map_get(t->map, key_of(begin, domain, room)) : NULL; /* again: somebody may have come before */
-    if (wanted && !tally && has_room(t)) {
+    wanted = wanted && has_room(t, !tally);
+    if (wanted && !tally) {
         tally = add(t, report_new(domain, begin, begin + period - 1));
         t->list_changed = true;
     }
-    if (tally && !tally->sending) {
+    if (wanted && !tally->sending) {
+        t->bytes -= tally->report->bytes;
         report_count(tally->report, &session);
+        t->bytes += tally->report->bytes;
         tally->changed = t->changed = true;
     }
     arena_free(arena);

@@ -70,6 +70,23 @@ START_TEST(test_bounds)
     }
     ck_assert_uint_eq(json_array_size(report->policies), REPORT_POLICIES_MAX);
     report_free(report);
+    /* a policy of very many lines */
+    static char lines[48 * 1024];
+    for (size_t i = 0; i < sizeof(lines); i += 4)
+        memcpy(lines + i, "a:b\n", 4);
+    struct tls_session one = session("sts", "");
+    one.policy = slice_make(lines, sizeof(lines));
+    report = report_new(SLICE("there.test"), 0, 1);
+    report_count(report, &one);
+    size_t bytes = report->bytes;
+    ck_assert_uint_eq(json_array_size(json_object_get(json_object_get(json_array_get(report->policies, 0), "policy"), "policy-string")), REPORT_LINES_MAX);
+    ck_assert_uint_gt(bytes, REPORT_LINES_MAX * 64);
+    report_count(report, &one);
+    ck_assert_uint_eq(report->bytes, bytes);
+    one.failure = SLICE("validation-failure");
+    report_count(report, &one);
+    ck_assert_uint_gt(report->bytes, bytes);
+    report_free(report);
 }
 END_TEST
 
