@@ -60,6 +60,12 @@ static const struct registered *find_type(struct slice type)
     return NULL;
 }
 
+bool table_type_known(struct slice type)
+{
+    const struct registered *found = find_type(type);
+    return found && found->driver;
+}
+
 enum table_result table_fail(struct table *table, const char *format, ...)
 {
     va_list args;

@@ -115,5 +115,7 @@ void table_key_fold(struct slice key, bool utf8, struct buffer *out);
 
 /* table_type_at - names of the types this build knows ("btree", ...), in sorted order, for postconf -m; NULL past the end. */
 const char *table_type_at(size_t index);
+/* table_type_known - can tables of that type be opened: those of table_type_at and those that postconf -m does not list. */
+bool table_type_known(struct slice type);
 
 #endif

@@ -210,6 +210,13 @@ def test_a_table_type_that_is_not_there_stops_start_and_reload(instance):
     assert "inet" not in done.stderr
 
 
+def test_types_that_postconf_does_not_list_are_there(instance):
+    instance.write("redis.cf", "hosts = 127.0.0.1:1\n")
+    append(instance, "main.cf", f"virtual_alias_maps = redis:{instance.directory}/etc/redis.cf\ntransport_maps = debug:inline:{{{{ a.test = discard: }}}}\n")
+    status, found = check(instance)
+    assert status == 0 and "table-type" not in found
+
+
 def test_restriction_classes_of_services(instance):
     append(instance, "main.cf", "smtpd_restriction_classes = of_main\nof_service_here = permit\n")
     append(instance, "master.cf", "127.0.0.1:1 inet n - n - 0 smtpd\n  -o smtpd_restriction_classes=of_service,of_service_here\n"

@@ -134,20 +134,11 @@ static void check_definition(struct checks *checks, const struct table_use *use)
 
 /* ---- all ---------------------------------------------------------------------------------------------------------- */
 
-static bool type_is_here(const char *type)
-{
-    const char *known;
-    for (size_t i = 0; (known = table_type_at(i)); i++)
-        if (strcmp(type, known) == 0)
-            return true;
-    return false;
-}
-
 static void check_table(struct checks *checks, const struct table_use *use)
 {
     const char *suffix;
     bool pattern = strcmp(use->type, "pcre") == 0 || strcmp(use->type, "regexp") == 0 || strcmp(use->type, "cidr") == 0;
-    if (!type_is_here(use->type))
+    if (!table_type_known(slice_of(use->type)))
         return; /* check_types has told */
     if (pattern) {
         check_patterns(checks, use);
@@ -191,7 +182,7 @@ void check_types(struct checks *checks)
     struct map *seen = map_new(NULL);
     for (size_t i = 0; i < checks->tables.count; i++) {
         const struct table_use *use = &checks->tables.uses[i];
-        if (type_is_here(use->type) || map_get(seen, slice_of(use->name)))
+        if (table_type_known(slice_of(use->type)) || map_get(seen, slice_of(use->name)))
             continue;
         map_set(seen, slice_of(use->name), checks);
         say_table(checks, use, FINDING_TABLE_TYPE, is_read(checks, &use->place) ? FINDING_ERROR : FINDING_WARNING, "this table type is not there");

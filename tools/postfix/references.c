@@ -73,10 +73,8 @@ struct search {
 static bool is_table_type(struct slice type)
 {
     static const char *const others[] = {"cdb", "dbm", "mongodb", "nis", "nisplus", "sdbm"};
-    const char *known;
-    for (size_t i = 0; (known = table_type_at(i)); i++)
-        if (slice_equal(type, slice_of(known)))
-            return true;
+    if (table_type_known(type))
+        return true;
     for (size_t i = 0; i < COUNT_OF(others); i++)
         if (slice_equal(type, slice_of(others[i])))
             return true;
