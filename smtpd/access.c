@@ -4,7 +4,7 @@
 #include "address/mail_address.h"
 #include "base/log.h"
 
-enum { GREATEST_DEPTH = 50 };
+enum { GREATEST_DEPTH = 50, LIST_PATIENCE = 30000 /* microseconds */ };
 
 const char *subject_name(enum subject subject)
 {
@@ -191,12 +191,24 @@ static enum access_result run_item(struct access *a, const struct restriction *i
     return result;
 }
 
-/* begin_lists - DNS lists that stand one after the other are asked side by side. */
+/* next_list - the next DNS list of a chain of them, list->count when there is none. */
+static size_t next_list(const struct access *a, const struct restriction_list *list, size_t i)
+{
+    for (i++; i < list->count && (list->items[i].dnsbl || restriction_is_warning(&list->items[i])); i++)
+        if (list->items[i].dnsbl && is_in_place(a, list->items[i].row->needs))
+            return i;
+    return list->count;
+}
+
+/* begin_lists - a DNS list that takes its time does not keep the ones behind it waiting; where all answer at once, none is asked in vain. */
 static void begin_lists(struct access *a, const struct restriction_list *list, size_t i)
 {
-    for (; i < list->count && (list->items[i].dnsbl || restriction_is_warning(&list->items[i])); i++)
-        if (list->items[i].dnsbl && is_in_place(a, list->items[i].row->needs))
-            dnsbl_begin(a, &list->items[i]);
+    size_t next = i;
+
+    if (!is_in_place(a, list->items[i].row->needs))
+        return;
+    while (!dnsbl_begin(a, &list->items[i], LIST_PATIENCE) && (next = next_list(a, list, next)) < list->count)
+        dnsbl_begin(a, &list->items[next], 0);
 }
 
 enum access_result access_run(struct access *a, const struct restriction_list *list)
@@ -215,7 +227,7 @@ enum access_result access_run(struct access *a, const struct restriction_list *l
             a->warn = true;
             continue;
         }
-        if (item->dnsbl && (i == 0 || !list->items[i - 1].dnsbl) && !a->s->server->watch)
+        if (item->dnsbl && !a->s->server->watch)
             begin_lists(a, list, i);
         result = run_item(a, item);
         a->warn = warn;

@@ -1,4 +1,4 @@
-/* dns_lists.c - questions to DNS lists: each in a fiber of its own, so that a chain of lists takes as long as the slowest of them */
+/* dns_lists.c - questions to DNS lists: each in a fiber of its own, so that a chain of lists takes hardly longer than the slowest of them */
 #include "dns_lists.h"
 
 #include "base/log.h"
@@ -85,9 +85,13 @@ static struct question *begin(struct session *s, struct slice query)
     return question;
 }
 
-void dns_list_begin(struct session *s, struct slice query)
+bool dns_list_begin(struct session *s, struct slice query, int64_t patience)
 {
-    begin(s, query);
+    struct question *question = begin(s, query);
+
+    if (!question->answered && patience > 0)
+        condition_wait(&question->answer_came, clock_after(patience));
+    return question->answered;
 }
 
 const struct dns_list_answer *dns_list_ask(struct session *s, struct slice query)

@@ -208,8 +208,6 @@ enum access_result check_maps_rbl(struct access *a, const struct restriction *it
                     a->s->server->params.mail_name);
     said = true;
     enum access_result result = ACCESS_DUNNO;
-    for (size_t i = 0; i < rules->maps_rbl_count && a->s->client.has_address; i++)
-        dns_list_begin(a->s, address_query(a, rules->maps_rbl[i]));
     for (size_t i = 0; i < rules->maps_rbl_count && result == ACCESS_DUNNO; i++)
         result = check_client(a, rules->maps_rbl[i]);
     return result;
@@ -236,16 +234,17 @@ static bool domain_of(struct access *a, enum subject subject, struct slice *doma
     return domain->len && !slice_equal(*domain, SLICE("unknown")) && !domain_is_literal(*domain) && domain_is_valid(*domain, NULL);
 }
 
-void dnsbl_begin(struct access *a, const struct restriction *item)
+bool dnsbl_begin(struct access *a, const struct restriction *item, int64_t patience)
 {
     struct slice domain, shown;
     bool by_address = item->row->check == check_rbl_client || item->row->check == check_dnswl_client;
     enum subject subject = item->row->check == check_rhsbl ? (enum subject)item->row->detail : SUBJECT_CLIENT;
 
     if (by_address && a->s->client.has_address)
-        dns_list_begin(a->s, address_query(a, item->dnsbl));
-    else if (!by_address && domain_of(a, subject, &domain, &shown))
-        dns_list_begin(a->s, domain_query(a, item->dnsbl, domain));
+        return dns_list_begin(a->s, address_query(a, item->dnsbl), patience);
+    if (!by_address && domain_of(a, subject, &domain, &shown))
+        return dns_list_begin(a->s, domain_query(a, item->dnsbl, domain), patience);
+    return true;
 }
 
 enum access_result check_rhsbl(struct access *a, const struct restriction *item)
