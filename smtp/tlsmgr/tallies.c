@@ -7,7 +7,7 @@
 #include "names.h"
 #include "run/run.h"
 
-enum { TALLIES_MAX = 20000, UNWANTED_MAX = 10000, UNWANTED_SECONDS = 60, PAGE_MAX = 48 * 1024, PAGES_MAX = 64, BYTES_MAX = 128 << 20 /* of all reports, about */ };
+enum { TALLIES_MAX = 20000, UNWANTED_MAX = 10000, UNWANTED_SECONDS = 60, PAGE_MAX = 48 * 1024, PAGES_MAX = 64, BYTES_MAX = 128 << 20 /* of all reports, about */, SENDERS = 10 /* reports at once */ };
 static const int64_t save_interval = MICROSECONDS, send_interval = 5 * MICROSECONDS, first_retry = 600 * MICROSECONDS, retry_time = 86400 * MICROSECONDS,
                      keep_time = 3 * 86400 * MICROSECONDS;
 
@@ -30,6 +30,7 @@ struct tallies {
     size_t pages;          /* of the list, as it is remembered */
     size_t bytes;          /* of all reports */
     bool full;             /* told once */
+    struct semaphore senders;
 };
 
 static void tally_free(void *value)
@@ -49,6 +50,7 @@ struct tallies *tallies_new(const struct tlsmgr_params *params, struct web *web,
     t->store = store;
     t->map = map_new(tally_free);
     t->unwanted = map_new(free);
+    semaphore_init(&t->senders, SENDERS);
     return t;
 }
 
@@ -193,23 +195,40 @@ static void send_one(struct tallies *t, struct slice key, struct tally *tally)
 {
     int64_t last = (tally->report->end + 1) * MICROSECONDS + t->params->smtp_tls_reports_delay + retry_time;
 
-    tally->sending = true;
     bool done = dispatch_report(&t->dispatcher, tally->report);
-    tally->sending = false;
     if (!done && clock_wall() < last) {
         tally->due = clock_wall() + tally->delay;
         tally->delay *= 2;
+        tally->sending = false;
         save_one(t, key, tally); /* at once: somebody may have got it */
         return;
     }
     if (!done)
         log_warning("TLS report for %s: nobody took it for a day: it is given up", tally->report->domain);
-    store_delete(t->store, "tlsrpt", key);
+    store_delete(t->store, "tlsrpt", key); /* nobody else touches it meanwhile: it is still being sent */
     t->bytes -= tally->report->bytes;
     map_remove(t->map, key);
     t->list_changed = true;
 }
 
+/* One report on its way. */
+struct sending {
+    struct tallies *tallies;
+    struct tally *tally; /* nobody else removes it */
+    char *key;
+};
+
+static void send_in_fiber(void *arg)
+{
+    struct sending *sending = arg;
+
+    send_one(sending->tallies, slice_of(sending->key), sending->tally);
+    semaphore_give(&sending->tallies->senders);
+    free(sending->key);
+    free(sending);
+}
+
+/* send_due - a few at once: a target that is slow must not hold up other reports.  Waits, for a free place. */
 static void send_due(struct tallies *t)
 {
     struct arena *arena = arena_new(4096);
@@ -218,33 +237,44 @@ static void send_due(struct tallies *t)
 
     for (size_t i = 0; i < count; i++) {
         struct tally *tally = map_get(t->map, keys[i]);
-        if (tally && tally->due <= clock_wall())
-            send_one(t, keys[i], tally);
+        if (!tally || tally->sending || tally->due > clock_wall() || semaphore_take(&t->senders, CLOCK_NEVER /* sending ends in time */) != WAIT_READY)
+            continue;
+        struct sending *sending = memory_alloc(sizeof(*sending));
+        *sending = (struct sending){t, tally, slice_string(keys[i])};
+        tally->sending = true;
+        fiber_start("TLS report", send_in_fiber, sending);
     }
     arena_free(arena);
 }
 
-static void work(void *arg)
+static void save_often(void *arg)
 {
     struct tallies *t = arg;
-    int64_t interval = t->params->smtp_tls_reports_period < 2 * send_interval ? MICROSECONDS : send_interval; /* shorter for tests */
 
-    for (int64_t next = 0, busy = 0;;) {
+    for (int64_t busy = 0;;) {
         fiber_sleep(20 * busy > save_interval ? 20 * busy : save_interval); /* saving takes a twentieth of the time at most */
         int64_t began = clock_monotonic();
         tallies_save(t);
         busy = clock_monotonic() - began;
-        if (clock_monotonic() >= next) {
-            send_due(t);
-            next = clock_after(interval);
-        }
+    }
+}
+
+static void send_often(void *arg)
+{
+    struct tallies *t = arg;
+    int64_t interval = t->params->smtp_tls_reports_period < 2 * send_interval ? MICROSECONDS : send_interval; /* shorter for tests */
+
+    for (;;) {
+        fiber_sleep(interval);
+        send_due(t);
     }
 }
 
 void tallies_start(struct tallies *t)
 {
     recall_all(t);
-    fiber_start("TLS reports", work, t);
+    fiber_start("TLS reports, saving", save_often, t);
+    fiber_start("TLS reports, sending", send_often, t);
 }
 
 /* ---- counting ---- */

@@ -35,16 +35,19 @@ class Web:
 
             def do_GET(self):
                 web.asked.append(self.headers["Host"].split(":")[0] + self.path)
+                self.answer_late()
+
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                web.posted.append((self.path, self.headers["Content-Type"], body))
+                self.answer_late()
+
+            def answer_late(self):
                 time.sleep(web.delay)
                 try:
                     self.answer()
                 except OSError: # whoever asked has gone
                     pass
-
-            def do_POST(self):
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                web.posted.append((self.path, self.headers["Content-Type"], body))
-                self.answer()
 
             def log_message(self, *_):
                 pass

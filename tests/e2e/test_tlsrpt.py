@@ -148,3 +148,15 @@ def test_a_policy_that_cannot_be_fetched_is_reported(make, dns, base, web, sink)
     w.box.wait_messages(1)
     assert failures(parse_mail(w.box.messages[0][2])[2]) == [("sts", "sts-policy-invalid", 1)]
     w.here.wait_log(r"to=<a@there\.test>.*status=sent")
+
+
+def test_a_slow_target_holds_up_no_other_report(make, dns, base, web, sink):
+    w = world(make, dns, base, web, sink, period="1s", targets="https://reports.test:{port}/v1")
+    w.dns.records["second.test"] = [("MX", "10 mx.there.test.")]
+    w.dns.records["_smtp._tls.second.test"] = [("TXT", '"v=TLSRPTv1; rua=mailto:reports@box.test"')]
+    w.reports_web.delay = 20
+    w.here.start()
+    w.send()
+    wait_until(lambda: w.reports_web.posted, "the report at the slow web server")
+    w.send("b@second.test")
+    w.box.wait_messages(1, timeout=10)
