@@ -81,11 +81,12 @@ struct sending {
     int64_t deadline;             /* of the whole request (smtp_per_request_deadline) */
 };
 
-/* must_downgrade - the server did not say that it takes 8-bit content. */
+/* must_downgrade - the server did not say that it takes 8-bit content, which this is or claims to be. */
 static bool must_downgrade(const struct client_params *params, const struct session *session, const struct delivery *delivery)
 {
     return !(session->features & EHLO_8BITMIME) && !params->disable_mime_output_conversion &&
-           (delivery->request->envelope.content_flags & CONTENT_8BIT_BODY);
+           ((delivery->request->envelope.content_flags & CONTENT_8BIT_BODY) ||
+            slice_equal_case(delivery->request->envelope.encoding, SLICE("8bit")));
 }
 
 static void send_changed(struct sending *s, struct slice piece)

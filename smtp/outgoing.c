@@ -299,6 +299,5 @@ void outgoing_free(struct outgoing *o)
     if (!o)
         return;
     message_scanner_free(o->scanner);
-    downgrade_release(&o->downgrade);
     free(o);
 }

@@ -104,7 +104,7 @@ static enum table_result find_entry(const struct client_params *params, struct s
 
     for (size_t i = 1; found == TABLE_NOT_FOUND && is_host_name(destination) && i < destination.len; i++)
         if (destination.data[i] == '.')
-            found = table_list_lookup(params->tls_policies, slice_from(destination, i), false, value);
+            found = table_list_lookup(params->tls_policies, slice_from(destination, i), true, value);
     return found;
 }
 
@@ -279,7 +279,7 @@ struct tls_plan *starttls_plan(const struct client_params *params, const struct 
     plan->connect.host = arena_string(arena, host->name);
     plan->connect.next_hop = arena_string(arena, to ? to->host : host->name);
     if (!find_policy(params, to ? to->text : host->name, arena, plan, &decided) || (!decided && !find_site(params, host, arena, plan, &decided)))
-        trouble = "client TLS configuration problem";
+        log_warning("TLS policy lookup for %s/%s: %s", plan->connect.next_hop, plan->connect.host, trouble = "client TLS configuration problem");
     else
         trouble = decide(params, host, arena, plan, decided);
     if (!trouble)

@@ -1,26 +1,20 @@
 /* downgrade.c - see downgrade.h */
 #include "message/downgrade.h"
 
-enum { QUOTED_LINE = 75 /* bytes before "=" of a soft line break (RFC 2045 6.7) */ };
+#include "message/mime.h"
+
+enum { QUOTED_LINE = 72 /* after more bytes a line is broken before its next one, as Postfix does (RFC 2045 6.7 allows 75 before the "=") */ };
 
 bool downgrade_header(struct downgrade *d, struct slice text)
 {
     struct slice name, value;
     if (!header_parse(text, &name, &value) || header_known(name) != HEADER_CONTENT_TRANSFER_ENCODING)
         return false;
-    buffer_clear(&d->held);
-    buffer_append_slice(&d->held, text);
+    enum mime_encoding encoding = mime_parse_encoding(value);
+    if (encoding != MIME_ENCODING_8BIT && encoding != MIME_ENCODING_BINARY)
+        return false;
+    d->held = true;
     return true;
-}
-
-/* write_held - the field as it came. */
-static void write_held(struct downgrade *d)
-{
-    if (d->held.len == 0)
-        return;
-    buffer_append_slice(d->output, buffer_slice(&d->held));
-    buffer_append_string(d->output, "\r\n");
-    buffer_clear(&d->held);
 }
 
 void downgrade_header_end(struct downgrade *d, struct message_part_facts part)
@@ -28,22 +22,21 @@ void downgrade_header_end(struct downgrade *d, struct message_part_facts part)
     bool eight = part.is_8bit || part.is_binary;
     d->encoding = eight && !part.composite;
     d->column = 0;
-    if (eight && d->held.len) {
+    if (eight && d->held)
         buffer_append_string(d->output, part.composite ? "Content-Transfer-Encoding: 7bit\r\n" : "Content-Transfer-Encoding: quoted-printable\r\n");
-        buffer_clear(&d->held);
-    }
-    write_held(d);
+    d->held = false; /* a second field that says otherwise was written where it stood */
 }
 
 void downgrade_part_over(struct downgrade *d)
 {
-    write_held(d);
-    d->encoding = false;
+    if (d->held)
+        buffer_append_string(d->output, "Content-Transfer-Encoding: quoted-printable\r\n");
+    d->held = d->encoding = false;
 }
 
 static void put_quoted(struct downgrade *d, const char *bytes, size_t len)
 {
-    if (d->column + len > QUOTED_LINE) {
+    if (d->column > QUOTED_LINE) {
         buffer_append_string(d->output, "=\r\n");
         d->column = 0;
     }
@@ -79,9 +72,4 @@ void downgrade_body(struct downgrade *d, struct slice line, bool more)
     buffer_append_slice(d->output, line);
     if (!more)
         buffer_append_string(d->output, "\r\n");
-}
-
-void downgrade_release(struct downgrade *d)
-{
-    buffer_release(&d->held);
 }

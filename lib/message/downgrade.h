@@ -8,11 +8,11 @@
 struct downgrade {
     struct buffer *output;
     bool encoding;              /* the present part's body becomes quoted-printable */
-    struct buffer held;         /* the Content-Transfer-Encoding field of the block, until its end */
+    bool held;                  /* the block has a Content-Transfer-Encoding field that is due at its end */
     size_t column;              /* of the encoded line */
 };
 
-/* downgrade_header - true: the field was taken (it is a Content-Transfer-Encoding); false: the caller writes it. */
+/* downgrade_header - true: the field was taken (it says 8bit or binary); false: the caller writes it. */
 bool downgrade_header(struct downgrade *d, struct slice text);
 /* downgrade_header_end - before the empty line is written: adds the new Content-Transfer-Encoding where one is due. */
 void downgrade_header_end(struct downgrade *d, struct message_part_facts part);
@@ -20,6 +20,5 @@ void downgrade_header_end(struct downgrade *d, struct message_part_facts part);
 void downgrade_part_over(struct downgrade *d);
 /* downgrade_body - one body line or a piece of one, with its CRLF at the end. */
 void downgrade_body(struct downgrade *d, struct slice line, bool more);
-void downgrade_release(struct downgrade *d);
 
 #endif

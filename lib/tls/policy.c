@@ -1,6 +1,7 @@
 /* policy.c (tls) - see policy.h */
 #include "tls/policy.h"
 
+#include "base/log.h"
 #include "tls/settings.h"
 
 static const char *const level_names[] = {
@@ -206,8 +207,8 @@ bool tls_policy_parse(struct slice text, struct arena *arena, struct tls_policy 
     while (next_word(&rest, &word)) {
         struct attribute a = {.policy = policy, .arena = arena, .why = why};
         if (policy->level == TLS_NONE) {
-            buffer_printf(why, "the level none takes no attributes");
-            return false;
+            log_warning("TLS policy: ignoring attribute \"" SLICE_FORMAT "\" with TLS disabled", SLICE_ARGS(shown(word)));
+            continue;
         }
         if (!slice_cut(word, '=', &a.name, &a.value)) {
             buffer_printf(why, "malformed attribute/value pair \"" SLICE_FORMAT "\"", SLICE_ARGS(shown(word)));

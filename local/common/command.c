@@ -57,7 +57,10 @@ static void child_shell(const struct command *command)
     }
     words[count++] = command->text;
     words[count] = NULL;
-    execvpe(words[0], (char *const *)words, (char *const *)command->environment);
+    const char *program = words[0];
+    if (strcmp(program, "/bin/sh") == 0) /* its messages begin with the short name */
+        words[0] = "sh";
+    execvpe(program, (char *const *)words, (char *const *)command->environment);
 }
 
 /* child_direct - a command without characters that mean something to a shell needs none. */

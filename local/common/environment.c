@@ -68,9 +68,11 @@ void environment_add_standard(struct environment *environment, const struct deli
     environment_set(environment, "DOMAIN", mail_address_domain(recipient));
     environment_set(environment, "ORIGINAL_RECIPIENT", original);
     environment_set(environment, "ENVID", envelope->envelope_id);
-    environment_set(environment, "CLIENT_HOSTNAME", envelope->client_name);
-    environment_set(environment, "CLIENT_ADDRESS", envelope->client_address);
-    environment_set(environment, "CLIENT_HELO", envelope->helo_name);
+    if (envelope->source != SOURCE_PICKUP) { /* a local submission has no client; what is said of one is for policies and filters */
+        environment_set(environment, "CLIENT_HOSTNAME", envelope->client_name);
+        environment_set(environment, "CLIENT_ADDRESS", envelope->client_address);
+        environment_set(environment, "CLIENT_HELO", envelope->helo_name);
+    }
     environment_set(environment, "CLIENT_PROTOCOL", envelope->protocol_name);
     environment_set(environment, "SASL_METHOD", envelope->sasl_method);
     environment_set(environment, "SASL_SENDER", envelope->sasl_sender);

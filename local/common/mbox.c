@@ -125,14 +125,26 @@ static bool take_file_locks(struct appending *a)
     return false;
 }
 
+/* is_roots_link - a symbolic link that root made, in a directory where only root makes any. */
+static bool is_roots_link(const char *path)
+{
+    char directory[PATH_MAX];
+    struct stat link, parent;
+    const char *slash = strrchr(path, '/');
+
+    if (lstat(path, &link) < 0 || !S_ISLNK(link.st_mode) || link.st_uid != 0 || slash == NULL)
+        return false;
+    snprintf(directory, sizeof(directory), "%.*s", slash == path ? 1 : (int)(slash - path), path);
+    return stat(directory, &parent) == 0 && parent.st_uid == 0 && !(parent.st_mode & (S_IWGRP | S_IWOTH));
+}
+
 /* open_existing - a symbolic link is followed only when root made it: nobody else may say where we write. */
 static int open_existing(const char *path)
 {
     const int flags = O_WRONLY | O_APPEND | O_NONBLOCK | O_CLOEXEC;
-    struct stat link;
     int fd = open(path, flags | O_NOFOLLOW);
 
-    if (fd < 0 && errno == ELOOP && lstat(path, &link) == 0 && S_ISLNK(link.st_mode) && link.st_uid == 0)
+    if (fd < 0 && errno == ELOOP && is_roots_link(path))
         fd = open(path, flags);
     return fd;
 }
@@ -150,6 +162,13 @@ static bool open_mailbox(struct appending *a)
         what = "cannot create file exclusively";
         if (a->fd < 0 && errno == EEXIST) /* somebody else was quicker */
             a->fd = open_existing(mbox->path);
+    }
+    if (a->fd < 0 && errno == ELOOP) {
+        if (mbox->virtual_style)
+            fail(a, OUTCOME_DEFERRED, "4.2.0", "file is a symbolic link", 0);
+        else
+            fail(a, OUTCOME_BOUNCED, "5.2.0", "file is a symbolic link", 0);
+        return false;
     }
     if (a->fd < 0) {
         fail_errno(a, what, errno, mbox->virtual_style ? "4.2.0" : "5.2.0");

@@ -14,10 +14,16 @@ static int open_forward(const struct account *account, const char *path, struct 
 {
     if (service_become(account->uid, account->gid) < 0)
         return -1;
-    int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW), error = errno;
+    bool visible = fd < 0 && lstat(path, info) == 0; /* not in a home that is closed to its owner */
     service_become_root();
-    if (fd < 0)
+    if (fd < 0) {
+        if (visible && error == ELOOP)
+            log_warning("file %s is not a regular file", path);
+        else if (visible)
+            log_warning("cannot open file %s: %s", path, strerror(error));
         return -1;
+    }
     const char *fault = NULL;
     if (fstat(fd, info) < 0 || !S_ISREG(info->st_mode))
         log_warning("file %s is not a regular file", fault = path);

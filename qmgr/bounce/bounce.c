@@ -19,7 +19,7 @@ static const struct config_binding bindings[] = {
     {"2bounce_notice_recipient", PARAMETER_STRING, offsetof(struct bounce_params, twice_bounce_notice_recipient)},
     ROW(STRING, delay_notice_recipient), ROW(STRING, double_bounce_sender), ROW(STRING, bounce_template_file), ROW(STRING, header_from_format),
     ROW(STRING, internal_mail_filter_classes), ROW(STRING, empty_address_recipient), ROW(INT, bounce_size_limit), ROW(BOOL, smtputf8_enable),
-    ROW(BOOL, requiretls_enable), ROW(BOOL, requiretls_redact_dsn), ROW(BOOL, tls_required_enable),
+    ROW(BOOL, requiretls_enable), ROW(BOOL, requiretls_redact_dsn), ROW(BOOL, tls_required_enable), ROW(BOOL, enable_threaded_bounces),
     ROW(TIME, maximal_queue_lifetime)};
 
 void bounce_open(struct service_context *context)

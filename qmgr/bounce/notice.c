@@ -146,6 +146,11 @@ static void headers(struct writer *w)
     line(w, "Subject: %s", n->postmaster && template->postmaster_subject != NULL ? template->postmaster_subject : template->subject);
     struct buffer to = BUFFER_INIT;
     line(w, "To: " SLICE_FORMAT, SLICE_ARGS(clean(slice_of(n->to), &to)));
+    buffer_clear(&to);
+    if (notice_original_id(n, &to)) {
+        line(w, "References: " SLICE_FORMAT, SLICE_ARGS(buffer_slice(&to)));
+        line(w, "In-Reply-To: " SLICE_FORMAT, SLICE_ARGS(buffer_slice(&to)));
+    }
     buffer_release(&to);
     if (notice_send_options(n) & SEND_TLS_NOT_REQUIRED)
         line(w, "TLS-Required: no");

@@ -62,7 +62,6 @@ static void convert(struct slice data, size_t piece, struct run *run)
     message_scanner_finish(run->scanner);
     downgrade_part_over(&run->downgrade);
     message_scanner_free(run->scanner);
-    downgrade_release(&run->downgrade);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -86,6 +86,23 @@ START_TEST(encodings_and_templates)
 }
 END_TEST
 
+START_TEST(threads)
+{
+    setup(NOTICE_FAILURE);
+    LACKS(written("Message-Id: <a@x>\r\n\r\n"), "In-Reply-To");
+    setup(NOTICE_FAILURE);
+    params.enable_threaded_bounces = true;
+    CONTAINS(written("References: <b@x>\r\nMessage-ID: <a@x>\r\n\r\n"), "\r\nTo: s@x.test\r\nReferences: <a@x>\r\nIn-Reply-To: <a@x>\r\nAuto-Submitted:");
+    static const char *const without[] = {"Message-Id: a b\r\n\r\n", "Message-Id: <a@x> (comment)\r\n\r\n", "Message-Id:\r\n <a@x>\r\n\r\n", "X: y\r\n\r\nMessage-Id: <a@x>\r\n"};
+    for (size_t i = 0; i < COUNT_OF(without); i++) {
+        setup(NOTICE_FAILURE);
+        params.enable_threaded_bounces = true;
+        LACKS(written(without[i]), "In-Reply-To");
+    }
+    buffer_release(&got);
+}
+END_TEST
+
 START_TEST(relay_none_is_not_named)
 {
     setup(NOTICE_SUCCESS);
@@ -209,4 +226,4 @@ START_TEST(mail_that_required_tls)
 }
 END_TEST
 
-TEST_MAIN("bounce/notice", mail_that_required_tls, three_parts, encodings_and_templates, relay_none_is_not_named, long_reasons_are_folded, hostile_text_starts_no_line, what_is_copied_of_the_original, success_names_the_agent)
+TEST_MAIN("bounce/notice", threads, mail_that_required_tls, three_parts, encodings_and_templates, relay_none_is_not_named, long_reasons_are_folded, hostile_text_starts_no_line, what_is_copied_of_the_original, success_names_the_agent)
