@@ -64,18 +64,21 @@ def test_machines_share_counters(make):
     redis = table_servers.Redis()
     port = harness.free_port()
     cf = (f"anvil_counter_map = redis:shared\nshared_hosts = 127.0.0.1:{redis.port}\nshared_password = secret\n"
-          "smtpd_client_event_limit_exceptions =\nsmtpd_client_message_rate_limit = 3\nsmtpd_authorized_xclient_hosts = 127.0.0.1, [::1]\n")
+          "smtpd_client_event_limit_exceptions =\nsmtpd_client_message_rate_limit = 3\n")
+    line = f"{port} inet n - n - - smtpd -o smtpd_upstream_proxy_protocol=haproxy\n"
     try:
-        one = make("one", main_cf=cf, master_cf=f"{port} inet n - n - - smtpd\n")
-        two = make("two", main_cf=cf + "inet_protocols = all\ninet_interfaces = ::1\n", master_cf=f"{port} inet n - n - - smtpd\n", started=False)
+        one = make("one", main_cf=cf, master_cf=line)
+        two = make("two", main_cf=cf + "inet_protocols = all\ninet_interfaces = ::1\n", master_cf=line, started=False)
         two.command("postfix", "start", check=True)
 
         def message(host):
-            with harness.Dialogue(host, port) as smtp:
-                smtp.say("EHLO client.test")
-                smtp.say("XCLIENT ADDR=192.0.2.7 NAME=[UNAVAILABLE]")
-                smtp.say("EHLO client.test")
-                return smtp.say("MAIL FROM:<a@x.test>")[:9]
+            """MAIL in a session of one and the same client, as a load balancer names it."""
+            with socket.create_connection((host, port)) as connection, connection.makefile("rb") as lines:
+                for line in ("PROXY TCP4 192.0.2.7 192.0.2.1 1000 25", "EHLO client.test", "MAIL FROM:<a@x.test>"):
+                    connection.sendall(line.encode() + b"\r\n")
+                    while (reply := lines.readline())[3:4] == b"-":
+                        pass
+                return reply[:9].decode()
 
         wait_until(lambda: socket.socket(socket.AF_INET6).connect_ex(("::1", port)) == 0, "the other machine")
         assert [message("127.0.0.1"), message("::1"), message("::1")] == ["250 2.1.0"] * 3

@@ -313,7 +313,7 @@ def test_wrong_names(make):
         done = here.command("postmap", "-q", "x", f"{kind}:/x")
         assert done.returncode == 1 and "unsupported dictionary type: " + kind in done.stderr
     listed = here.command("postconf", "-m").stdout.split()
-    for kind in ("ldap", "memcache", "mysql", "pgsql", "redis", "sqlite", "proxy", "socketmap", "tcp", "unix"):
+    for kind in ("ldap", "memcache", "mysql", "pgsql", "sqlite", "proxy", "socketmap", "tcp", "unix"):
         assert kind in listed
 
 
