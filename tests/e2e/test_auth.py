@@ -414,6 +414,7 @@ def explain_auth(here, *arguments, password="Hello world!"):
 
 def test_postfix_explain_auth(make):
     here = make(main_cf=FILE, files={"users": USERS})
+    assert "fatal: usage: postfix explain auth " in explain_auth(here)[1]   # not an address
     assert explain_auth(here, "alice", "--mechanism", "PLAIN")[0] == 0
     status, text = explain_auth(here, "--mechanism", "PLAIN", "alice")
     assert status == 0 and "=> accepted as alice" in text and "without TLS: SCRAM-SHA-256 PLAIN LOGIN" in text

@@ -313,7 +313,7 @@ int do_explain(struct control *control)
     struct run run = {.explain = {.control = control, .config = control->config, .arena = control->memory, .sender = ""}};
     struct explain *e = &run.explain;
     int letter;
-    if (control->argument_count > 1 && strcmp(control->arguments[0], "auth") == 0)
+    if (control->argument_count > 0 && strcmp(control->arguments[0], "auth") == 0)
         return explain_auth(control);
     optind = 0;
     while ((letter = getopt_long((int)control->argument_count + 1, (char *const *)control->arguments - 1, "", options, NULL)) > 0) {
