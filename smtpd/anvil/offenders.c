@@ -44,10 +44,12 @@ void offenders_write(const char *path, struct slice text)
     buffer_printf(&fresh, "%s.new", path);
     unlink(buffer_string(&fresh)); /* of a process that was killed */
     int fd = open(buffer_string(&fresh), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
-    bool ok = fd >= 0 && write_all(fd, text) && fchmod(fd, 0644) == 0;
-    if (fd >= 0)
-        ok &= close(fd) == 0;
-    if (!ok || rename(buffer_string(&fresh), path) < 0)
+    bool ok = fd >= 0 && write_all(fd, text) && fchmod(fd, 0644) == 0 && fsync(fd) == 0; /* a power cut leaves the old list, or the new one */
+    if (!ok || rename(buffer_string(&fresh), path) < 0) {
         log_warning("smtpd_auth_failure_offender_file: write %s: %s", path, strerror(errno));
+        unlink(buffer_string(&fresh));
+    }
+    if (fd >= 0)
+        close(fd);
     buffer_release(&fresh);
 }
