@@ -238,6 +238,19 @@ static void at_turn(void)
         log_flush();
 }
 
+static void on_look(void *arg UNUSED)
+{
+    tables_look();
+}
+
+/* watch_tables - what cannot open its tables again looks at them while nobody asks: the first who asks after a change gets the new answer. */
+static void watch_tables(const struct worker *w)
+{
+    static const int64_t interval = 2 * MICROSECONDS;
+    if (w->arguments.chroot || (w->service->flags & SERVICE_NO_FILES))
+        run_timer_set(run_timer_new(on_look, NULL), interval, interval);
+}
+
 /* ---- start-up ----------------------------------------------------------------------------------------------------- */
 
 /* open_standard - descriptors 0 to 2 are never those of something else. */
@@ -362,6 +375,7 @@ static void run_worker(struct worker *w)
     if (!(w->service->flags & (SERVICE_MANY_CLIENTS | SERVICE_SINGLE)))
         run_may_block();
     run_at_turn(at_turn);
+    watch_tables(w);
     channel_watch = run_watch(WORKER_CHANNEL_FD, WAIT_READ, on_channel, NULL);
     fiber_start("start", first_fiber, w);
     run_until_stopped();

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "base/clock.h"
+#include "base/list.h"
 #include "base/log.h"
 #include "table/table.h"
 
@@ -49,6 +50,7 @@ struct file_stamp {
 };
 
 struct table {
+    struct list link;   /* all that are open in this process */
     const struct table_driver *driver;
     void *state;
     char *name;         /* "type:name" */

@@ -30,6 +30,7 @@ static const struct registered registry[] = {
 };
 
 static bool outdated;
+static struct list open_tables = {&open_tables, &open_tables};
 
 bool tables_outdated(void)
 {
@@ -124,6 +125,7 @@ struct table *table_open(struct slice type_and_name, int flags, struct config *c
     table->config = config;
     table->fd = table->source_fd = -1;
     table->next_check = clock_after(CHECK_INTERVAL);
+    list_append(&open_tables, &table->link);
     bool known = choose_driver(table, type_and_name);
     if (known)
         source_open(table);
@@ -140,6 +142,7 @@ void table_free(struct table *table)
 {
     if (!table)
         return;
+    list_remove(&table->link);
     if (table->driver->kind & DRIVER_BLOCKS)
         helper_forget(table);
     if (table->state)
@@ -261,6 +264,15 @@ bool table_refresh(struct table *table)
         return false;
     }
     return true;
+}
+
+void tables_look(void)
+{
+    LIST_EACH(&open_tables, link) {
+        struct table *table = LIST_ENTRY(link, struct table, link);
+        if (table->path)
+            table_refresh(table);
+    }
 }
 
 /* ---- looking up --------------------------------------------------------------------------------------------------- */

@@ -42,6 +42,8 @@ bool table_is_misconfigured(const struct table *table);
 /* tables_outdated - a table of this process is older than its file and cannot be read again here (sandbox): time to let a new
    process take over. */
 bool tables_outdated(void);
+/* tables_look - look at the files behind all tables of this process, so that tables_outdated says so before somebody asks them. */
+void tables_look(void);
 
 /* tables_start_helper - a service calls this after its tables were opened and before it gives up its rights: lookups that may block (SQL,
    LDAP, Redis) are done by a process of their own from now on, as this user, outside of chroot and sandbox.  Without such tables nothing is

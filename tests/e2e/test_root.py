@@ -33,6 +33,8 @@ class RootInstance(harness.Instance):
         """Everything stays root's, but for the data directory."""
         account = pwd.getpwnam(self.owner)
         os.chown(os.path.join(self.directory, "data"), account.pw_uid, account.pw_gid)
+        for name in os.listdir(os.path.join(self.directory, "etc")):
+            os.chown(os.path.join(self.directory, "etc", name), 0, 0)
         for sub in ("etc", "spool"):
             os.chmod(os.path.join(self.directory, sub), 0o755)
 
@@ -41,9 +43,11 @@ class RootInstance(harness.Instance):
 def rooted(base):
     made = []
 
-    def start(owner="nobody", **settings):
+    def start(owner="mail", before=None, **settings):
         instance = RootInstance(owner, name=f"root{len(made)}", base=base, **settings)
         made.append(instance)
+        if before:
+            before(instance)
         return instance.start()
 
     yield start
@@ -71,3 +75,21 @@ def test_programs_are_in_the_groups_of_the_mail_owner(rooted):
     seen = {name: identity(pid) for pid, name in here.pids()}
     assert {name for name, who in seen.items() if who == expected} >= {"smtpd", "cleanup", "pickup", "smtp"}, seen
     assert seen["qmgr"] == (*expected[:2], "/")
+
+
+def test_the_first_who_asks_after_a_change_gets_the_new_answer(rooted):
+    """The table is out of reach in the chroot: a new worker has to open it, and is there before it is needed."""
+    here = rooted(main_cf="smtpd_sender_restrictions = check_sender_access hash:{directory}/etc/senders\nsmtp_sasl_auth_enable = yes\n"
+                  "smtp_sasl_password_maps = hash:{directory}/etc/passwords\nsmtp_sasl_security_options =\n", files={"senders": "", "passwords": ""},
+                  before=lambda it: [it.command("postmap", f"hash:{it.directory}/etc/{name}", check=True) for name in ("senders", "passwords")])
+    for name in ("senders", "passwords"):
+        os.chmod(f"{here.directory}/etc/{name}.db", 0o600)
+    assert here.inject("a@client.test", "b@elsewhere.test").startswith("250 ")
+    here.wait_log("status=deferred|status=bounced")
+    here.write("senders", "a@client.test REJECT no more\n")
+    here.write("passwords", "x a:b\n")
+    for name in ("senders", "passwords"):
+        here.command("postmap", f"hash:{here.directory}/etc/{name}", check=True)
+    for program in ("smtpd", "smtp"):
+        here.wait_log(rf"/{program}\[\d+\]: a lookup table has changed -- restarting")
+    assert here.inject("a@client.test", "b@elsewhere.test").endswith("<a@client.test>: Sender address rejected: no more")
