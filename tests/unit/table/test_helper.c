@@ -36,6 +36,7 @@ static const struct table_driver fake = {.type = "fake", .kind = DRIVER_AS_IS | 
 static struct table *a_table(void)
 {
     struct table *table = memory_zalloc(1, sizeof(*table));
+    list_init(&table->link);
     table->driver = &fake;
     table->name = memory_string("fake:x");
     table->argument = table->name + 5;
