@@ -184,7 +184,8 @@ static struct restriction_list *compile(struct compiler *c, struct slice text, s
         const struct restriction *item = &list->items[list->count - 1];
         bool warns = list->count > 1 && restriction_is_warning(item - 1);
         if (ends_list(item) && !warns && config_list_next(&text, &word)) {
-            log_warning("restriction `" SLICE_FORMAT "' after `%s' is ignored", SLICE_ARGS(word), item->row->name);
+            if (config_bool(c->rules->server->config, "helpful_warnings"))
+                log_warning("restriction `" SLICE_FORMAT "' after `%s' is ignored", SLICE_ARGS(word), item->row->name);
             break;
         }
     }

@@ -28,6 +28,7 @@ struct mbox {
     bool to_file;        /* "/file" of an alias: executable files are refused */
     uid_t chown_to;      /* when created by root: (uid_t)-1 none */
     gid_t chown_group;
+    int64_t *appended_at; /* where the message begins in the file, when it was delivered; NULL: nobody asks */
 };
 void mbox_deliver(const struct copy *copy, const struct mbox *mbox, const struct mailbox_settings *settings, struct delivery_status *status);
 

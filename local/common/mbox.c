@@ -257,6 +257,8 @@ static void append(struct appending *a)
         fail_errno(a, WRITE_ERROR, error, a->mbox->virtual_style ? "4.2.0" : "5.3.0");
         return;
     }
+    if (a->mbox->appended_at)
+        *a->mbox->appended_at = info.st_size;
     a->status->outcome = OUTCOME_SENT;
     a->status->status = "2.0.0";
     a->status->reason = a->mbox->to_file ? arena_format(a->copy->delivery->arena, "delivered to file: %s", a->mbox->path) : SLICE("delivered to mailbox");

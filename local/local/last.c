@@ -1,10 +1,14 @@
 /* last.c - the end of the way: files, commands, mailboxes, and users nobody knows */
 #include "local.h"
 
+#include <netinet/in.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
 #include "address/mail_address.h"
 #include "base/log.h"
+
+enum { BIFF_PORT = 512 };
 
 /* original_address - what X-Original-To and ORIGINAL_RECIPIENT say; nothing when a list's owner is the sender now. */
 static struct slice original_address(const struct job *job)
@@ -168,10 +172,26 @@ static __attribute__((noinline)) void spool_identity(const char *path, const str
     mbox->chown_group = account->gid;
 }
 
+/* notify_biff - tell comsat, which tells the user's terminals, that mail is there: "user@offset" (biff).  Nobody minds when nobody listens. */
+static void notify_biff(const char *user, int64_t offset)
+{
+    struct sockaddr_in comsat = {.sin_family = AF_INET, .sin_port = htons(BIFF_PORT), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    char text[256];
+    int length = snprintf(text, sizeof(text), "%s@%lld", user, (long long)offset);
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+    if (fd < 0 || length >= (int)sizeof(text) ||
+        (sendto(fd, text, (size_t)length + 1, 0, (struct sockaddr *)&comsat, sizeof(comsat)) < 0 && errno != ECONNREFUSED))
+        log_debug("biff: %s", strerror(errno));
+    if (fd >= 0)
+        close(fd);
+}
+
 static void to_mbox(struct job *job, const struct target *target, const char *path, bool in_home, const struct account *account,
                     struct delivery_status *status)
 {
-    struct mbox mbox = {.path = path, .user = account->name, .owner = account->uid, .chown_to = (uid_t)-1};
+    int64_t offset = 0;
+    struct mbox mbox = {.path = path, .user = account->name, .owner = account->uid, .chown_to = (uid_t)-1, .appended_at = &offset};
     struct mailbox_settings how = settings(job);
     struct copy copy;
     uid_t uid = account->uid;
@@ -184,6 +204,8 @@ static void to_mbox(struct job *job, const struct target *target, const char *pa
         return;
     mbox_deliver(&copy, &mbox, &how, status);
     service_become_root();
+    if (job->params->biff && status->outcome == OUTCOME_SENT)
+        notify_biff(account->name, offset);
 }
 
 static void to_mailbox(struct job *job, struct target *target, const struct account *account)

@@ -18,7 +18,7 @@
     X(STRING, prepend_delivered_header) X(STRING, propagate_unmatched_extensions) X(STRING, export_environment) \
     X(STRING, command_expansion_filter) X(STRING, execution_directory_expansion_filter) X(RAW, command_execution_directory) \
     X(STRING, myhostname) X(STRING, mail_name) X(STRING, myorigin) X(BOOL, owner_request_special) X(BOOL, expand_owner_alias) \
-    X(BOOL, require_home_directory) X(BOOL, strict_mailbox_ownership) X(BOOL, reset_owner_alias) X(BOOL, enable_original_recipient) \
+    X(BOOL, require_home_directory) X(BOOL, biff) X(BOOL, strict_mailbox_ownership) X(BOOL, reset_owner_alias) X(BOOL, enable_original_recipient) \
     X(BOOL, frozen_delivered_to) \
     X(INT, deliver_lock_attempts) X(INT, mailbox_size_limit) X(INT, message_size_limit) X(INT, duplicate_filter_limit) \
     X(TIME, deliver_lock_delay) X(TIME, stale_lock_time) X(TIME, command_time_limit)

@@ -1,5 +1,8 @@
 """Local delivery without root: aliases, files, commands, pipe, loops."""
 import os
+import socket
+
+import pytest
 
 ALIASES = """\
 box: {directory}/mail/box
@@ -181,3 +184,18 @@ def test_lists_with_an_owner(make, sink):
     notice = [message for message in remote.wait_messages(2) if "Undelivered" in message[2]]
     assert notice[0][1] == ["boss@remote.test"] and "\r\nTo: owner-broken@here.test\r\n" in notice[0][2]
     assert "\r\nX-Postfix-Sender: rfc822; a@client.test\r\n" in notice[0][2] and "Original-Recipient" not in notice[0][2]
+
+
+def test_comsat_hears_of_mail(make):
+    listener = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        listener.bind(("127.0.0.1", 512))
+    except PermissionError:
+        pytest.skip("only root may listen at port 512")
+    listener.settimeout(20)
+    here = make(main_cf="biff = yes\nhome_mailbox =\nmail_spool_directory = {directory}/mail\n")
+    for offset in (0, None):
+        here.inject("a@here.test", f"{here.user}@here.test")
+        user, where = listener.recv(200).rstrip(b"\0").decode().split("@")
+        assert user == here.user and (int(where) == offset or (offset is None and int(where) > 0))
+    listener.close()
