@@ -9,7 +9,8 @@
 #include "run/run.h"
 
 enum { DOMAINS_MAX = 10000, TEXTS_MAX = 64 << 20 /* bytes of policies, about */, ID_SIZE = 33 };
-static const int64_t absence_interval = 60 * MICROSECONDS, retry_interval = 300 * MICROSECONDS, refresh_interval = 86400 * MICROSECONDS, shortest_life = 60 * MICROSECONDS;
+static const int64_t absence_interval = 60 * MICROSECONDS, retry_interval = 300 * MICROSECONDS,
+                     refresh_interval = 86400 * MICROSECONDS, shortest_life = 60 * MICROSECONDS;
 
 /* One domain. Times are of the wall clock: they are kept over restarts. */
 struct entry {

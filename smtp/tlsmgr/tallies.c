@@ -7,7 +7,13 @@
 #include "names.h"
 #include "run/run.h"
 
-enum { TALLIES_MAX = 20000, UNWANTED_MAX = 10000, UNWANTED_SECONDS = 60, PAGE_MAX = 48 * 1024, PAGES_MAX = 64, BYTES_MAX = 128 << 20 /* of all reports, about */, SENDERS = 10 /* reports at once */ };
+enum {
+    TALLIES_MAX = 20000,
+    BYTES_MAX = 128 << 20, /* of all reports, about */
+    UNWANTED_MAX = 10000, UNWANTED_SECONDS = 60,
+    PAGE_MAX = 48 * 1024, PAGES_MAX = 64,
+    SENDERS = 10           /* reports at once */
+};
 static const int64_t save_interval = MICROSECONDS, send_interval = 5 * MICROSECONDS, first_retry = 600 * MICROSECONDS, retry_time = 86400 * MICROSECONDS,
                      keep_time = 3 * 86400 * MICROSECONDS;
 
