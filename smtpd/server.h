@@ -38,7 +38,7 @@ struct server {
     struct anvil_client *anvil;
     struct table_list *user_limit_exceptions;
     struct match_list *auth_failure_exceptions;
-    struct store *store;            /* what is remembered across sessions */
+    struct shared_store *store;            /* what is remembered across sessions */
     struct address_verify_params verify_params;
     char *probe_sender;             /* of address probes, completed; empty: the null sender */
     struct map *probing;            /* addresses whose probe is just being submitted */

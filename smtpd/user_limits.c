@@ -25,7 +25,7 @@ static const struct limit_row {
 
 /* What a message has been counted as, until it is accepted; memory of its arena. */
 struct user_claim {
-    struct store *store;
+    struct shared_store *store;
     struct slice keys[USER_LIMITS]; /* empty: not counted there */
     int64_t amounts[USER_LIMITS];
 };

@@ -6,7 +6,7 @@
 
 enum { PATIENCE = 5, COMPLAINT_INTERVAL = 60, RETRY_INTERVAL = 1 /* seconds */, LANES_MAX = 8 };
 
-struct store {
+struct shared_store {
     char *path;
     struct lane *idle[LANES_MAX];
     size_t idle_count;
@@ -14,16 +14,16 @@ struct store {
     int64_t next_complaint, next_try;
 };
 
-struct store *store_new(const char *path)
+struct shared_store *store_new(const char *path)
 {
-    struct store *store = memory_zalloc(1, sizeof(*store));
+    struct shared_store *store = memory_zalloc(1, sizeof(*store));
 
     store->path = memory_string(path);
     semaphore_init(&store->turns, LANES_MAX);
     return store;
 }
 
-void store_free(struct store *store)
+void store_free(struct shared_store *store)
 {
     if (!store)
         return;
@@ -33,7 +33,7 @@ void store_free(struct store *store)
     free(store);
 }
 
-static void complain(struct store *store, const char *cache, const char *why)
+static void complain(struct shared_store *store, const char *cache, const char *why)
 {
     int64_t now = clock_monotonic();
 
@@ -44,7 +44,7 @@ static void complain(struct store *store, const char *cache, const char *why)
     log_warning("problem talking to service %s: %s: going on without cache %s", store->path, why, cache);
 }
 
-static struct lane *take_lane(struct store *store, int64_t deadline)
+static struct lane *take_lane(struct shared_store *store, int64_t deadline)
 {
     while (store->idle_count) {
         struct lane *lane = store->idle[--store->idle_count];
@@ -55,7 +55,7 @@ static struct lane *take_lane(struct store *store, int64_t deadline)
     return clock_monotonic() >= store->next_try ? lane_connect(store->path, deadline) : NULL;
 }
 
-static struct store_reply *call(struct store *store, const struct store_request *request, const char *cache, struct arena *arena)
+static struct store_reply *call(struct shared_store *store, const struct store_request *request, const char *cache, struct arena *arena)
 {
     int64_t deadline = clock_after(PATIENCE * MICROSECONDS);
 
@@ -75,7 +75,7 @@ static struct store_reply *call(struct store *store, const struct store_request 
     return reply && reply->outcome != STORE_OUTCOME_FAILED ? reply : NULL;
 }
 
-enum store_outcome store_get(struct store *store, const char *cache, struct slice key, struct arena *arena, struct slice *value, int64_t *expires)
+enum store_outcome store_get(struct shared_store *store, const char *cache, struct slice key, struct arena *arena, struct slice *value, int64_t *expires)
 {
     struct store_request request = {.verb = STORE_GET, .cache = slice_of(cache), .key = key};
     struct store_reply *reply = call(store, &request, cache, arena);
@@ -87,7 +87,7 @@ enum store_outcome store_get(struct store *store, const char *cache, struct slic
 }
 
 /* done - a call whose answer is only whether it was done. */
-static bool done(struct store *store, const struct store_request *request, const char *cache)
+static bool done(struct shared_store *store, const struct store_request *request, const char *cache)
 {
     struct arena *arena = arena_new(256);
     bool good = call(store, request, cache, arena) != NULL;
@@ -96,18 +96,18 @@ static bool done(struct store *store, const struct store_request *request, const
     return good;
 }
 
-bool store_put(struct store *store, const char *cache, struct slice key, struct slice value, int64_t lifetime)
+bool store_put(struct shared_store *store, const char *cache, struct slice key, struct slice value, int64_t lifetime)
 {
     return done(store, &(struct store_request){.verb = STORE_PUT, .cache = slice_of(cache), .key = key, .value = value, .lifetime = lifetime},
                 cache);
 }
 
-bool store_delete(struct store *store, const char *cache, struct slice key)
+bool store_delete(struct shared_store *store, const char *cache, struct slice key)
 {
     return done(store, &(struct store_request){.verb = STORE_DELETE, .cache = slice_of(cache), .key = key}, cache);
 }
 
-bool store_add(struct store *store, const char *cache, struct slice key, int64_t amount, int64_t lifetime, int64_t *sum, int64_t *expires)
+bool store_add(struct shared_store *store, const char *cache, struct slice key, int64_t amount, int64_t lifetime, int64_t *sum, int64_t *expires)
 {
     struct store_request request = {.verb = STORE_ADD, .cache = slice_of(cache), .key = key, .amount = amount, .lifetime = lifetime};
     struct arena *arena = arena_new(256);

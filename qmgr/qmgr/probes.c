@@ -2,10 +2,10 @@
 #include "probes.h"
 
 #include "service/address_verify.h"
-#include "service/store.h" /* its struct store is not the queue's, of the same name: none of q->store in this file */
+#include "service/store.h" /* its struct shared_store is not the queue's, of the same name: none of q->store in this file */
 
 static struct address_verify_params params;
-static struct store *cache;
+static struct shared_store *cache;
 
 void probes_configure(struct config *config)
 {

@@ -26,7 +26,7 @@ static void open_tlsmgr(struct service_context *context)
 
 static void start(struct service_context *context UNUSED)
 {
-    struct store *store = store_new("private/anvil");
+    struct shared_store *store = store_new("private/anvil");
 
     policies = policies_new(&params, web, store);
     tallies = tallies_new(&params, web, store, submit_pool_new("public/cleanup"));

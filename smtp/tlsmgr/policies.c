@@ -32,7 +32,7 @@ struct entry {
 struct policies {
     const struct tlsmgr_params *params;
     struct web *web;
-    struct store *store;
+    struct shared_store *store;
     struct map *domains;
     struct list by_age;
     size_t text_bytes; /* of all */
@@ -49,7 +49,7 @@ static void entry_free(void *value)
     free(entry);
 }
 
-struct policies *policies_new(const struct tlsmgr_params *params, struct web *web, struct store *store)
+struct policies *policies_new(const struct tlsmgr_params *params, struct web *web, struct shared_store *store)
 {
     struct policies *p = memory_zalloc(1, sizeof(*p));
 

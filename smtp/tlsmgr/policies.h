@@ -16,7 +16,7 @@
 
 struct policies;
 
-struct policies *policies_new(const struct tlsmgr_params *params, struct web *web, struct store *store) MUST_CHECK;
+struct policies *policies_new(const struct tlsmgr_params *params, struct web *web, struct shared_store *store) MUST_CHECK;
 /* policies_find - what counts for a domain now; memory of the arena.  Waits, while a policy is fetched. */
 void policies_find(struct policies *policies, struct slice domain, struct arena *arena, struct mta_sts_reply *reply);
 

@@ -28,7 +28,7 @@ struct tally {
 struct tallies {
     const struct tlsmgr_params *params;
     struct dispatcher dispatcher;
-    struct store *store;
+    struct shared_store *store;
     struct map *map;       /* "BEGIN DOMAIN" -> tally */
     struct map *unwanted;  /* domain -> until when nobody looks again whether it wants reports (int64_t, monotonic) */
     bool changed;          /* a tally is */
@@ -47,7 +47,7 @@ static void tally_free(void *value)
     free(tally);
 }
 
-struct tallies *tallies_new(const struct tlsmgr_params *params, struct web *web, struct store *store, struct submit_pool *cleanup)
+struct tallies *tallies_new(const struct tlsmgr_params *params, struct web *web, struct shared_store *store, struct submit_pool *cleanup)
 {
     struct tallies *t = memory_zalloc(1, sizeof(*t));
 

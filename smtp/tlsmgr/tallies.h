@@ -13,7 +13,7 @@
 
 struct tallies;
 
-struct tallies *tallies_new(const struct tlsmgr_params *params, struct web *web, struct store *store, struct submit_pool *cleanup) MUST_CHECK;
+struct tallies *tallies_new(const struct tlsmgr_params *params, struct web *web, struct shared_store *store, struct submit_pool *cleanup) MUST_CHECK;
 /* tallies_start - recall what is remembered, then work in the background.  Waits. */
 void tallies_start(struct tallies *tallies);
 /* tallies_count - one session, if its domain wants reports.  Waits (DNS). */

@@ -11,10 +11,10 @@ static const char *present_key, *present_value; /* one entry from the start */
 static const char *answer_of_probes;            /* what a lookup gives once a probe was submitted; NULL: nothing yet */
 static struct buffer stored;                    /* "key=value\n" of each put */
 
-struct store *store_new(const char *path UNUSED) { return (struct store *)&stored; }
-void store_free(struct store *store UNUSED) {}
+struct shared_store *store_new(const char *path UNUSED) { return (struct shared_store *)&stored; }
+void store_free(struct shared_store *store UNUSED) {}
 
-enum store_outcome store_get(struct store *store UNUSED, const char *cache UNUSED, struct slice key, struct arena *arena UNUSED, struct slice *value,
+enum store_outcome store_get(struct shared_store *store UNUSED, const char *cache UNUSED, struct slice key, struct arena *arena UNUSED, struct slice *value,
                              int64_t *expires UNUSED)
 {
     *value = (struct slice){0};
@@ -27,15 +27,15 @@ enum store_outcome store_get(struct store *store UNUSED, const char *cache UNUSE
     return value->len ? STORE_OUTCOME_FOUND : STORE_OUTCOME_MISSING;
 }
 
-bool store_put(struct store *store UNUSED, const char *cache UNUSED, struct slice key, struct slice value, int64_t lifetime UNUSED)
+bool store_put(struct shared_store *store UNUSED, const char *cache UNUSED, struct slice key, struct slice value, int64_t lifetime UNUSED)
 {
     buffer_printf(&stored, SLICE_FORMAT "=" SLICE_FORMAT "\n", SLICE_ARGS(key), SLICE_ARGS(value));
     return !away;
 }
 
-bool store_delete(struct store *store UNUSED, const char *cache UNUSED, struct slice key UNUSED) { return !away; }
+bool store_delete(struct shared_store *store UNUSED, const char *cache UNUSED, struct slice key UNUSED) { return !away; }
 
-bool store_add(struct store *store UNUSED, const char *cache UNUSED, struct slice key UNUSED, int64_t amount UNUSED, int64_t lifetime UNUSED,
+bool store_add(struct shared_store *store UNUSED, const char *cache UNUSED, struct slice key UNUSED, int64_t amount UNUSED, int64_t lifetime UNUSED,
                int64_t *sum UNUSED, int64_t *expires UNUSED)
 {
     return false;
