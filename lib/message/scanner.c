@@ -203,22 +203,20 @@ static void add_to_header(struct message_scanner *s, struct slice line)
 
 /* ---- MIME structure ---- */
 
-/* push_boundary - one level deeper; false (reported): too deep.  A nested message has an empty boundary, which no line matches. */
-static bool push_boundary(struct message_scanner *s)
+/* push_boundary - one level of multiparts deeper; not (reported) when it is too deep.  The two levels above the limit are Postfix' way to count. */
+static void push_boundary(struct message_scanner *s)
 {
-    if (s->depth >= s->limits.mime_nesting_limit) {
+    if (s->depth >= s->limits.mime_nesting_limit + 2) {
         report(s, "MIME nesting exceeds safety limit", buffer_slice(&s->boundary));
-        return false;
+        return;
     }
     struct boundary *b = memory_alloc(sizeof(*b) + s->boundary.len);
     b->outer = s->boundaries;
     b->digest = s->type == MIME_TYPE_DIGEST;
     b->len = s->boundary.len;
-    if (b->len)
-        memcpy(b->text, s->boundary.data, b->len);
+    memcpy(b->text, s->boundary.data, b->len);
     s->boundaries = b;
     s->depth++;
-    return true;
 }
 
 static bool is_composite(enum mime_type type)
@@ -252,7 +250,7 @@ static void end_block(struct message_scanner *s, bool event)
         report(s, "invalid message/* or multipart/* encoding domain", (struct slice){"", 0});
     if ((s->type == MIME_TYPE_MULTIPART || s->type == MIME_TYPE_DIGEST) && s->boundary.len) {
         push_boundary(s);
-    } else if (s->type == MIME_TYPE_RFC822 && s->encoding != MIME_ENCODING_OTHER && push_boundary(s)) {
+    } else if (s->type == MIME_TYPE_RFC822 && s->encoding != MIME_ENCODING_OTHER) { /* ends where the part does that it is in */
         s->state = MESSAGE_NESTED_HEADER;
         start_part(s);
     }

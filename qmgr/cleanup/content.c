@@ -89,11 +89,22 @@ static void on_raw(void *context, struct slice data)
     content_write(context, data);
 }
 
+/* minds_nesting - Postfix looks at MIME structure only when something depends on it. */
+static bool minds_nesting(const struct cleanup *c)
+{
+    const struct cleanup_params *p = &c->params;
+    return !table_list_is_empty(c->header_checks) || !table_list_is_empty(c->mime_header_checks) || !table_list_is_empty(c->nested_header_checks) ||
+           !table_list_is_empty(c->body_checks) || p->strict_8bitmime || p->strict_8bitmime_body || p->strict_7bit_headers ||
+           p->strict_mime_encoding_domain;
+}
+
 static void on_mime_error(void *context, const char *what, struct slice text)
 {
     struct transaction *t = context;
     if (transaction_is_over(t) || t->refused || (t->options & SUBMIT_NO_HEADER_BODY_CHECKS) ||
         (t->envelope.smtputf8 && strstr(what, "message header")))
+        return;
+    if (strstr(what, "nesting") && !minds_nesting(t->cleanup))
         return;
     bool header_fault = strcmp(what, MESSAGE_HEADER_FAULT) == 0;
     if (header_fault && strcasecmp(t->cleanup->params.non_empty_end_of_header_action, "reject") != 0) {

@@ -51,10 +51,15 @@ static void redirect(struct message *m)
 {
     if (m->envelope.redirect.len == 0 || m->slot_count == 0)
         return;
-    m->slot_count = 1;
     struct recipient *first = message_recipient(m, &m->slots[0]);
-    if (first->original.len == 0)
-        first->original = first->address;
+    const struct recipient *shown = first; /* of many the one that sorts first, as Postfix does */
+    for (uint32_t i = 1; i < m->slot_count; i++) {
+        const struct recipient *other = message_recipient(m, &m->slots[i]);
+        if (slice_compare(other->address, shown->address) < 0)
+            shown = other;
+    }
+    first->original = shown->original.len ? shown->original : shown->address;
+    m->slot_count = 1;
     first->address = m->envelope.redirect;
 }
 

@@ -149,9 +149,11 @@ START_TEST(limits)
     ck_assert_str_eq(o->reply, "552 5.3.4 Error: message file too big");
     ck_assert(!o->stored);
     buffer_clear(&content);
-    for (int i = 0; i < 3; i++)
-        buffer_append_string(&content, "Content-Type: message/rfc822\n\n");
-    o = submit("mime_nesting_limit = 2\n", "a@b.test", "x@y.test", buffer_string(&content));
+    for (int i = 0; i < 4; i++)
+        buffer_append_string(&content, "Content-Type: multipart/mixed; boundary=b\n\n--b\n");
+    o = submit("mime_nesting_limit = 1\n", "a@b.test", "x@y.test", buffer_string(&content));
+    ASSERT_STORED(o);
+    o = submit("mime_nesting_limit = 1\nstrict_7bit_headers = yes\n", "a@b.test", "x@y.test", buffer_string(&content));
     ck_assert_str_eq(o->reply, "550 5.6.0 MIME nesting exceeds safety limit");
     ASSERT_LOGGED(o, "ABCDE123456: reject: mime-error MIME nesting exceeds safety limit: ");
     buffer_release(&content);

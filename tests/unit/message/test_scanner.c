@@ -122,7 +122,7 @@ START_TEST(strict_checks)
 {
     struct message_limits limits = default_limits;
     limits.strict_7bit_headers = limits.strict_8bitmime_body = limits.strict_mime_encoding_domain = true;
-    limits.mime_nesting_limit = 1;
+    limits.mime_nesting_limit = 0;
     ck_assert_str_eq(scan(SLICE("S: \xe9\r\n\r\n\xe9\r\n\xe9\r\n"), 100, &limits, &with_raw),
                      "{improper use of 8-bit data in message header}P[S: \xe9]P.{improper use of 8-bit data in message body}\xe9\r\n\xe9\r\n");
     ck_assert_str_eq(scan(SLICE("Content-Transfer-Encoding: 8bit\r\n\r\n\xe9\r\n"), 3, &limits, &with_raw),
@@ -130,7 +130,10 @@ START_TEST(strict_checks)
     ck_assert_str_eq(scan(SLICE("Content-Type: message/rfc822\r\nContent-Transfer-Encoding: base64\r\n\r\nx\r\n"), 100, &limits, &with_raw),
                      "P[Content-Type: message/rfc822]P[Content-Transfer-Encoding: base64]P.{invalid message/* or multipart/* encoding domain}x\r\n");
     ck_assert_str_eq(scan(SLICE("Content-Type: message/rfc822\r\n\r\nContent-Type: message/rfc822\r\n\r\nx: y\r\n"), 100, &limits, &with_raw),
-                     "P[Content-Type: message/rfc822]P.N[Content-Type: message/rfc822]N.{MIME nesting exceeds safety limit}x: y\r\n");
+                     "P[Content-Type: message/rfc822]P.N[Content-Type: message/rfc822]N.N[x: y]");
+#define MULTI(name) "Content-Type: multipart/mixed; boundary=" name "\r\n\r\n--" name "\r\n"
+    ck_assert_ptr_null(strstr(scan(SLICE(MULTI("a") MULTI("b") "\r\nx\r\n"), 100, &limits, &with_raw), "nesting"));
+    ck_assert_ptr_nonnull(strstr(scan(SLICE(MULTI("a") MULTI("b") MULTI("c") "\r\nx\r\n"), 100, &limits, &with_raw), "{MIME nesting exceeds safety limit}"));
 }
 END_TEST
 
