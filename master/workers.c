@@ -153,7 +153,7 @@ static void limit_reached(struct service_entry *service)
     log_warning("service \"%s\" (%s) has reached its process limit \"%lld\": new clients may experience noticeable delays",
                 service->line->name, service->label, (long long)limit);
     log_warning("to avoid this condition, increase the process count in master.cf or reduce the service time per client");
-    log_warning("see https://www.postfix.org/STRESS_README.html for examples of stress-adapting configuration settings");
+    log_warning("see http://www.postfix.org/STRESS_README.html for examples of stress-adapting configuration settings");
 }
 
 void service_maintain(struct service_entry *service)

@@ -122,6 +122,11 @@ static enum outcome take_chunk(struct session *s, int64_t count, bool last)
         return COMMAND_FAILED;
     if (last)
         return reception_end(s, t->reception);
+    s->where = "BDAT content";
+    t->failed = reception_refuses_bare_lf(s, t->reception);
+    s->where = "BDAT";
+    if (t->failed)
+        return COMMAND_FAILED;
     answer(s, REPLY_CHUNK_OK, arena_format(s->scratch, "%lld", (long long)count));
     return COMMAND_DONE;
 }

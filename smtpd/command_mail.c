@@ -128,8 +128,11 @@ static bool check_size(struct session *s, const struct transaction *t)
         return false;
     }
     if (!server_has_space(s->server, &free_bytes)) {
-        log_warning("not enough free space in mail queue: %lld bytes < 1.5*message size limit", (long long)free_bytes);
+        struct transaction *unheard = s->mail;
+        s->mail = NULL; /* the log line names no sender */
         answer_logged(s, REPLY_NO_STORAGE, nobody, TROUBLE_RESOURCE);
+        s->mail = unheard;
+        log_warning("not enough free space in mail queue: %lld bytes < 1.5*message size limit", (long long)free_bytes);
         return false;
     }
     return true;

@@ -137,7 +137,7 @@ static struct slice filter_command(struct session *s, struct slice line)
             result = arena_slice(s->scratch, buffer_slice(&value));
             log_info("%s: replacing command \"%.100s\" with \"%.100s\"", s->client.text, arena_string(s->scratch, line), result.data);
         } else if (found == TABLE_TRY_AGAIN) {
-            log_warning("smtpd_command_filter lookup error for \"%.100s\"", arena_string(s->scratch, line));
+            log_action(s, "reject", (struct slice){0}, "421 4.3.0 %s Server local data error", s->server->params.myhostname);
             answer(s, REPLY_LOCAL_DATA_ERROR, slice_of(s->server->params.myhostname));
         }
         buffer_release(&value);
@@ -241,6 +241,7 @@ static enum outcome run_command(struct session *s, enum verb verb, struct slice 
 
     if (!refused)
         s->where = command->name.data;
+    s->content_bytes = -1;
     if (breaks_rules(s, verb, word, line))
         return COMMAND_FAILED;
     if (refused)
@@ -259,7 +260,7 @@ static void obey(struct session *s, struct slice line)
     struct slice word, arguments;
 
     history_in(s, line);
-    line = filter_command(s, arena_slice(s->scratch, line)); /* a copy: looking for early talkers may read on */
+    line = filter_command(s, arena_slice(s->scratch, slice_trim_right(line))); /* a copy: looking for early talkers may read on */
     if (s->closing)
         return;
     if (s->server->params.smtputf8_enable && !slice_is_ascii(line) && !slice_is_utf8(line)) {

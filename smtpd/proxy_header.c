@@ -2,6 +2,7 @@
 #include "proxy_header.h"
 
 #include "answer.h"
+#include "text.h"
 #include "base/log.h"
 
 static const char signature[12] = {'\r', '\n', '\r', '\n', '\0', '\r', '\n', 'Q', 'U', 'I', 'T', '\n'};
@@ -29,7 +30,7 @@ static int parse_line(struct slice line, struct net_address *peer, struct net_ad
     if (count >= 2 && slice_equal(word[1], SLICE("UNKNOWN")))
         return 1;
     bool six = count > 1 && slice_equal(word[1], SLICE("TCP6"));
-    if (count != 6 || line.len || (!six && !slice_equal(word[1], SLICE("TCP4"))) || !parse_address(word[2], word[4], six, &from) ||
+    if (count != 6 || (!six && !slice_equal(word[1], SLICE("TCP4"))) || !parse_address(word[2], word[4], six, &from) ||
         !parse_address(word[3], word[5], six, &to))
         return -1;
     *peer = from;
@@ -43,10 +44,8 @@ static int parse_v1(struct slice bytes, struct net_address *peer, struct net_add
 
     if (lf == bytes.len)
         return bytes.len < LINE_MAX_V1 ? 0 : -1;
-    if (lf == 0 || bytes.data[lf - 1] != '\r')
-        return -1;
     *used = lf + 1;
-    return parse_line(slice_first(bytes, lf - 1), peer, local);
+    return parse_line(slice_trim_right(slice_first(bytes, lf)), peer, local);
 }
 
 /* ---- version 2: binary ---- */
@@ -109,6 +108,17 @@ int proxy_header_parse(struct slice bytes, struct net_address *peer, struct net_
     return slice_starts(magic, bytes) || slice_starts(word, bytes) ? 0 : -1;
 }
 
+/* warn - with what came, as far as it is of use. */
+static void warn(struct session *s, const char *what)
+{
+    struct buffer text = BUFFER_INIT;
+    struct slice got = stream_peek(s->stream);
+
+    text_escape(&text, slice_first(got, got.len < 100 ? got.len : 100), 100);
+    log_warning("haproxy read: %s%s%s", what, text.len ? ": " : "", buffer_string(&text));
+    buffer_release(&text);
+}
+
 bool proxy_header_receive(struct session *s, struct net_address *peer, struct net_address *local)
 {
     const struct smtpd_params *p = &s->server->params;
@@ -124,7 +134,7 @@ bool proxy_header_receive(struct session *s, struct net_address *peer, struct ne
         stream_read_some(s->stream, used);
         return true;
     }
-    log_warning("haproxy header: %s", result < 0 ? "malformed" : stream_error(s->stream) == STREAM_TIMEOUT ? "timed out" : "lost connection");
+    warn(s, result < 0 ? "malformed protocol header" : stream_error(s->stream) == STREAM_TIMEOUT ? "timeout error" : "lost connection");
     stream_clear_timeout(s->stream);
     stream_set_deadline(s->stream, clock_after(MICROSECONDS));
     answer(s, REPLY_LOCAL_ERROR, slice_of(p->myhostname));

@@ -201,7 +201,7 @@ bool reception_chunk(struct session *s, struct reception *r, int64_t count)
         earn(s, r, input.len);
         check_size(r);
     }
-    s->content_bytes = -1;
+    s->content_bytes = smtp_data_size(&r->data);
     return true;
 }
 
@@ -223,15 +223,17 @@ bool reception_skip(struct session *s, int64_t count)
 
 /* ---- the end ---- */
 
-/* refuse_bare_lf - smtpd_forbid_bare_newline = reject. */
-static bool refuse_bare_lf(struct session *s, struct reception *r, struct rejection *rejection)
+bool reception_refuses_bare_lf(struct session *s, struct reception *r)
 {
+    const struct transaction *t = s->mail;
+
     s->bare_lf_seen |= r->data.bare_lf;
     if (!r->data.bare_lf || s->bare_lf_allowed || s->server->bare_newline != BARE_NEWLINE_REJECTED)
         return false;
-    *rejection = (struct rejection){.code = (int)s->server->params.smtpd_forbid_bare_newline_reject_code, .trouble = TROUBLE_PROTOCOL};
-    snprintf(rejection->status, sizeof(rejection->status), "%s", smtp_reply(REPLY_BARE_LF)->status);
-    rejection->text = arena_format(s->scratch, "%s Error: bare <LF> received", s->server->params.myhostname);
+    log_action(s, "reject", t->recipient_count == 1 ? t->recipients[0].address : (struct slice){0}, "bare <LF> received");
+    answer_text(s, (int)s->server->params.smtpd_forbid_bare_newline_reject_code, smtp_reply(REPLY_BARE_LF)->status,
+                arena_format(s->scratch, "%s Error: bare <LF> received", s->server->params.myhostname));
+    s->trouble |= TROUBLE_PROTOCOL;
     return true;
 }
 
@@ -378,8 +380,8 @@ static enum outcome finish(struct session *s, struct reception *r)
     check_size(r);
     if (r->too_big)
         return answer_failed(s, REPLY_TOO_BIG);
-    if (refuse_bare_lf(s, r, &rejection))
-        return answer_rejection(s, &rejection, recipient);
+    if (reception_refuses_bare_lf(s, r))
+        return COMMAND_FAILED;
     s->mail->content_size = (int64_t)smtp_data_size(&r->data);
     if (!s->mail->discard && !access_end_of_data(s, &rejection))
         return answer_rejection(s, &rejection, recipient);
@@ -389,6 +391,7 @@ static enum outcome finish(struct session *s, struct reception *r)
 enum outcome reception_end(struct session *s, struct reception *r)
 {
     s->where = "END-OF-MESSAGE";
+    s->content_bytes = -1;
     enum outcome outcome = finish(s, r);
     if (outcome == COMMAND_DONE)
         user_limits_keep(s->mail);

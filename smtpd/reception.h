@@ -16,6 +16,9 @@ bool reception_data(struct session *s, struct reception *r);
 bool reception_chunk(struct session *s, struct reception *r, int64_t count);
 /* reception_skip - count bytes of a chunk that is not wanted.  Waits. */
 bool reception_skip(struct session *s, int64_t count);
+/* reception_refuses_bare_lf - smtpd_forbid_bare_newline = reject, and content so far has lines that end in LF alone: the refusal is logged and sent. */
+bool reception_refuses_bare_lf(struct session *s, struct reception *r);
+
 /* reception_end - the content is complete: last checks, commit, the reply.  Frees the reception.  Waits. */
 enum outcome reception_end(struct session *s, struct reception *r);
 int64_t reception_size(const struct reception *r);

@@ -246,7 +246,7 @@ static void log_reason(const struct session *s)
 {
     if (strcmp(s->where, "END-OF-MESSAGE") == 0 && strcmp(s->end_reason, "lost connection") == 0)
         return;
-    if (s->content_bytes >= 0)
+    if (s->content_bytes >= 0) /* of DATA, or of the chunks so far */
         log_info("%s after %s (%lld bytes) from %s", s->end_reason, s->where, (long long)s->content_bytes, s->client.text);
     else
         log_info("%s after %s from %s", s->end_reason, s->where, s->client.text);
@@ -296,6 +296,11 @@ void session_serve(struct server *server, struct service_client *connection)
         client_init(&s->client, server, &connection->peer, &connection->local, s->arena);
         client_look_up(&s->client, server, s->arena);
         session_run(s);
+    } else { /* who it was is the proxy */
+        client_init(&s->client, server, &connection->peer, &connection->local, s->arena);
+        client_look_up(&s->client, server, s->arena);
+        log_info("connect from %s", s->client.text);
+        log_end(s);
     }
     session_free(s);
 }

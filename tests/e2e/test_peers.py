@@ -216,7 +216,8 @@ def test_haproxy(make, base, run):
     with socket.create_connection(("127.0.0.1", here.port), timeout=20) as s, s.makefile("rb") as lines:   # nobody in between: no header, no service
         s.sendall(b"EHLO c.test\r\n")
         assert lines.readline().startswith(b"421 4.3.")
-    here.wait_log("haproxy header: malformed")
+    here.wait_log("haproxy read: malformed protocol header")
+    here.wait_log(r"disconnect from .* commands=0/0")
 
 
 # ---- clients that people have at hand ----

@@ -178,3 +178,23 @@ def test_addresses_that_postfix_takes_or_refuses(make):
         assert smtp.say('RCPT TO:<"joe@here.test">').startswith("250 ")
         assert smtp.say("RCPT TO:<joe>").startswith("504 5.5.2 ")
         assert smtp.say("RCPT TO:<joe@here.test> ORCPT=rfc822;+C3+A9").startswith("250 ")
+
+
+def test_ends_in_the_midst_of_chunks_and_odd_lines(make):
+    here = make(main_cf=virtual() + "smtpd_forbid_bare_newline = reject\nsmtpd_forbid_bare_newline_exclusions =\n")
+    with here.smtp() as smtp:
+        for line in ("EHLO c.test", "MAIL FROM:<a@c.test>", "RCPT TO:<info@mail.test>"):
+            smtp.say(line)
+        smtp.send(b"BDAT 3\r\nabc")
+        assert smtp.reply() == "250 2.0.0 Ok: 3 bytes"
+    here.wait_log(r"lost connection after BDAT \(3 bytes\) from")
+    with here.smtp() as smtp:
+        for line in ("EHLO c.test", "MAIL FROM:<a@c.test>", "RCPT TO:<info@mail.test>"):
+            smtp.say(line)
+        smtp.send(b"BDAT 4\r\na\nb\n")
+        assert smtp.reply() == "550 5.5.2 here.test Error: bare <LF> received"
+        smtp.send(b"BDAT 2 LAST\r\na\n")
+        assert smtp.reply() == "551 5.0.0 Discarded 2 bytes after earlier error"
+        assert smtp.say("\r") == "500 5.5.2 Error: bad syntax"
+        assert smtp.say("NOOP") == "250 2.0.0 Ok"
+    here.wait_log(r"reject: BDAT content from [^ ]*: bare <LF> received; from=<a@c.test> to=<info@mail.test>")
