@@ -61,6 +61,15 @@ def test_rewriting_and_next_hops(here):
     assert ends(explain(here, "gone@here.test"))[0].startswith("transport error, next hop 5.1.6 User has moved to else@where.test")
 
 
+def test_before_the_installation(here):
+    """In the build tree smtpd is the one beside the command: daemon_directory is Postfix's then."""
+    here.command("postconf", "-e", f"daemon_directory = {here.directory}/etc", check=True)
+    try:
+        assert "Relay access denied" in explain(here, "--client", "198.51.100.1", "x@far.test", status=1)
+    finally:
+        here.command("postconf", "-e", f"daemon_directory = {here.programs}/sbin", check=True)
+
+
 def test_rejections(here):
     assert ends(explain(here, "nobody@here.test", status=1))[0].startswith("rejected: 550 5.1.1 <nobody@here.test>")
     assert "Relay access denied" in explain(here, "--client", "198.51.100.1", "x@far.test", status=1)
