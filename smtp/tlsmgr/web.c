@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "dns/dns.h"
+#include "names.h"
 #include "run/run.h"
 #include "service/files.h"
 #include "tls/files.h"
@@ -86,6 +87,14 @@ static void perform(void *arg)
     work->result = curl_easy_perform(work->curl);
 }
 
+/* is_plain - libcurl takes the addresses that we found only for the name as it is: one that it would convert first it would look up by itself. */
+static bool is_plain(const char *host, struct arena *arena)
+{
+    struct slice name;
+
+    return domain_name(slice_of(host), arena, &name) && slice_equal_case(name, slice_of(host));
+}
+
 /* server_of - host and port of the URL; false when it is none. */
 static bool server_of(const char *url, struct arena *arena, const char **host, const char **port)
 {
@@ -93,7 +102,7 @@ static bool server_of(const char *url, struct arena *arena, const char **host, c
     char *h = NULL, *p = NULL;
 
     bool good = parts && curl_url_set(parts, CURLUPART_URL, url, 0) == CURLUE_OK && curl_url_get(parts, CURLUPART_HOST, &h, 0) == CURLUE_OK
-                && curl_url_get(parts, CURLUPART_PORT, &p, CURLU_DEFAULT_PORT) == CURLUE_OK;
+                && curl_url_get(parts, CURLUPART_PORT, &p, CURLU_DEFAULT_PORT) == CURLUE_OK && is_plain(h, arena);
     if (good) {
         *host = arena_strdup(arena, h);
         *port = arena_strdup(arena, p);

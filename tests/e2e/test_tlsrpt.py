@@ -160,3 +160,10 @@ def test_a_slow_target_holds_up_no_other_report(make, dns, base, web, sink):
     wait_until(lambda: w.reports_web.posted, "the report at the slow web server")
     w.send("b@second.test")
     w.box.wait_messages(1, timeout=10)
+
+
+def test_a_target_whose_name_is_none_is_not_looked_up(make, dns, base, web, sink):
+    w = world(make, dns, base, web, sink, period="1s", targets="https://r%C3%A9ports.test:{port}/v1")
+    w.here.start()
+    w.send()
+    w.here.wait_log(r"cannot be sent to https://r%C3%A9ports\.test:\d+/v1: malformed URL")
