@@ -50,9 +50,23 @@ static int share_socket(const struct list *old_services, enum service_type type,
 
 /* ---- inet --------------------------------------------------------------------------------------------------------- */
 
-static int listen_patiently(const struct net_address *address)
+/* is_own_port - a service of before listens there at another address, which may be in the way: nobody needs to wait for that. */
+static bool is_own_port(const struct list *old_services, uint16_t port)
 {
-    int64_t until = clock_after(bind_patience);
+    if (!old_services)
+        return false;
+    LIST_EACH(old_services, link) {
+        const struct service_entry *old = LIST_ENTRY(link, struct service_entry, link);
+        for (size_t i = 0; !old->removed && i < old->socket_count; i++)
+            if (net_address_port(&old->sockets[i].address) == port)
+                return true;
+    }
+    return false;
+}
+
+static int listen_patiently(const struct net_address *address, bool own)
+{
+    int64_t until = clock_after(own ? 0 : bind_patience);
     int fd;
     while ((fd = net_listen(address, BACKLOG)) < 0 && errno == EADDRINUSE && clock_monotonic() < until)
         usleep(20000);
@@ -62,13 +76,15 @@ static int listen_patiently(const struct net_address *address)
 static bool open_inet(struct service_entry *service, const struct net_address *address, const struct list *old_services, struct buffer *why)
 {
     int fd = share_socket(old_services, SERVICE_INET, address);
+    bool own = is_own_port(old_services, net_address_port(address));
     if (fd < 0)
-        fd = listen_patiently(address);
+        fd = listen_patiently(address, own);
     if (fd < 0) {
         struct buffer host = BUFFER_INIT;
         int saved = errno;
         net_address_text(address, &host);
-        buffer_printf(why, "bind %s port %u: %s", buffer_string(&host), net_address_port(address), strerror(saved));
+        buffer_printf(why, "bind %s port %u: %s%s", buffer_string(&host), net_address_port(address), strerror(saved),
+                      own && saved == EADDRINUSE ? " by this mail system: to change inet_interfaces, postfix stop, postfix start" : "");
         buffer_release(&host);
         return false;
     }

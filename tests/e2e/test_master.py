@@ -67,6 +67,19 @@ def test_restart_right_after_a_kill(instance):
     assert instance.inject("a@sup.test", "a@sup.test").startswith("250")
 
 
+def test_inet_interfaces_needs_a_restart(instance):
+    """0.0.0.0 beside 127.0.0.1 cannot be listened on: the reload is refused at once, and the log says what to do."""
+    instance.write("master.cf", open(f"{instance.directory}/etc/master.cf").read() + f"{free_port()} inet n - n - - smtpd\n")
+    instance.start()
+    instance.command("postconf", "-e", "inet_interfaces = all", check=True)
+    assert instance.command("postfix", "reload").returncode == 0
+    instance.wait_log(r"master\[\d+\]: error: bind 0\.0\.0\.0 port \d+: Address already in use by this mail system: to change inet_interfaces, postfix stop", timeout=3)
+    instance.wait_log("error: the configuration was not reloaded: going on with the old one", timeout=3)
+    assert instance.listening()
+    instance.stop()
+    instance.start()
+
+
 def test_reload_keeps_sessions(instance):
     instance.start()
     with instance.smtp() as old:
