@@ -147,9 +147,9 @@ void net_set_named_ports(const char *list)
 }
 
 /* named_port - "name=port" or "name=other=port", separated by commas and blanks; 0: not there. */
-static uint16_t named_port(struct slice name)
+static uint16_t named_port(const char *list, struct slice name)
 {
-    struct slice rest = slice_of(named_ports), entry, word;
+    struct slice rest = slice_of(list), entry, word;
     uint64_t number;
 
     while (slice_next_token(&rest, ", \t\r\n", &entry)) {
@@ -163,6 +163,33 @@ static uint16_t named_port(struct slice name)
     return 0;
 }
 
+/* "name=port" words of /etc/services, as net_load_services found them. */
+static char *services;
+
+static void add_service(struct buffer *list, const char *name, int port)
+{
+    buffer_printf(list, "%s=%u ", name, (unsigned)ntohs((uint16_t)port));
+}
+
+void net_load_services(void)
+{
+    struct buffer list = BUFFER_INIT;
+    struct servent *entry;
+    if (services)
+        return;
+    setservent(1);
+    while ((entry = getservent())) {
+        if (strcmp(entry->s_proto, "tcp") != 0)
+            continue;
+        add_service(&list, entry->s_name, entry->s_port);
+        for (char **alias = entry->s_aliases; *alias; alias++)
+            add_service(&list, *alias, entry->s_port);
+    }
+    endservent();
+    services = memory_string(buffer_string(&list));
+    buffer_release(&list);
+}
+
 uint16_t net_service_port(struct slice name)
 {
     static const struct {
@@ -174,7 +201,7 @@ uint16_t net_service_port(struct slice name)
     uint64_t number;
     if (slice_to_u64(name, &number))
         return number <= 65535 ? (uint16_t)number : 0;
-    uint16_t named = named_port(name);
+    uint16_t named = named_port(named_ports, name);
     if (named)
         return named;
     for (size_t i = 0; i < COUNT_OF(known); i++) {
@@ -182,6 +209,8 @@ uint16_t net_service_port(struct slice name)
             return known[i].port;
     }
     char text[64];
+    if (services)
+        return named_port(services, name);
     if (name.len == 0 || name.len >= sizeof(text))
         return 0;
     memcpy(text, name.data, name.len);

@@ -29,8 +29,9 @@ void net_address_set_port(struct net_address *address, uint16_t port);
 bool net_address_equal_host(const struct net_address *a, const struct net_address *b);
 bool net_address_is_loopback(const struct net_address *a);
 /* net_service_port - "smtp", "submission", "25" -> port; 0 when unknown.  From what net_set_named_ports was told ("smtp=25, smtps=submissions=465"),
-   a built-in few, and /etc/services. */
+   a built-in few, and /etc/services.  net_load_services - read that file now, for a process that will not be able to open it. */
 void net_set_named_ports(const char *list);
+void net_load_services(void);
 uint16_t net_service_port(struct slice name);
 
 /* struct net_network - a network pattern "10.0.0.0/8", "[2001:db8::]/32", "192.0.2.1".  Parse error text goes to *error

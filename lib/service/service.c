@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "conf/snapshot.h"
+#include "net/address.h"
 #include "service/log_target.h"
 #include "service/network.h"
 #include "service/service_private.h"
@@ -365,6 +366,8 @@ static void run_worker(struct worker *w)
     if (w->service->open)
         w->service->open(&w->context);
     start_table_helper(w);
+    if (w->arguments.chroot || (w->service->flags & SERVICE_NO_FILES))
+        net_load_services();
     give_up_rights(w);
     if (w->service->flags & SERVICE_NO_FILES)
         sandbox_no_files();

@@ -93,3 +93,9 @@ def test_the_first_who_asks_after_a_change_gets_the_new_answer(rooted):
     for program in ("smtpd", "smtp"):
         here.wait_log(rf"/{program}\[\d+\]: a lookup table has changed -- restarting")
     assert here.inject("a@client.test", "b@elsewhere.test").endswith("<a@client.test>: Sender address rejected: no more")
+
+
+def test_ports_of_the_services_file_are_known_in_the_chroot(rooted):
+    here = rooted(main_cf="transport_maps = inline:{{ {{ there.test = smtp:[127.0.0.1]:pop3s }} }}\n")
+    here.inject("a@client.test", "b@there.test")
+    assert "127.0.0.1[127.0.0.1]:995: Connection refused" in here.wait_log("to=<b@there.test>.*status=deferred")[0]
