@@ -18,6 +18,7 @@ enum {
     RETRY_TIME = 1000000,
     MECHANISMS_MAX = 32,
     HANDSHAKE_LINES_MAX = 200,
+    ADDRESSES_MAX = 4,           /* of a host: localhost may be ::1 and 127.0.0.1 */
     LINE_MAX_BYTES = 32 * 1024
 };
 
@@ -32,7 +33,8 @@ struct waiting {
 
 struct dovecot {
     struct sasl_server *server;
-    struct net_address address; /* len 0: the host is not known */
+    struct net_address addresses[ADDRESSES_MAX];
+    size_t address_count;       /* 0: the host is not known */
     struct stream *stream;      /* NULL: not connected */
     unsigned generation;        /* which connection it is */
     struct fiber *reader;       /* of the connection; it frees all this when closed is set */
@@ -50,32 +52,43 @@ struct dovecot {
 /* ---- where it is ---- */
 
 /* find_name - at start-up, when waiting harms nobody and files may still be opened. */
-static bool find_name(struct slice host, uint16_t port, struct net_address *address)
+static void find_name(struct dovecot *d, struct slice host, uint16_t port)
 {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG}, *list = NULL;
     char *name = slice_string(host);
-    bool found = getaddrinfo(name, NULL, &hints, &list) == 0 && list->ai_addrlen <= sizeof(address->u);
 
-    if (found) {
-        memcpy(&address->u, list->ai_addr, list->ai_addrlen);
-        address->len = list->ai_addrlen;
+    if (getaddrinfo(name, NULL, &hints, &list) != 0)
+        list = NULL;
+    for (const struct addrinfo *at = list; at && d->address_count < ADDRESSES_MAX; at = at->ai_next) {
+        struct net_address *address = &d->addresses[d->address_count];
+        if (at->ai_addrlen > sizeof(address->u))
+            continue;
+        memcpy(&address->u, at->ai_addr, at->ai_addrlen);
+        address->len = at->ai_addrlen;
         net_address_set_port(address, port);
+        d->address_count++;
     }
     if (list)
         freeaddrinfo(list);
     free(name);
-    return found;
 }
 
-static bool find_address(struct slice path, struct net_address *address)
+static void find_addresses(struct dovecot *d, struct slice path)
 {
-    if (!slice_starts(path, SLICE("inet:")))
-        return net_address_unix(address, slice_starts(path, SLICE("unix:")) ? slice_from(path, 5) : path);
+    if (!slice_starts(path, SLICE("inet:"))) {
+        d->address_count = net_address_unix(&d->addresses[0], slice_starts(path, SLICE("unix:")) ? slice_from(path, 5) : path);
+        return;
+    }
     struct slice host = slice_from(path, 5);
     size_t colon = slice_find_last(host, ':');
     uint16_t port = net_service_port(slice_from(host, colon + 1));
     host = slice_first(host, colon);
-    return port != 0 && (net_address_parse(address, host, port) || find_name(host, port, address));
+    if (port == 0)
+        return;
+    if (net_address_parse(&d->addresses[0], host, port))
+        d->address_count = 1;
+    else
+        find_name(d, host, port);
 }
 
 static void *open_dovecot(struct sasl_server *server)
@@ -87,10 +100,9 @@ static void *open_dovecot(struct sasl_server *server)
     d->next_id = 1;
     condition_init(&d->connected);
     semaphore_init(&d->writer, 1);
-    if (!find_address(slice_of(server->settings.path), &d->address)) {
+    find_addresses(d, slice_of(server->settings.path));
+    if (d->address_count == 0)
         log_warning("smtpd_sasl_path = %s: neither the path of a socket nor inet:host:port with a host that is known", server->settings.path);
-        d->address.len = 0;
-    }
     return d;
 }
 
@@ -219,8 +231,11 @@ static bool shake_hands(struct dovecot *d, struct stream *stream)
 static void connect_now(struct dovecot *d)
 {
     int64_t deadline = clock_after(CONNECT_TIME);
-    int fd = d->address.len ? net_connect(&d->address, NULL, deadline) : (errno = EADDRNOTAVAIL, -1);
+    int fd = -1;
 
+    errno = EADDRNOTAVAIL;
+    for (size_t i = 0; fd < 0 && i < d->address_count; i++)
+        fd = net_connect(&d->addresses[i], NULL, deadline);
     if (fd < 0) {
         log_warning("SASL: Connect to Dovecot auth socket '%s' failed: %s", d->server->settings.path, strerror(errno));
         return;

@@ -37,6 +37,10 @@ service auth {{
   unix_listener postfix {{
     mode = 0666
   }}
+  inet_listener {{
+    address = 127.0.0.1
+    port = {port}
+  }}
 }}
 """
 
@@ -45,23 +49,32 @@ needed = pytest.mark.skipif(shutil.which("dovecot", path="/usr/sbin:/usr/bin") i
 
 @pytest.fixture
 def dovecot(base):
-    directory = os.path.join(base, "dovecot")
+    directory, port = os.path.join(base, "dovecot"), harness.free_port()
     os.makedirs(os.path.join(directory, "run"))
     with open(os.path.join(directory, "dovecot.conf"), "w") as out:
-        out.write(CONFIGURATION.format(directory=directory, user="nobody", group="nogroup"))
+        out.write(CONFIGURATION.format(directory=directory, user="nobody", group="nogroup", port=port))
     with open(os.path.join(directory, "users"), "w") as out:
         out.write("alice:{PLAIN}secret\n")
     server = subprocess.Popen(["/usr/sbin/dovecot", "-F", "-c", os.path.join(directory, "dovecot.conf")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     path = os.path.join(directory, "run", "postfix")
     harness.wait_until(lambda: os.path.exists(path), "Dovecot's socket")
-    yield path
+    yield path, port
     server.terminate()
     server.wait(20)
 
 
 @needed
+def test_every_address_of_a_host_is_tried(make, dovecot):
+    """localhost is ::1 and 127.0.0.1; this Dovecot listens at the second."""
+    here = make(main_cf=f"smtpd_sasl_auth_enable = yes\nsmtpd_sasl_type = dovecot\nsmtpd_sasl_path = inet:localhost:{dovecot[1]}\n")
+    with here.smtp() as smtp:
+        smtp.say("EHLO client.test")
+        assert smtp.say(plain("alice", "secret")) == "235 2.7.0 Authentication successful"
+
+
+@needed
 def test_every_mechanism(make, dovecot):
-    there = make(name="server", main_cf=f"smtpd_sasl_auth_enable = yes\nsmtpd_sasl_type = dovecot\nsmtpd_sasl_path = {dovecot}\n"
+    there = make(name="server", main_cf=f"smtpd_sasl_auth_enable = yes\nsmtpd_sasl_type = dovecot\nsmtpd_sasl_path = {dovecot[0]}\n"
                  "local_transport = discard\ndefault_transport = discard\n")
     with there.smtp() as smtp:
         assert "250-AUTH PLAIN LOGIN CRAM-MD5 SCRAM-SHA-1 SCRAM-SHA-256\n" in smtp.say("EHLO client.test")
@@ -82,7 +95,7 @@ def test_every_mechanism(make, dovecot):
 
 @needed
 def test_many_at_once(make, dovecot):
-    here = make(main_cf=f"smtpd_sasl_auth_enable = yes\nsmtpd_sasl_type = dovecot\nsmtpd_sasl_path = {dovecot}\n")
+    here = make(main_cf=f"smtpd_sasl_auth_enable = yes\nsmtpd_sasl_type = dovecot\nsmtpd_sasl_path = {dovecot[0]}\n")
     dialogues = [here.smtp() for _ in range(100)]
     for dialogue in dialogues:
         dialogue.send(plain("alice", "secret") + "\r\n")
