@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "conf/interfaces.h"
+#include "srv.h"
 
 #define SMTP_PORT 25
 #define MX_HOSTS_MAX 100 /* hosts of one domain that are looked up */
@@ -53,6 +54,7 @@ bool destination_parse(const struct client_params *params, struct slice text, st
             return false;
         host = slice_make(text.data + 1, close - 1);
         destination->mx_lookup = false;
+        destination->bracketed = true;
         port = slice_from(text, close + 1);
         if (port.len > 0 && port.data[0] != ':')
             return false;
@@ -65,6 +67,7 @@ bool destination_parse(const struct client_params *params, struct slice text, st
     if (slice_starts_case(host, SLICE("IPv6:")))
         host = slice_from(host, 5);
     destination->host = arena_slice(arena, host);
+    destination->service = arena_slice(arena, port.len > 0 || !params->tcp_port ? port : slice_of(params->tcp_port));
     return host.len > 0;
 }
 
@@ -136,6 +139,8 @@ static enum dns_status add_addresses(const struct client_params *params, struct 
             add_host(hosts, count, name, &answer.records[i].address, port, preference);
             (*hosts)[*count - 1].secure_address = answer.authentic;
             (*hosts)[*count - 1].canonical_name = answer.records[i].owner;
+            if (params->cname_overrides_servername && answer.records[i].owner.len > 0)
+                (*hosts)[*count - 1].name = answer.records[i].owner;
         }
     return answer.count > 0 ? DNS_FOUND : answer.status == DNS_FOUND ? DNS_NO_DATA : answer.status;
 }
@@ -279,11 +284,66 @@ static void find_by_mx(const struct client_params *params, const struct destinat
     }
 }
 
+/* find_by_other - by MX records, or the host itself. */
+static void find_by_other(const struct client_params *params, const struct destination *to, struct arena *arena, struct host **hosts,
+                          size_t *count, struct host_failure *failure)
+{
+    struct net_address literal;
+
+    if (to->mx_lookup && params->use_mx && !net_address_parse(&literal, to->host, 0)) {
+        find_by_mx(params, to, arena, hosts, count, failure);
+        return;
+    }
+    find_plain(params, to, arena, hosts, count, failure);
+    note_mx(*hosts, 0, *count, true); /* the administrator named it */
+}
+
+/* find_targets - the addresses of the hosts that SRV records name; the order of the records becomes their preference. */
+static void find_targets(const struct client_params *params, const struct dns_answer *srv, struct slice name, struct arena *arena,
+                         struct host **hosts, size_t *count, struct host_failure *failure)
+{
+    enum dns_status status = DNS_NO_DOMAIN, worst = DNS_NO_DOMAIN;
+    struct slice failed = name;
+
+    for (size_t i = 0; i < srv->count && i < MX_HOSTS_MAX; i++) {
+        size_t first = *count;
+        status = add_addresses(params, srv->records[i].name, srv->records[i].port, (unsigned)i, arena, hosts, count);
+        note_mx(*hosts, first, *count, srv->authentic);
+        if (status != DNS_FOUND && worst != DNS_TRY_AGAIN) {
+            worst = status;
+            failed = srv->records[i].name;
+        }
+    }
+    if (*count == 0) {
+        log_warning("no SRV host for " SLICE_FORMAT " has a valid address record", SLICE_ARGS(name));
+        dns_failure(failure, params, failed, last_type(params), worst, arena);
+    } else if (!params->lmtp && srv->records[0].port == SMTP_PORT && !drop_self(*hosts, count)) {
+        loop_failure(failure, name, arena);
+    }
+}
+
+static void find_by_srv(const struct client_params *params, const struct destination *to, struct arena *arena, struct host **hosts,
+                        size_t *count, struct host_failure *failure)
+{
+    struct slice name;
+    struct dns_answer srv = srv_find(to, arena, &name);
+
+    if (srv.status == DNS_FOUND && srv_is_refusal(&srv)) {
+        failure->status = "5.4.4";
+        failure->reason = arena_format(arena, "Service " SLICE_FORMAT " is not available at domain " SLICE_FORMAT, SLICE_ARGS(to->service), SLICE_ARGS(to->host));
+    } else if (srv.status == DNS_FOUND) {
+        find_targets(params, &srv, name, arena, hosts, count, failure);
+    } else if (params->allow_srv_lookup_fallback || (params->ignore_srv_lookup_error && srv.status != DNS_NO_DOMAIN && srv.status != DNS_NO_DATA)) {
+        find_by_other(params, to, arena, hosts, count, failure);
+    } else {
+        dns_failure(failure, params, name, "SRV", srv.status, arena);
+    }
+}
+
 size_t hosts_find(const struct client_params *params, const struct destination *to, struct arena *arena, struct host **hosts,
                   struct host_failure *failure)
 {
     struct host *found = NULL;
-    struct net_address literal;
     size_t count = 0;
 
     memset(failure, 0, sizeof(*failure));
@@ -293,11 +353,10 @@ size_t hosts_find(const struct client_params *params, const struct destination *
             add_host(&found, &count, slice_of(params->myhostname), &address, 0, 0); /* a socket has no name but ours */
         else
             *failure = (struct host_failure){true, "4.3.5", SLICE("socket path is too long"), false};
-    } else if (to->mx_lookup && params->use_mx && !net_address_parse(&literal, to->host, 0)) {
-        find_by_mx(params, to, arena, &found, &count, failure);
+    } else if (srv_is_wanted(params, to)) {
+        find_by_srv(params, to, arena, &found, &count, failure);
     } else {
-        find_plain(params, to, arena, &found, &count, failure);
-        note_mx(found, 0, count, true); /* the administrator named it */
+        find_by_other(params, to, arena, &found, &count, failure);
     }
     for (size_t i = 0; i < count; i++)
         found[i].destination = to;

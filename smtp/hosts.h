@@ -11,6 +11,8 @@ struct destination {
     bool mx_lookup;         /* false: [host], an address literal, LMTP */
     struct slice unix_path; /* not empty: a local socket */
     struct slice text;      /* as written: the key of TLS policies */
+    bool bracketed;         /* [host]: no SRV records either */
+    struct slice service;   /* the name of the port, when it was given by name or not at all */
 };
 
 struct host {

@@ -10,7 +10,7 @@
 /* With the prefix smtp_ or lmtp_, by the program's name. */
 #define CLIENT_PARAMETERS(X) \
     X(STRING, tcp_port) X(STRING, host_lookup) X(STRING, dns_support_level) X(INT, min_data_rate) X(BOOL, per_request_deadline) X(STRING, address_preference) X(STRING, bind_address) X(STRING, bind_address6) \
-    X(BOOL, balance_inet_protocols) X(BOOL, randomize_addresses) X(BOOL, defer_if_no_mx_address_found) \
+    X(BOOL, balance_inet_protocols) X(BOOL, cname_overrides_servername) X(BOOL, randomize_addresses) X(BOOL, defer_if_no_mx_address_found) \
     X(BOOL, never_send_ehlo) X(BOOL, always_send_ehlo) X(BOOL, skip_5xx_greeting) X(BOOL, skip_quit_response) \
     X(BOOL, connection_cache_on_demand) X(BOOL, quote_rfc821_envelope) \
     X(STRING, connection_cache_destinations) X(STRING, requiretls_policy) X(STRING, helo_name) X(STRING, fallback_relay) X(STRING, discard_ehlo_keywords) \
@@ -30,7 +30,7 @@
 #define COMMON_PARAMETERS(X) \
     X(STRING, myhostname) X(STRING, myorigin) X(STRING, mail_name) X(STRING, debug_peer_list) X(INT, debug_peer_level) X(STRING, notify_classes) X(STRING, error_notice_recipient) \
     X(STRING, double_bounce_sender) X(STRING, internal_mail_filter_classes) X(STRING, cleanup_service_name) X(STRING, relayhost) X(STRING, inet_protocols) \
-    X(STRING, best_mx_transport) X(STRING, dns_servers) X(BOOL, ignore_mx_lookup_error) X(BOOL, disable_dns_lookups) \
+    X(STRING, best_mx_transport) X(STRING, dns_servers) X(BOOL, ignore_mx_lookup_error) X(STRING, use_srv_lookup) X(BOOL, allow_srv_lookup_fallback) X(BOOL, ignore_srv_lookup_error) X(BOOL, disable_dns_lookups) \
     X(BOOL, disable_mime_output_conversion) X(BOOL, lmtp_assume_final) X(BOOL, send_cyrus_sasl_authzid) \
     X(STRING, smtp_tls_dane_insecure_mx_policy) X(TIME, minimal_backoff_time) X(BOOL, requiretls_enable) X(BOOL, tls_required_enable) X(STRING, dnssec_probe) X(BOOL, smtp_tls_mta_sts) X(STRING, smtp_tls_web_CAfile) \
     X(BOOL, smtp_tls_reports) X(STRING, smtp_tls_reports_sender) X(STRING, tlsmgr_service_name)

@@ -193,6 +193,30 @@ def test_dns_records_that_are_not_to_be_seen(make, sink, dns):
     here.wait_log(r"dsn=4\.7\.0, status=deferred \(Error looking up name=mx1\.remote\.test type=A: DNS reply filter drops all results\)")
 
 
+def test_srv_records(make, sink, dns):
+    remote, second = sink(), sink()
+    names = dns(f"_submission._tcp.remote.test SRV 10 5 {remote.port} h.remote.test.\n_submission._tcp.two.test SRV 20 5 {second.port} h.remote.test.\n"
+                f"_submission._tcp.two.test SRV 10 5 1 h.remote.test.\nh.remote.test A 127.0.0.1\n_submission._tcp.none.test SRV 0 0 0 .\n"
+                "_submission._tcp.fail.test SERVFAIL x\nplain.test A 127.0.0.1\nfail.test A 127.0.0.1\n")
+    transports = ", ".join(f"{{{{{name}.test=smtp:{name}.test:submission}}}}" for name in ("remote", "two", "none", "fail", "plain"))
+    text = f"use_srv_lookup = submission\ntransport_maps = inline:{{{{ {transports} }}}}\n"
+    here = make(main_cf=text, dns_port=names.port)
+    here.inject("a@here.test", "b@remote.test")
+    assert remote.wait_messages(1)[0][1] == ["b@remote.test"]
+    here.wait_log(rf"to=<b@remote\.test>, relay=h\.remote\.test\[127\.0\.0\.1\]:{remote.port}, ")
+    here.inject("a@here.test", "b@two.test")
+    assert second.wait_messages(1)[0][1] == ["b@two.test"]
+    here.inject("a@here.test", "b@none.test")
+    here.wait_log(r"to=<b@none\.test>, .*dsn=5\.4\.4, status=bounced \(Service submission is not available at domain none\.test\)")
+    here.inject("a@here.test", "b@plain.test")
+    here.wait_log(r"to=<b@plain\.test>, .*status=bounced \(Host or domain name not found\. Name service error for name=_submission\._tcp\.plain\.test type=SRV: Host not found\)")
+    here.inject("a@here.test", "b@fail.test")
+    here.wait_log(r"to=<b@fail\.test>, .*dsn=4\.4\.3, status=deferred \(.*type=SRV: Host not found, try again\)")
+    there = make(name="there", main_cf=text + "allow_srv_lookup_fallback = yes\n", dns_port=names.port)
+    there.inject("a@here.test", ["b@plain.test", "b@fail.test"])
+    there.wait_log(r"to=<b@\w+\.test>, .*connect to (plain|fail)\.test\[127\.0\.0\.1\]:587: Connection refused", 2)
+
+
 def test_many_recipients_at_once(make, sink):
     remote = sink()
     here = make(main_cf=f"relayhost = [127.0.0.1]:{remote.port}\nsmtpd_recipient_limit = 2000\nsmtp_destination_recipient_limit = 2000\n")
