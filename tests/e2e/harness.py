@@ -490,6 +490,10 @@ class Dns:
         if rows is None:
             reply.header.rcode = dnslib.RCODE.NXDOMAIN
             return reply
+        while kind != "CNAME" and rows and rows[0][0] == "CNAME":  # as a recursive server, with what the alias leads to
+            reply.add_answer(*dnslib.RR.fromZone(f"{name}. 60 IN CNAME {rows[0][1]}."))
+            name = rows[0][1].rstrip(".")
+            rows = self.records.get(name, [])
         for row_kind, data in rows:
             if row_kind == "DROP":
                 return None

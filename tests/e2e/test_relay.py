@@ -142,3 +142,15 @@ def test_domain_in_its_own_script(make, sink, dns):
     here = make(main_cf=f"smtp_tcp_port = {remote.port}\n", dns_port=names.port)
     here.command("sendmail", "-f", "me@here.test", "x@b\u00fccher.test", input="Subject: x\n\nbody\n", check=True)
     assert remote.wait_messages(1)[0][1] == ["x@b\u00fccher.test"]
+
+
+def test_alias_of_a_server(make, sink, dns):
+    remote = sink()
+    names = dns("remote.test MX 10 www.remote.test\nwww.remote.test CNAME real.remote.test\nreal.remote.test A 127.0.0.1\n")
+    here = make(main_cf=f"smtp_tcp_port = {remote.port}\n", dns_port=names.port)
+    here.inject("a@here.test", "b@remote.test")
+    here.wait_log(r"to=<b@remote\.test>, relay=www\.remote\.test\[127\.0\.0\.1\]")
+    here.command("postconf", "smtp_cname_overrides_servername=yes", check=True)
+    here.reload()
+    here.inject("a@here.test", "c@remote.test")
+    here.wait_log(r"to=<c@remote\.test>, relay=real\.remote\.test\[127\.0\.0\.1\]")
