@@ -86,15 +86,18 @@ static void watch_scheduler(void)
     run_timer_set(scheduler_timer, delay > 1000 ? delay : 1000, 0);
 }
 
+/* Fibers that are at work in the store now: it is not closed before they are done. */
+static unsigned at_work;
+
 static void sync_fiber(void *arg)
 {
     struct qmgr *q = arg;
-    while (!q->stopping) {
-        fiber_sleep(sync_interval);
+    while (fiber_sleep(sync_interval), !q->stopping) {
         if (index_is_damaged(q->index))
             log_fatal("the queue index is damaged: starting again to rebuild it from the segments");
-        if (!q->stopping)
-            store_sync(q->store);
+        at_work++;
+        store_sync(q->store);
+        at_work--;
     }
 }
 
@@ -130,10 +133,10 @@ static void moved(void *context, struct slice queue_id, const struct queue_place
 static void idle_work_fiber(void *arg)
 {
     struct qmgr *q = arg;
-    while (!q->stopping) {
-        fiber_sleep(idle_work_interval);
-        if (!q->stopping)
-            store_idle_work(q->store, moved, q);
+    while (fiber_sleep(idle_work_interval), !q->stopping) {
+        at_work++;
+        store_idle_work(q->store, moved, q);
+        at_work--;
     }
 }
 
@@ -152,7 +155,11 @@ static void open_store(struct qmgr *q)
 static void recover_fiber(void *arg)
 {
     struct qmgr *q = arg;
+    at_work++;
     store_recover(q->store);
+    at_work--;
+    if (q->stopping)
+        return;
     arrive_start(q);
     pull_start(q);
     fiber_start("sync", sync_fiber, q);
@@ -187,7 +194,7 @@ void core_end(struct qmgr *q)
     int64_t until = clock_after(end_grace);
     alarm(0);
     lanes_stop(q);
-    while (lanes_busy(q) && clock_monotonic() < until)
+    while (at_work > 0 || (lanes_busy(q) && clock_monotonic() < until))
         fiber_sleep(MICROSECONDS / 50);
     store_sync(q->store);
     q->closed = true;
