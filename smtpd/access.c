@@ -241,6 +241,7 @@ static enum access_result run(struct access *a, const struct restriction_list *l
 {
     a->list = a->subject = subject;
     a->shown = shown;
+    a->if_reject = (struct pending){0}; /* counts for refusals of the same list */
     if (list->count == 0 || is_discarded(a))
         return ACCESS_DUNNO;
     const struct access_watch *watch = a->s->server->watch;

@@ -393,7 +393,7 @@ static bool load_one(struct tls_credentials *c, size_t i, SSL_CTX *ctx, struct b
     const struct credentials_file *file = &c->files[i];
 
     if (file->error && file->role == ROLE_DH) {
-        log_warning("cannot open DH parameters %s: %s: using built-in ones", file->path, strerror(file->error));
+        log_warning("error opening DH parameter file \"%s\": %s -- using compiled-in defaults", file->path, strerror(file->error));
         SSL_CTX_set_dh_auto(ctx, 1);
         return true;
     }

@@ -131,6 +131,7 @@ static enum check_outcome do_filter(struct check *check)
 {
     log_check(check);
     check->t->envelope.content_filter = check->text;
+    check->t->filter_checked = true;
     return CHECK_KEEP;
 }
 

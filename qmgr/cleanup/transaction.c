@@ -158,7 +158,7 @@ void transaction_decide(struct transaction *t, const struct submit_end *end)
     e->hold |= (end->options & SUBMIT_HOLD) != 0;
     if (transaction_is_over(t))
         return;
-    if (end->content_filter.len)
+    if (end->content_filter.len && !t->filter_checked) /* what header and body checks say counts more */
         e->content_filter = arena_slice(t->arena, end->content_filter);
     if (end->redirect.len)
         e->redirect = recipients_rewrite(t, arena_slice(t->arena, end->redirect));

@@ -52,6 +52,7 @@ struct transaction {
     struct slice message_id, resent_message_id;
 
     /* checks.c */
+    bool filter_checked;       /* content_filter is that of a FILTER of the checks */
     bool checks_passed;        /* PASS: no more checks */
     bool milter_checks_passed; /* the same for what filters add */
     int64_t checked_bytes;     /* of the present body segment */

@@ -198,3 +198,20 @@ def test_ends_in_the_midst_of_chunks_and_odd_lines(make):
         assert smtp.say("\r") == "500 5.5.2 Error: bad syntax"
         assert smtp.say("NOOP") == "250 2.0.0 Ok"
     here.wait_log(r"reject: BDAT content from [^ ]*: bare <LF> received; from=<a@c.test> to=<info@mail.test>")
+
+
+def test_defer_if_reject_counts_in_its_own_list(make):
+    here = make(main_cf=virtual() + "smtpd_client_restrictions = check_client_access inline:{{ {{ 127.0.0.1 = DEFER_IF_REJECT later }} }}\n"
+                "smtpd_recipient_restrictions = check_sender_access inline:{{ {{ no@b.test = REJECT }} }},\n"
+                "  check_client_access inline:{{ {{ 127.0.0.1 = DEFER_IF_REJECT later }} }}, check_sender_access inline:{{ {{ soft@b.test = REJECT }} }}\n")
+    assert here.inject("no@b.test", "info@mail.test") == "554 5.7.1 <no@b.test>: Sender address rejected: Access denied"
+    assert here.inject("soft@b.test", "info@mail.test").endswith("Client host rejected: later")
+
+
+def test_a_filter_of_header_checks_goes_before_one_of_access_tables(make):
+    here = make(main_cf=virtual() + "header_checks = regexp:{{ {{ /^Subject: x/ FILTER discard:header }} }}\n"
+                "smtpd_sender_restrictions = check_sender_access inline:{{ {{ a@b.test = FILTER discard:access }} }}\n")
+    for subject, filter in (("x", "header"), ("y", "access")):
+        for size in (1, 4000):
+            assert here.inject("a@b.test", "info@mail.test", f"Subject: {subject} {size}\n\n" + ("b" * 70 + "\n") * size).startswith("250 ")
+        here.wait_log(rf"status=sent \({filter}\)", 2)
