@@ -3,6 +3,7 @@ import grp
 import os
 import pwd
 import re
+import subprocess
 
 import pytest
 
@@ -99,3 +100,22 @@ def test_ports_of_the_services_file_are_known_in_the_chroot(rooted):
     here = rooted(main_cf="transport_maps = inline:{{ {{ there.test = smtp:[127.0.0.1]:pop3s }} }}\n")
     here.inject("a@client.test", "b@there.test")
     assert "127.0.0.1[127.0.0.1]:995: Connection refused" in here.wait_log("to=<b@there.test>.*status=deferred")[0]
+
+
+def test_upgrade_configuration_adds_what_is_missing(rooted):
+    here = rooted()
+    path = os.path.join(here.directory, "etc", "master.cf")
+    with open(path) as file:
+        kept = [line for line in file if not re.match(r"(relay|trace|discard|anvil|retry) ", line)]
+    here.write("master.cf", "".join(kept).rstrip("\n"))
+    done = here.command("postfix", "upgrade-configuration", check=True)
+    assert all(f"adding missing entry for {name} unix service" in done.stdout for name in ("relay", "trace", "discard", "anvil", "retry", "tlsmgr"))
+    here.reload()
+    assert here.command("postfix", "upgrade-configuration", check=True).stdout == ""
+
+
+def test_who_may_not_submit_may_not_talk_smtp_either(rooted):
+    here = rooted(main_cf="authorized_submit_users = !nobody, static:all\n")
+    done = subprocess.run([os.path.join(here.programs, "bin", "sendmail"), "-bs"], input="QUIT\r\n", capture_output=True, text=True, user="nobody",
+                          env={"MAIL_CONFIG": os.path.join(here.directory, "etc")}, timeout=20)
+    assert (done.returncode, done.stdout) == (75, "") and "is not allowed to submit mail" in done.stderr

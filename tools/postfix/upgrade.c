@@ -15,9 +15,13 @@ static const struct {
     {"cleanup", SERVICE_UNIX, "cleanup   unix  n       -       n       -       0       cleanup"},
     {"qmgr", SERVICE_UNIX, "qmgr      unix  n       -       n       300     1       qmgr"},
     {"bounce", SERVICE_UNIX, "bounce    unix  -       -       n       -       0       bounce"},
+    {"trace", SERVICE_UNIX, "trace     unix  -       -       n       -       0       bounce"},
+    {"relay", SERVICE_UNIX, "relay     unix  -       -       n       -       -       smtp"},
+    {"tlsmgr", SERVICE_UNIX, "tlsmgr    unix  -       -       n       1000?   1       tlsmgr"},
     {"flush", SERVICE_UNIX, "flush     unix  n       -       n       1000?   0       flush"},
     {"showq", SERVICE_UNIX, "showq     unix  n       -       n       -       -       showq"},
     {"retry", SERVICE_UNIX, "retry     unix  -       -       n       -       -       error"},
+    {"discard", SERVICE_UNIX, "discard   unix  -       -       n       -       -       discard"},
     {"anvil", SERVICE_UNIX, "anvil     unix  -       -       n       -       1       anvil"},
     {"postlog", SERVICE_UNIX_DGRAM, "postlog   unix-dgram n  -       n       -       1       postlogd"},
 };
@@ -32,13 +36,20 @@ static bool has_service(const struct master_cf *lines, const char *name, enum se
     return false;
 }
 
-/* append - all missing lines in one write, so that a reader never sees half a line. */
-static void append(const char *path, const struct buffer *text)
+/* append - all missing lines in one write, so that a reader never sees half a line; the last line there may lack its end. */
+static void append(const char *path, struct slice lines)
 {
-    int fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
-    if (fd < 0 || write(fd, text->data, text->len) != (ssize_t)text->len || fsync(fd) < 0)
+    struct buffer text = BUFFER_INIT;
+    char last = '\n';
+    int fd = open(path, O_RDWR | O_APPEND | O_CLOEXEC);
+    off_t size = fd < 0 ? -1 : lseek(fd, 0, SEEK_END);
+    if (size > 0 && pread(fd, &last, 1, size - 1) == 1 && last != '\n')
+        buffer_append_slice(&text, SLICE("\n"));
+    buffer_append_slice(&text, lines);
+    if (fd < 0 || write(fd, text.data, text.len) != (ssize_t)text.len || fsync(fd) < 0)
         say_fatal("%s: %s", path, strerror(errno));
     close(fd);
+    buffer_release(&text);
 }
 
 void upgrade_configuration(struct control *control)
@@ -56,7 +67,7 @@ void upgrade_configuration(struct control *control)
         buffer_printf(&text, "%s\n", needed[i].line);
     }
     if (text.len)
-        append(path, &text);
+        append(path, buffer_slice(&text));
     buffer_release(&text);
     arena_free(arena);
 }

@@ -115,11 +115,18 @@ static void make_aliases(struct config *config, const struct options *options)
         become(config, "command_directory", &words);
 }
 
+static void check_user(struct config *config)
+{
+    if (!command_user_allowed(config, "authorized_submit_users", getuid()))
+        log_fatal("User %s(%ld) is not allowed to submit mail", command_user_name(getuid()), (long)getuid());
+}
+
 static void talk_smtp(struct config *config, const struct options *options)
 {
     struct words words = {0};
     if (options->word_count > 0)
         log_fatal("stand-alone mode requires no recipient");
+    check_user(config);
     add(&words, "smtpd");
     add(&words, "-S");
     add_verbose(&words, options);
@@ -147,12 +154,6 @@ static void start_system(struct config *config, const struct options *options)
     add(&words, config_directory(config));
     add(&words, "start");
     become(config, "command_directory", &words);
-}
-
-static void check_user(struct config *config)
-{
-    if (!command_user_allowed(config, "authorized_submit_users", getuid()))
-        log_fatal("User %s(%ld) is not allowed to submit mail", command_user_name(getuid()), (long)getuid());
 }
 
 static const char help[] =
