@@ -3,6 +3,7 @@ import grp
 import os
 import pwd
 import re
+import stat
 import subprocess
 
 import pytest
@@ -119,3 +120,29 @@ def test_who_may_not_submit_may_not_talk_smtp_either(rooted):
     done = subprocess.run([os.path.join(here.programs, "bin", "sendmail"), "-bs"], input="QUIT\r\n", capture_output=True, text=True, user="nobody",
                           env={"MAIL_CONFIG": os.path.join(here.directory, "etc")}, timeout=20)
     assert (done.returncode, done.stdout) == (75, "") and "is not allowed to submit mail" in done.stderr
+
+
+def test_whose_the_files_are(rooted):
+    """What the programs make below the queue and data directories is the mail owner's alone; only sockets, and the directories for submission, are for others."""
+    here = rooted(main_cf="address_verify_map = btree:{directory}/data/verify\nsmtpd_recipient_restrictions = reject_unverified_recipient, permit\n",
+                  aliases="b: /dev/null\n")
+    here.inject("a@client.test", f"b@{here.name}.test")
+    here.inject("a@client.test", "c@elsewhere.test")
+    here.wait_log(rf"to=<\S*b@{here.name}\.test>|to=</dev/null>")
+    assert here.command("postfix", "reload").returncode == 0
+    harness.wait_until(lambda: os.path.exists(f"{here.directory}/data/verify.db"), "the cache of probes")
+    owner = pwd.getpwnam(here.owner).pw_uid
+    for top in ("spool", "data"):
+        for directory, subs, files in os.walk(os.path.join(here.directory, top)):
+            for name in subs + files:
+                path = os.path.join(directory, name)
+                info = os.lstat(path)
+                if name in ("pid", "master.pid"):
+                    assert info.st_uid == 0
+                    continue
+                assert info.st_uid == owner, path
+                if not stat.S_ISSOCK(info.st_mode):
+                    allowed = {"maildrop": 0o730, "public": 0o710}.get(name, 0o700)
+                    assert stat.S_IMODE(info.st_mode) & ~allowed == 0, f"{path}: {stat.S_IMODE(info.st_mode):o}"
+    done = here.command("postfix", "check")
+    assert "not owned" not in done.stderr and "writable" not in done.stderr, done.stderr
