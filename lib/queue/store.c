@@ -134,6 +134,8 @@ void store_close(struct store *store)
 {
     if (!store)
         return;
+    while (store->readers > 0)
+        nap();
     store_take(store);
     segment_writer_close(store->copier);
     if (store->index)
@@ -208,6 +210,7 @@ bool store_read(struct store *store, const struct queue_place *place, struct are
     if (!segment || store_segment_fd(store, segment) < 0)
         return false;
     segment->users++;
+    store->readers++;
     const char *reason = NULL;
     enum record_result result = record_read(segment->fd, place->segment, place->offset, arena, record, &next);
     if (result != RECORD_OK || record->place.length != place->length)
@@ -217,5 +220,6 @@ bool store_read(struct store *store, const struct queue_place *place, struct are
     if (reason)
         store_set_aside(store, segment, place, NULL, true, reason);
     segment->users--;
+    store->readers--;
     return !reason;
 }

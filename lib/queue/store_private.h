@@ -66,6 +66,7 @@ struct store {
     uint64_t last_key;
     bool busy;            /* one of scan, sync, idle work, drop all at a time */
     struct condition free;
+    unsigned readers;     /* in store_read, which may wait: the store is not closed meanwhile */
     uint64_t damaged_entries; /* of the index, when an audit was last made */
     uint64_t cleaning;        /* number of the segment whose survivors are being moved, 0: none */
     uint64_t clean_offset;

@@ -664,6 +664,40 @@ START_TEST(contents_go_with_their_messages)
 }
 END_TEST
 
+/* A message whose content is checked in the pool. */
+struct reading {
+    struct store *store;
+    bool good, done;
+};
+
+static void reader(void *arg)
+{
+    struct reading *reading = arg;
+    struct queue_record record;
+    struct arena *own = arena_new(0);
+    reading->good = store_read(reading->store, &places[0], own, &record);
+    reading->done = true;
+    arena_free(own);
+}
+
+static void close_while_reading(void *arg UNUSED)
+{
+    struct segment_writer *writer = open_writer_sized(64 << 20, 4 << 20);
+    ck_assert_int_eq(append_message(writer, 0, 1, 12 << 20, &places[0]), 0);
+    segment_writer_close(writer);
+    struct reading reading = {.store = open_store()};
+    fiber_start("reader", reader, &reading);
+    fiber_yield(); /* it waits for the pool now, most likely */
+    store_close(reading.store);
+    ck_assert(reading.done && reading.good);
+}
+
+START_TEST(it_is_not_closed_under_a_reader)
+{
+    in_fiber(close_while_reading);
+}
+END_TEST
+
 /* ---- many segments -------------------------------------------------------------------------------------------------- */
 
 static void many_segments(void *arg UNUSED)
@@ -925,6 +959,7 @@ TEST_MAIN("queue/store", offset_sets, each_message_is_known_once, a_restart_find
           marks_that_were_not_on_disk_cost_a_duplicate_at_most, what_was_refused_is_not_delivered,
           a_lost_index_is_rebuilt_from_the_segments, entries_without_a_segment_are_dropped, damage_is_reported_and_neighbours_are_found,
           damage_is_found_when_a_message_is_read_again, a_damaged_index_entry_costs_nothing, contents_go_with_their_messages,
+          it_is_not_closed_under_a_reader,
           open_files_are_bounded, dropping_all_spares_what_only_memory_knows, survivors_are_moved_and_the_segment_goes,
           the_higher_generation_wins, the_higher_generation_wins_over_the_index, the_higher_generation_wins_without_index,
           a_delivered_copy_retires_its_origin, the_queue_has_one_owner)
