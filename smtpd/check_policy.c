@@ -30,7 +30,7 @@ static void put_instance(struct buffer *request, const struct session *s)
 {
     char instance[80] = "";
 
-    if (s->mail)
+    if (s->mail && s->mail->accepted) /* not yet at MAIL */
         snprintf(instance, sizeof(instance), "%x.%llx.%llx.%llx", (unsigned)getpid(), (unsigned long long)(s->mail->arrival / MICROSECONDS),
                  (unsigned long long)(s->mail->arrival % MICROSECONDS), (unsigned long long)s->mail->number);
     policy_put(request, "instance", slice_of(instance));
@@ -42,7 +42,8 @@ static void put_message(struct buffer *request, const struct access *a)
 
     policy_put(request, "sender", t ? t->sender_shown : (struct slice){0});
     policy_put(request, "recipient", a->has_recipient ? a->recipient_shown : (struct slice){0});
-    policy_put_number(request, "recipient_count", t ? (int64_t)t->recipient_count : 0);
+    bool complete = a->list == SUBJECT_DATA || a->list == SUBJECT_END_OF_DATA;
+    policy_put_number(request, "recipient_count", t && complete ? (int64_t)t->recipient_count : 0);
     policy_put(request, "queue_id", text_of(t ? t->queue_id : NULL));
     put_instance(request, a->s);
     policy_put_number(request, "size", !t ? 0 : t->content_size ? t->content_size : t->parameters.size);

@@ -104,7 +104,7 @@ static bool shake_hands(struct session *s)
     bool good = tls_server_accept(s->server->tls, s->stream, s->client.text, s->server->tls_params.starttls_timeout, s->arena, facts, &timed_out);
     session_may_stop(s, false);
     if (!good) {
-        session_end(s, timed_out ? "timeout" : "lost connection");
+        session_end(s, "lost connection"); /* timed out or not: what happened is logged */
         return false;
     }
     s->tls = facts;

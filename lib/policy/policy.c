@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "dns/dns.h"
 #include "net/address.h"
 #include "net/stream.h"
 #include "run/run.h"
@@ -86,7 +87,7 @@ static bool find_address(struct policy *policy)
     if (policy->address.len > 0)
         return true;
     struct slice host = slice_equal_case(server->host, SLICE("localhost")) ? SLICE("127.0.0.1") : server->host;
-    return net_address_parse(&policy->address, host, server->port);
+    return net_address_parse(&policy->address, host, server->port) || host.len > 0; /* a name: asked for when we connect */
 }
 
 /* CONFIG_BINDINGS wants to know whose members they are. */
@@ -175,10 +176,29 @@ static struct connection *take_idle(struct policy *policy)
     return NULL;
 }
 
+/* connect_by_name - the addresses of the host one after the other; -1 with errno. */
+static int connect_by_name(const struct policy *policy, int64_t deadline)
+{
+    struct arena *arena = arena_new(0);
+    struct dns_answer answer = dns_addresses(policy->server.host, 3, true, arena);
+    int fd = -1, error = EADDRNOTAVAIL;
+
+    if (answer.count == 0)
+        log_warning("host or service " SLICE_FORMAT " not found", SLICE_ARGS(policy->shown));
+    for (size_t i = 0; fd < 0 && i < answer.count; i++) {
+        net_address_set_port(&answer.records[i].address, policy->server.port);
+        fd = net_connect(&answer.records[i].address, NULL, deadline);
+        error = errno;
+    }
+    arena_free(arena);
+    errno = error;
+    return fd;
+}
+
 /* open_connection - NULL with an errno in *error. */
 static struct connection *open_connection(struct policy *policy, int64_t deadline, int *error)
 {
-    int fd = net_connect(&policy->address, NULL, deadline);
+    int fd = policy->address.len > 0 ? net_connect(&policy->address, NULL, deadline) : connect_by_name(policy, deadline);
 
     if (fd < 0) {
         *error = errno;
@@ -279,7 +299,7 @@ static int try_once(struct policy *policy, struct slice request, struct buffer *
 /* is_quiet - a server that ends idle connections is no news at the first try. */
 static bool is_quiet(int error, int64_t tries)
 {
-    return tries == 1 && (error == ECONNRESET || error == EPIPE);
+    return tries == 1 && (error == ECONNRESET || error == EPIPE || error == ENOENT);
 }
 
 bool policy_ask(struct policy *policy, struct slice request, struct buffer *action)

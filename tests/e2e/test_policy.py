@@ -111,3 +111,23 @@ def test_a_server_that_is_away(make, policy):
     here = instance_with(make, server, "smtpd_policy_service_default_action = DEFER ask again\n")
     assert answers_of(here, "x@here.test")[0] == "450 4.7.1 <a@client.test>: Sender address rejected: ask again"
     here.wait_log(r"warning: problem talking to server 127.0.0.1:\d+: Connection refused", count=2)
+
+
+def test_a_server_by_name_and_what_it_is_told(make, policy, dns):
+    server = policy({"no@here.test": "REJECT no"})
+    check = f"check_policy_service {{{{ inet:policy.test:{server.port}, timeout=3s, retry_delay=1s }}}}"
+    here = make("here", main_cf=f"smtpd_delay_reject = no\nsmtpd_sender_restrictions = {check}\nsmtpd_recipient_restrictions = {check}, permit_auth_destination, reject\n"
+                f"smtpd_data_restrictions = {check}\n", dns_port=dns("policy.test A 127.0.0.1\n").port)
+    with here.smtp() as smtp:
+        for line in ("EHLO client.test", "MAIL FROM:<a@client.test>", "RCPT TO:<yes@here.test>", "RCPT TO:<yes2@here.test>"):
+            assert smtp.say(line).startswith("250")
+        assert smtp.say("RCPT TO:<no@here.test>").startswith("554 5.7.1 ")
+        assert smtp.say("DATA").startswith("354")
+    told = [(request["protocol_state"], request["recipient_count"], request["instance"] != "") for request in server.requests]
+    assert told == [("MAIL", "0", False), ("RCPT", "0", True), ("RCPT", "0", True), ("RCPT", "0", True), ("DATA", "2", True)]
+
+
+def test_a_server_whose_name_is_unknown(make, dns):
+    here = make("here", main_cf="smtpd_recipient_restrictions = check_policy_service {{ inet:nowhere.test:99, retry_delay=1s }}, reject\n", dns_port=dns("other.test A 127.0.0.1\n").port)
+    assert answers_of(here, "x@here.test")[0] == "451 4.3.5 <x@here.test>: Recipient address rejected: Server configuration problem"
+    here.wait_log("warning: problem talking to server nowhere.test:99: Cannot assign requested address", count=2)
