@@ -222,6 +222,14 @@ void auth_failures_note(struct session *s, const struct auth_guess *guess, enum 
         list_offender(s, failures);
 }
 
+/* take_back - what was counted in a window that has ended since cannot be taken back: nobody gets credit for guesses to come. */
+static void take_back(struct session *s, struct slice key, int64_t own)
+{
+    int64_t left = add(s, key, -own, 0);
+    if (left < 0)
+        add(s, key, -left, 0);
+}
+
 void auth_failures_forgive(struct session *s, const struct auth_guess *guess)
 {
     if (guess->user.len == 0 || !is_active(s))
@@ -230,8 +238,8 @@ void auth_failures_forgive(struct session *s, const struct auth_guess *guess)
     int64_t own = add(s, counted.pair, 0, 0);
     if (own <= 0)
         return;
-    add(s, counted.address, -own, 0);
-    add(s, counted.network, -own, 0);
-    add(s, counted.account, -own, 0);
+    take_back(s, counted.address, own);
+    take_back(s, counted.network, own);
+    take_back(s, counted.account, own);
     (void)store_delete(s->server->store, CACHE, counted.pair);
 }
