@@ -83,6 +83,11 @@ static void take_block(const char *path, struct bounce_template *template, struc
             log_warning("%s: bad header in %s template: " SLICE_FORMAT " -- using the built-in one", path, template->name, SLICE_ARGS(line));
             return;
         }
+        if (!slice_is_ascii(line)) { /* a header takes encoded words (RFC 2047) */
+            log_warning("%s: non-ASCII \"" SLICE_FORMAT "\" header value in %s template -- ignoring this template", path,
+                        SLICE_ARGS(slice_first(line, slice_find(line, ':'))), template->name);
+            return;
+        }
     }
     if (slice_trim(rest).len == 0) {
         log_warning("%s: missing text in %s template -- using the built-in one", path, template->name);

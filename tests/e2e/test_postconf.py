@@ -96,6 +96,15 @@ def test_quiet(tmp_path):
     assert run(here, "-nq").stderr == ""
 
 
+def test_a_template_with_a_header_that_is_not_ascii_is_not_used(tmp_path):
+    here = str(tmp_path)
+    write(here, "myhostname = mail.example.test\n")
+    (tmp_path / "templates").write_text("failure_template = <<EOF\nFrom: S\u00fc\u00df <m@here.test>\nSubject: x\n\nours\nEOF\n", encoding="utf-8")
+    shown = run(here, "-b", str(tmp_path / "templates"))
+    assert 'non-ASCII "From" header value in failure template -- ignoring this template' in shown.stderr
+    assert "ours" not in shown.stdout and "be delivered" in shown.stdout
+
+
 def test_templates_and_types(tmp_path):
     here = str(tmp_path)
     write(here, "myhostname = mail.example.test\n")
