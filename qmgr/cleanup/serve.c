@@ -58,18 +58,21 @@ static bool on_envelope(struct session *s, const struct submit_envelope *envelop
     return true;
 }
 
+/* on_end - when this process is to be replaced the lane ends here, and promises nothing: the submitter, which may use the lane before it
+   sees the end, must ask for a queue id first, and opens another lane, to the new process, when there is no answer. */
 static bool on_end(struct session *s, const struct submit_end *end)
 {
     struct refusal refusal;
     transaction_decide(s->transaction, end);
     transaction_finish(s->transaction, &refusal);
+    bool is_last = service_is_draining();
     struct submit_reply reply = {.status = refusal.status, .reply = refusal.reply, .reply_code = refusal.reply_code,
-                                 .next_queue_id = promise_queue_id(s)};
+                                 .next_queue_id = is_last ? SLICE("") : promise_queue_id(s)};
     lane_send(s->lane, MESSAGE_submit_reply, &reply, -1);
     bool good = flush(s);
     transaction_free(s->transaction);
     s->transaction = NULL;
-    return good && !service_is_draining(); /* the submitter opens another lane, to the new process */
+    return good && !is_last;
 }
 
 /* handle - one message; false: the lane is to be closed. */
