@@ -34,6 +34,32 @@ static void unknown_name(struct check *c, const struct place *place, struct slic
                     place->parameter, name);
 }
 
+/* policy_option_fits - "timeout=10s" or "{ default_action = DEFER try later }": smtpd_policy_service_NAME must take the value.  copy: may be written to. */
+static bool policy_option_fits(struct check *c, struct config *copy, struct slice option)
+{
+    struct slice name, value;
+    config_braced(option, &option);
+    if (!slice_cut(option, '=', &name, &value))
+        return false;
+    const char *parameter = arena_printf(c->arena, "smtpd_policy_service_" SLICE_FORMAT, SLICE_ARGS(slice_trim(name)));
+    return parameter_find(slice_of(parameter)) != NULL && config_set_fits(copy, slice_of(parameter), slice_trim(value));
+}
+
+/* check_policy - "{ inet:host:port, timeout=10s }". */
+static void check_policy(struct check *c, const struct config *config, const struct place *place, struct slice argument)
+{
+    struct slice rest, endpoint = {0}, option;
+    if (!config_braced(argument, &rest) || !config_list_next(&rest, &endpoint))
+        return;
+    struct config *copy = config_copy_quiet(config);
+    while (config_list_next(&rest, &option))
+        if (!policy_option_fits(c, copy, option))
+            check_found(c, FINDING_RESTRICTION_ARGUMENT, FINDING_ERROR, place->file, place->line, "check_policy_service",
+                        "%s: check_policy_service " SLICE_FORMAT ": bad option \"" SLICE_FORMAT "\"", place->parameter, SLICE_ARGS(endpoint),
+                        SLICE_ARGS(option));
+    config_free(copy);
+}
+
 static void check_list(struct check *c, struct config *config, const struct place *place)
 {
     struct slice rest = slice_of(config_string(config, place->parameter)), word, argument;
@@ -50,6 +76,8 @@ static void check_list(struct check *c, struct config *config, const struct plac
             check_found(c, FINDING_RESTRICTION_ARGUMENT, FINDING_WARNING, place->file, place->line, arena_string(c->arena, word),
                         "%s: %s: expecting \"type:name\" instead of \"" SLICE_FORMAT "\"", place->parameter, arena_string(c->arena, word),
                         SLICE_ARGS(argument));
+        if (!missing && wanted == RESTRICTION_POLICY)
+            check_policy(c, config, place, argument);
         if (missing)
             check_found(c, FINDING_RESTRICTION_ARGUMENT, FINDING_ERROR, place->file, place->line, arena_string(c->arena, word),
                         "%s: %s requires an argument", place->parameter, arena_string(c->arena, word));

@@ -66,6 +66,9 @@ const char *config_directory(const struct config *config);
 struct config *config_copy_quiet(const struct config *config) MUST_CHECK;
 /* config_set - override (master.cf -o, postconf -o): as if it were the last line of main.cf. */
 void config_set(struct config *config, struct slice name, struct slice value);
+/* config_set_fits - as config_set; false when a program that reads the parameter would report the value (nothing is reported now).
+   The value stands all the same, and reads as the default. */
+bool config_set_fits(struct config *config, struct slice name, struct slice value);
 /* config_set_argument - "name=value" or "{ name = value }" as it comes after -o; false (reported) when malformed. */
 bool config_set_argument(struct config *config, const char *argument);
 

@@ -207,6 +207,23 @@ void config_check_value(struct config *config, const char *name, const struct pa
         number_of(config, name, row);
 }
 
+bool config_set_fits(struct config *config, struct slice name, struct slice value)
+{
+    const struct parameter *row = parameter_find(name);
+    config_report *report = config->report;
+    bool failed = config->failed;
+    config_set(config, name, value);
+    if (row == NULL)
+        return true;
+    config->report = config_ignore_problem;
+    config->failed = false;
+    config_check_value(config, row->name, row);
+    bool fits = !config->failed;
+    config->report = report;
+    config->failed = failed;
+    return fits;
+}
+
 static const struct parameter *row_of(const char *name, enum parameter_type type)
 {
     const struct parameter *row = parameter_find(slice_of(name));

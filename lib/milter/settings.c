@@ -79,8 +79,7 @@ static bool take_option(struct config *config, struct slice option)
         if (!slice_equal(name, slice_of(known[i])))
             continue;
         snprintf(parameter, sizeof(parameter), "milter_%s", known[i]);
-        config_set(config, slice_of(parameter), slice_trim(value));
-        return true;
+        return config_set_fits(config, slice_of(parameter), slice_trim(value));
     }
     return false;
 }

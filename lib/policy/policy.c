@@ -56,10 +56,9 @@ static bool set_option(struct config *config, struct slice option)
         return false;
     buffer_printf(&full, "smtpd_policy_service_" SLICE_FORMAT, SLICE_ARGS(slice_trim(name)));
     bool known = parameter_find(buffer_slice(&full)) != NULL;
-    if (known)
-        config_set(config, buffer_slice(&full), slice_trim(value));
+    bool good = known && config_set_fits(config, buffer_slice(&full), slice_trim(value));
     buffer_release(&full);
-    return known;
+    return good;
 }
 
 static bool take_options(struct policy *policy, struct slice rest)

@@ -210,6 +210,12 @@ def test_a_table_type_that_is_not_there_stops_start_and_reload(instance):
     assert "inet" not in done.stderr
 
 
+def test_a_wrong_time_of_a_policy_server_stops_start(instance):
+    append(instance, "main.cf", "smtpd_client_restrictions = check_policy_service { inet:127.0.0.1:9, timeout=xx }\n")
+    done = instance.command("postfix", "start")
+    assert done.returncode == 1 and 'check_policy_service inet:127.0.0.1:9: bad option "timeout=xx"' in done.stderr
+
+
 def test_types_that_postconf_does_not_list_are_there(instance):
     instance.write("redis.cf", "hosts = 127.0.0.1:1\n")
     append(instance, "main.cf", f"virtual_alias_maps = redis:{instance.directory}/etc/redis.cf\ntransport_maps = debug:inline:{{{{ a.test = discard: }}}}\n")

@@ -282,3 +282,9 @@ def test_bad_settings(system, filter):
     here = system("", main_cf="smtpd_milter_maps = inline:{{127.0.0.1=foo:bar}}\n")
     assert talk(here, MAIL)[2] == "451 4.3.5 Server configuration problem - try again later"
     here.wait_log("warning: invalid transport name: foo in Milter service: foo:bar")
+
+
+def test_a_wrong_time_from_a_table(system, filter):
+    here = system("", main_cf="smtpd_milter_maps = inline:{{ {{ 127.0.0.1 = {{ inet:127.0.0.1:9, connect_timeout=xx }} }} }}\n")
+    assert talk(here, MAIL)[2] == "451 4.3.5 Server configuration problem - try again later"
+    here.wait_log("warning: Milter service inet:127.0.0.1:9: bad option: connect_timeout=xx")

@@ -110,6 +110,11 @@ static const struct {
      "fatal: main.cf, line 1: smtpd_client_restrictions: unknown restriction \"reject_rbl_clients\" (did you mean reject_rbl_client?)\n"},
     {"smtpd_client_restrictions = PERMIT_mynetworks hash:/x check_sender_access { hash:/y, a=b } sleep\n", SMTPD,
      "fatal: main.cf, line 1: smtpd_client_restrictions: sleep requires an argument\n"},
+    {"smtpd_client_restrictions =\n check_policy_service { inet:127.0.0.1:9, timeout=5s, { default_action = DEFER a, b }, try_limit=3 } sleep 1\n", SMTPD, ""},
+    {"smtpd_client_restrictions =\n check_policy_service { inet:127.0.0.1:9, timeout=xx, try_limit=0, timout=1s }\n", SMTPD,
+     "fatal: main.cf, line 1: smtpd_client_restrictions: check_policy_service inet:127.0.0.1:9: bad option \"timeout=xx\"\n"
+     "fatal: main.cf, line 1: smtpd_client_restrictions: check_policy_service inet:127.0.0.1:9: bad option \"try_limit=0\"\n"
+     "fatal: main.cf, line 1: smtpd_client_restrictions: check_policy_service inet:127.0.0.1:9: bad option \"timout=1s\"\n"},
     {"smtpd_restriction_classes = strict\nstrict = rejct\nsmtpd_helo_restrictions =\n  strict\n", SMTPD,
      "fatal: main.cf, line 2: strict: unknown restriction \"rejct\" (did you mean reject?)\n"},
     {"smtpd_relay_restrictions =\nsmtpd_recipient_restrictions = warn_if_reject reject, check_client_access hash:/x\n", "#\n" SMTPD,
