@@ -85,7 +85,8 @@ static const char *check_directory(const char *directory)
         return NULL;
     if (set_gid() && getuid() != 0 && strcmp(chosen, DEFAULT_CONFIG_DIRECTORY) != 0 && !directory_listed(chosen)) {
         log_error("unauthorized configuration directory name: %s", chosen);
-        log_fatal("specify \"alternate_config_directories = %s\" in " DEFAULT_CONFIG_DIRECTORY "/main.cf", chosen);
+        log_fatal("specify \"alternate_config_directories = %s\" or \"multi_instance_directories = %s\" in " DEFAULT_CONFIG_DIRECTORY "/main.cf", chosen,
+                  chosen);
     }
     return chosen;
 }

@@ -362,7 +362,7 @@ void control_serve(struct qmgr *q, struct lane *lane, const struct queue_control
             pull_flush(q);
         break;
     case QUEUE_CONTROL_FLUSH_ID:
-        c.reply.count = pull_id(q, request->argument) > 0;
+        c.reply.count = queue_id_is_valid(request->argument) && pull_id(q, request->argument) > 0;
         break;
     case QUEUE_CONTROL_FLUSH_SITE:
         flush_site(&c, request->argument);

@@ -215,6 +215,15 @@ def test_postlog_and_postkick(instance):
     instance.wait_log(r"postfix/script\[\d+\]: warning: hello world")
     assert instance.command("postlog", input="one\ntwo\n").returncode == 0
     instance.wait_log(r"\]: two$")
+    assert instance.command("postlog", "-c", "/nowhere", "x").returncode == 1
+    log = open(f"{instance.directory}/etc/main.cf").read()
+    instance.write("main.cf", log + "maillog_file = /nowhere/log\nmaillog_file_prefixes = /nowhere\n")
+    instance.command("postfix", "stop")
+    done = instance.command("postlog", "x")   # what an ordinary user sees who may not write the log
+    assert done.returncode == 1 and "cannot open the log" in done.stderr
+    assert instance.command("postlog", input="").returncode == 0
+    instance.write("main.cf", log)
+    instance.start()
     assert instance.command("postkick", "public", "pickup", "W").returncode == 0
     done = instance.command("postkick", "private", "nothing", "W")
     assert done.returncode == 1 and "Cannot contact class private service nothing" in done.stderr

@@ -5,8 +5,6 @@
 #include "service/command.h"
 #include "service/log_target.h"
 
-enum { NOT_AUTHORIZED = 77 };
-
 struct options {
     const char *directory, *tag;
     enum log_severity severity;
@@ -70,11 +68,13 @@ static void log_arguments(enum log_severity severity, char **words)
     buffer_release(&text);
 }
 
-static void log_input(enum log_severity severity)
+/* log_input - first: the byte of standard input that was read already. */
+static void log_input(enum log_severity severity, int first)
 {
     char *line = NULL;
     size_t room = 0;
     ssize_t n;
+    ungetc(first, stdin);
     while ((n = getline(&line, &room, stdin)) >= 0) {
         if (n && line[n - 1] == '\n')
             line[n - 1] = '\0';
@@ -88,10 +88,8 @@ static void open_target(struct config *config, const char *tag)
 {
     struct log_target target;
     const char *chosen = tag ? tag : getenv("MAIL_LOGTAG");
-    if (!log_target_open(config, &target)) {
-        log_set_fatal_exit(NOT_AUTHORIZED);
+    if (!log_target_open(config, &target))
         log_fatal("cannot open the log: %s", strerror(errno));
-    }
     log_set_facility(config_string(config, "syslog_facility"));
     char own[256];
     snprintf(own, sizeof(own), "%s/postlog", config_string(config, "syslog_name"));
@@ -116,11 +114,14 @@ int main(int argc, char **argv)
     command_help(argc, argv, help);
     parse_options(&options, argc, argv);
     struct config *config = command_config(options.directory, false);
+    int first = optind < argc ? 0 : getc(stdin);
+    if (first == EOF) /* nothing to say: whoever may not write the log does not fail either */
+        return 0;
     open_target(config, options.tag);
     if (optind < argc)
         log_arguments(options.severity, argv + optind);
     else
-        log_input(options.severity);
+        log_input(options.severity, first);
     log_flush();
     config_free(config);
     return 0;
