@@ -191,6 +191,15 @@ void cache_track(struct cache *cache)
     cache->tracked = true;
 }
 
+void cache_change_all(struct cache *cache)
+{
+    LIST_EACH(&cache->by_age, at) {
+        struct entry *entry = LIST_ENTRY(at, struct entry, age);
+        list_remove(&entry->change);
+        list_append(&cache->changed, &entry->change);
+    }
+}
+
 bool cache_take_changes(struct cache *cache, size_t bytes, struct buffer *out)
 {
     /* Deletions first: a key that was deleted and set again is there in the end. */

@@ -38,6 +38,8 @@ bool cache_clean(struct cache *cache, int64_t now, size_t steps, size_t *kept, s
 void cache_track(struct cache *cache);
 /* cache_take_changes - append changes (cache_change_next reads them) until about that many bytes are there; false when there is none left. */
 bool cache_take_changes(struct cache *cache, size_t bytes, struct buffer *out);
+/* cache_change_all - every entry is a change again: the file is to be written anew. */
+void cache_change_all(struct cache *cache);
 
 struct cache_change {
     bool is_delete;

@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <sys/file.h>
 #include <sys/socket.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
 
 #include "base/clock.h"
@@ -16,12 +17,18 @@
 /* How long the keeper of a process before us may take to end, and how often it is looked for. */
 enum { LOCK_PATIENCE = 20, LOCK_PAUSE_MILLISECONDS = 20, LOAD_SECONDS = 15, TEXT_MAX = 128 * 1024 };
 
+/* A file that could not be written for lack of room is looked at again after a while. */
+#define ROOM_LOOK (5 * MICROSECONDS)
+enum { ROOM_MIN = 256 * 1024 };
+
 #define RECORD_START "p1:" /* then microseconds since 1970, ":", the value */
 
 struct kept {
     const struct keeper_file *file;
     struct table *table; /* NULL: there is none yet, or it failed */
     bool changed, failed;
+    bool is_known;   /* anvil was told what the file holds */
+    int64_t look_at; /* clock_monotonic: whether there is room again; 0: that is not what it waits for */
 };
 
 /* What the names of tables' files end in. */
@@ -129,13 +136,43 @@ static bool open_and_load(struct kept *kept, size_t number)
     if (!load_apart(kept->file, number))
         return false;
     kept->table = open_table(kept->file);
+    kept->is_known = true;
+    return true;
+}
+
+static const char *path_of(const struct keeper_file *file)
+{
+    return strchr(file->where, ':') + 1;
+}
+
+static bool has_room(const struct keeper_file *file)
+{
+    const char *path = path_of(file);
+    const char *end = strrchr(path, '/');
+    struct buffer directory = BUFFER_INIT;
+    struct statvfs space;
+
+    buffer_append_slice(&directory, end ? slice_make(path, (size_t)(end - path) + 1) : SLICE("."));
+    bool has = statvfs(buffer_string(&directory), &space) < 0 || (uint64_t)space.f_bavail * space.f_frsize >= ROOM_MIN;
+    buffer_release(&directory);
+    return has;
+}
+
+/* wait_for_room - true: that is what is missing. */
+static bool wait_for_room(struct kept *kept)
+{
+    if (has_room(kept->file))
+        return false;
+    log_warning("cache %s: %s: no room on the disk: going on in memory until there is", kept->file->cache, kept->file->where);
+    kept->failed = true;
+    kept->look_at = clock_after(ROOM_LOOK);
     return true;
 }
 
 /* set_aside - a file that cannot be read makes room for a new one: nothing in it is the only copy of anything. */
 static bool set_aside(const struct keeper_file *file)
 {
-    const char *name = strchr(file->where, ':') + 1;
+    const char *name = path_of(file);
     bool moved = false;
 
     for (size_t i = 0; i < COUNT_OF(suffixes); i++) {
@@ -154,7 +191,7 @@ static bool set_aside(const struct keeper_file *file)
 
 static bool exists(const struct keeper_file *file)
 {
-    const char *name = strchr(file->where, ':') + 1;
+    const char *name = path_of(file);
     bool found = false;
 
     for (size_t i = 0; i < COUNT_OF(suffixes); i++) {
@@ -168,7 +205,7 @@ static bool exists(const struct keeper_file *file)
 
 static void open_file(struct kept *kept, size_t number)
 {
-    if (open_and_load(kept, number) || (set_aside(kept->file) && open_and_load(kept, number)))
+    if (open_and_load(kept, number) || wait_for_room(kept) || (set_aside(kept->file) && open_and_load(kept, number)))
         return;
     log_warning("cache %s: %s cannot be used: going on in memory only", kept->file->cache, kept->file->where);
     kept->failed = true;
@@ -207,10 +244,41 @@ static bool take_turn(void)
 
 static void give_up(struct kept *kept)
 {
-    log_warning("cache %s: %s: going on in memory only", kept->file->cache, table_why(kept->table));
+    if (!wait_for_room(kept))
+        log_warning("cache %s: %s: going on in memory only", kept->file->cache, table_why(kept->table));
     table_free(kept->table);
     kept->table = NULL;
     kept->failed = true;
+}
+
+/* remove_file - what was written halfway when the disk was full: anvil has all of it. */
+static void remove_file(const struct keeper_file *file)
+{
+    for (size_t i = 0; i < COUNT_OF(suffixes); i++) {
+        struct buffer path = BUFFER_INIT;
+        buffer_printf(&path, "%s%s", path_of(file), suffixes[i]);
+        (void)unlink(buffer_string(&path));
+        buffer_release(&path);
+    }
+}
+
+/* try_again - when there is room again: the file, and then everything, for what was not written meanwhile is not told again otherwise. */
+static void try_again(struct kept *kept, size_t number)
+{
+    if (!kept->look_at || clock_monotonic() < kept->look_at)
+        return;
+    kept->look_at = clock_after(ROOM_LOOK);
+    if (!has_room(kept->file))
+        return;
+    kept->failed = false;
+    kept->look_at = 0;
+    if (kept->is_known)
+        remove_file(kept->file);
+    open_file(kept, number);
+    if (!kept->table)
+        return;
+    log_info("cache %s: there is room again for %s", kept->file->cache, kept->file->where);
+    tell(KEEPER_WANTS_ALL, number, slice_of(NULL));
 }
 
 static void write_changes(struct kept *kept, size_t number, struct slice changes)
@@ -221,6 +289,7 @@ static void write_changes(struct kept *kept, size_t number, struct slice changes
 
     if (!kept->table && !kept->failed && *kept->file->where)
         open_file(kept, number);
+    try_again(kept, number);
     while (kept->table && result != TABLE_TRY_AGAIN && cache_change_next(&changes, &change)) {
         buffer_clear(&text);
         keeper_format(&text, change.expires, change.value);

@@ -4,7 +4,7 @@
    blocks: it reads each cache's file once, at the start, and writes what has changed.  The two talk over one SOCK_SEQPACKET pair:
 
      anvil  -- CHANGES, SYNC, TEXT, TEXT_END -->  keeper
-     anvil  <-- ENTRIES, LOADED, SYNCED, LOG --  keeper
+     anvil  <-- ENTRIES, LOADED, SYNCED, WANTS_ALL, LOG --  keeper
 
    A message is its kind, the number of the cache, and what follows.  The keeper ends when anvil does, having written what it was told. */
 #ifndef POSTERN_ANVIL_KEEPER_H
@@ -21,6 +21,7 @@ enum keeper_kind {
     KEEPER_SYNCED,
     KEEPER_TEXT,        /* a piece of the list of offenders */
     KEEPER_TEXT_END,    /* that was all: it takes the place of the file */
+    KEEPER_WANTS_ALL,   /* the disk was full, and is no longer: the whole cache once more, as changes */
     KEEPER_LOG          /* a line of the log: severity in place of the cache's number, then the text */
 };
 

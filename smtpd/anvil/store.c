@@ -208,6 +208,8 @@ static void take_message(struct anvil_store *store, struct slice message)
         condition_broadcast(&store->synced);
     } else if (number < CACHES && message.data[0] == KEEPER_ENTRIES) {
         take_entries(&store->caches[number], rest);
+    } else if (number < CACHES && message.data[0] == KEEPER_WANTS_ALL) {
+        cache_change_all(store->caches[number].entries);
     } else if (number < CACHES && message.data[0] == KEEPER_LOADED) {
         store->caches[number].loaded = true;
         condition_broadcast(&store->loaded);

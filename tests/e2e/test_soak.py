@@ -365,9 +365,10 @@ def test_leaks(make, filter, base):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount a small file system")
-def test_full_disks(make, sink, filter):
+@pytest.mark.parametrize("when", ["before there are files", "when there are files"])
+def test_full_disks(make, sink, filter, when):
     """No room in the queue, none for the store: 452 and 451, and work goes on with what is in memory."""
-    remote = sink(replies={"DATA": "451 4.2.0 later"})
+    remote = sink(replies={"DATA": "451 4.2.0 later", "RCPT": "250 2.1.5 " + "taken " * 60}) # which fills the file of results
     large = "body " + ("filtered " * 7 + "\n") * 900
 
     def script(session, event):
@@ -388,6 +389,9 @@ def test_full_disks(make, sink, filter):
             assert client.message("m-first.", 1).startswith("250")
             accepted.add("m-first.")
         anvil = sorted(pid for pid, name in here.pids() if name == "anvil")
+        if when == "when there are files":
+            wait_until(lambda: os.path.exists(os.path.join(here.directory, "data", "verify_cache.db")), "the file of the store")
+            time.sleep(0.5)
         filler = os.path.join(here.directory, "data", "filler")
         subprocess.run(["dd", "if=/dev/zero", f"of={filler}", "bs=64k"], check=False, capture_output=True)
         replies = collections.Counter()
@@ -396,7 +400,7 @@ def test_full_disks(make, sink, filter):
             with Client(here.port, user="ann@here.test") as client:
                 reply = client.message(name, i % 200, size=(1000, 150_000, 400_000)[i % 3])
             replies[reply[:9]] += 1
-            assert reply[:3] in ("250", "451", "452"), reply
+            assert reply[:3] in ("250", "450", "451", "452"), reply # 450: a probe found no room
             if reply.startswith("250"):
                 accepted.add(name)
             if sum(count for what, count in replies.items() if what[0] == "4") >= 30:
@@ -415,10 +419,20 @@ def test_full_disks(make, sink, filter):
             with Client(here.port, user="ann@here.test") as last:
                 return last.message("m-last.", 1, size=400_000).startswith("250")
 
+        def again_and_look(where):
+            with Client(here.port) as other:   # a result that changes, so that there is something to write
+                other.message("m-more.", 200 + random.randrange(10000))
+            return here.command("postmap", "-s", where).stdout
+
         wait_until(again, "room again", 30)
         accepted.add("m-last.")
         all_arrived(here, remote, accepted, 30)
         assert sorted(pid for pid, name in here.pids() if name == "anvil") == anvil
+        # What was in memory only is written now, and nothing was taken for damaged.
+        assert len(here.log_lines(r"anvil\[\d+\]: warning: cache verify: .*: no room on the disk: going on in memory until there is")) == 1
+        where = f"btree:{here.directory}/data/verify_cache"
+        wait_until(lambda: all(f"r{n}@far.test\t" in again_and_look(where) for n in (1, 5, 25)), f"what was in memory only, in {where}", 15)
+        assert not [name for name in os.listdir(os.path.join(here.directory, "data")) if "damaged" in name]
         assert not here.log_lines("panic:|killed by signal")
     finally:
         here.stop()

@@ -219,6 +219,31 @@ START_TEST(bounded)
 }
 END_TEST
 
+START_TEST(all_again)
+{
+    struct cache *cache = cache_new((struct cache_limits){.entries = 10, .bytes = 1 << 20});
+    struct buffer changes = BUFFER_INIT;
+    struct cache_change change;
+
+    cache_track(cache);
+    cache_load(cache, SLICE("of the file"), SLICE("1"), INT64_MAX);
+    cache_put(cache, SLICE("told"), SLICE("2"), INT64_MAX);
+    ck_assert(!cache_take_changes(cache, 1000, &changes));
+    cache_put(cache, SLICE("waits"), SLICE("3"), INT64_MAX);
+    cache_change_all(cache);
+    buffer_clear(&changes);
+    ck_assert(!cache_take_changes(cache, 1000, &changes));
+    struct slice rest = buffer_slice(&changes);
+    for (const char *value = "123"; *value; value++) {
+        ck_assert(cache_change_next(&rest, &change));
+        ck_assert(change.value.len == 1 && change.value.data[0] == *value && !change.is_delete);
+    }
+    ck_assert_uint_eq(rest.len, 0);
+    buffer_release(&changes);
+    cache_free(cache);
+}
+END_TEST
+
 START_TEST(broken_changes)
 {
     struct buffer changes = BUFFER_INIT;
@@ -467,6 +492,7 @@ int main(void)
     tcase_add_test(tcase, hostile);
     tcase_add_test(tcase, bounded);
     tcase_add_test(tcase, broken_changes);
+    tcase_add_test(tcase, all_again);
     tcase_add_test(tcase, records);
     tcase_add_loop_test(tcase, files, 0, COUNT_OF(places));
     tcase_add_test(tcase, foreign);
