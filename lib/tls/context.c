@@ -55,20 +55,21 @@ static uint64_t wanted_options(const struct tls_params *params)
     return bits | option_bits(params->tls_ssl_options, "tls_ssl_options", options, COUNT_OF(options));
 }
 
-/* add_groups - those of the names that this library has. */
+/* add_groups - those of the names that this library has and that are not in the list yet: it takes no list with another. */
 static void add_groups(SSL_CTX *ctx, const char *names, struct buffer *list)
 {
     struct slice rest = slice_of(names), word;
 
     while (slice_next_token(&rest, " \t\r\n,:", &word)) {
-        char *name = slice_string(word);
-        if (SSL_CTX_set1_groups_list(ctx, name) == 1)
-            buffer_printf(list, "%s%s", list->len ? ":" : "", name);
-        free(name);
+        size_t before = list->len;
+        buffer_printf(list, "%s" SLICE_FORMAT, before ? ":" : "", SLICE_ARGS(word));
+        if (SSL_CTX_set1_groups_list(ctx, buffer_string(list)) != 1)
+            buffer_truncate(list, before);
     }
     ERR_clear_error();
 }
 
+/* set_groups - a grade puts its curve first; whoever does not have it is served all the same, also with none (Postfix 3.7 with OpenSSL 3 does so). */
 static void set_groups(SSL_CTX *ctx, const struct tls_params *params)
 {
     const char *grade = params->smtpd_tls_eecdh_grade ? params->smtpd_tls_eecdh_grade : "auto";
@@ -78,10 +79,9 @@ static void set_groups(SSL_CTX *ctx, const struct tls_params *params)
         add_groups(ctx, params->tls_eecdh_strong_curve, &list);
     else if (strcasecmp(grade, "ultra") == 0)
         add_groups(ctx, params->tls_eecdh_ultra_curve, &list);
-    else if (strcasecmp(grade, "none") != 0)
-        add_groups(ctx, params->tls_eecdh_auto_curves, &list);
+    add_groups(ctx, params->tls_eecdh_auto_curves, &list);
     add_groups(ctx, params->tls_ffdhe_auto_groups, &list);
-    if (list.len)
+    if (list.len) /* a refused one has left its trace */
         SSL_CTX_set1_groups_list(ctx, buffer_string(&list));
     buffer_release(&list);
 }

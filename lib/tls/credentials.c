@@ -312,12 +312,20 @@ static void add_default_authorities(struct tls_credentials *c)
     read_directory(c, X509_get_default_cert_dir());
 }
 
+static void warn_of_legacy(const struct tls_params *p)
+{
+    if (p->tls_chain_files[0] && (p->tls_cert_file[0] || p->tls_eccert_file[0] || p->tls_dcert_file[0]))
+        log_warning("Both %s_tls_chain_files and one or more of the legacy  %s_tls_cert_file, %s_tls_eccert_file or %s_tls_dcert_file are non-empty; "
+                    "the legacy  parameters will be ignored", p->prefix, p->prefix, p->prefix, p->prefix);
+}
+
 struct tls_credentials *tls_credentials_open(const struct tls_params *params, const struct tls_file_access *access)
 {
     struct tls_credentials *c = memory_zalloc(1, sizeof(*c));
     struct slice rest = slice_of(params->tls_chain_files), word;
     bool server = strcmp(params->prefix, "smtpd") == 0;
 
+    warn_of_legacy(params);
     c->access = access;
     c->directory_fd = -1;
     c->asks_clients = server && (params->smtpd_tls_ask_ccert || params->smtpd_tls_req_ccert);

@@ -239,6 +239,46 @@ static void resume(void *arg UNUSED)
     }
 }
 
+static void handshake(void *arg)
+{
+    struct end near, far;
+    const char *protocol = arg;
+    ck_assert_int_eq(meet(&near, &far, &to_here, answer), TLS_CONNECTED);
+    ck_assert_str_eq(near.facts.protocol, protocol);
+    part(&near, &far);
+}
+
+/* Debian's Postfix takes a client that has only other curves than those of the grade, and with none ECDHE goes on. */
+START_TEST(test_grades)
+{
+    static const struct {
+        const char *settings, *protocol;
+    } cases[] = {
+        {"smtpd_tls_eecdh_grade = none\nsmtp_tls_exclude_ciphers = aNULL\nsmtp_tls_protocols = TLSv1.2\n", "TLSv1.2"},
+        {"smtpd_tls_eecdh_grade = none\ntls_ffdhe_auto_groups =\n", "TLSv1.3"},
+        {"smtpd_tls_eecdh_grade = strong\ntls_eecdh_auto_curves = X25519\ntls_ffdhe_auto_groups =\n", "TLSv1.3"},
+        {"smtpd_tls_eecdh_grade = ultra\ntls_eecdh_auto_curves = secp384r1 X25519 X25519 nonsense\n", "TLSv1.3"}};
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        set_up(cases[i].settings);
+        run_main(handshake, (void *)cases[i].protocol);
+        tear_down();
+    }
+}
+END_TEST
+
+START_TEST(test_chain_above_legacy)
+{
+    static const char said[] = "Both smtpd_tls_chain_files and one or more of the legacy  smtpd_tls_cert_file, smtpd_tls_eccert_file or "
+                               "smtpd_tls_dcert_file are non-empty; the legacy  parameters will be ignored\n";
+    set_up("");
+    ck_assert(!logged("of the legacy"));
+    tear_down();
+    set_up("smtpd_tls_eccert_file = /nowhere.pem\n");
+    ck_assert(logged(said));
+    tear_down();
+}
+END_TEST
+
 START_TEST(test_resumption)
 {
     set_up("");
@@ -367,4 +407,4 @@ START_TEST(test_memory)
 }
 END_TEST
 
-TEST_MAIN("tls/layer", test_exchange, test_resumption, test_resumption_of_old_versions, test_verification, test_nonsense, test_memory)
+TEST_MAIN("tls/layer", test_exchange, test_grades, test_chain_above_legacy, test_resumption, test_resumption_of_old_versions, test_verification, test_nonsense, test_memory)
