@@ -12,7 +12,7 @@ static size_t recalled, fetched; /* questions to the store, and to web servers *
 static const char *remembered;   /* what the store has; NULL: nothing */
 static char text[MTA_STS_TEXT_MAX + 1];
 
-enum store_outcome store_get(struct store *store UNUSED, const char *cache UNUSED, struct slice key UNUSED, struct arena *arena UNUSED, struct slice *value,
+enum store_outcome store_get(struct shared_store *store UNUSED, const char *cache UNUSED, struct slice key UNUSED, struct arena *arena UNUSED, struct slice *value,
                              int64_t *expires UNUSED)
 {
     recalled++;
@@ -20,7 +20,7 @@ enum store_outcome store_get(struct store *store UNUSED, const char *cache UNUSE
     return remembered ? STORE_OUTCOME_FOUND : STORE_OUTCOME_MISSING;
 }
 
-bool store_put(struct store *store UNUSED, const char *cache UNUSED, struct slice key UNUSED, struct slice value UNUSED, int64_t lifetime UNUSED)
+bool store_put(struct shared_store *store UNUSED, const char *cache UNUSED, struct slice key UNUSED, struct slice value UNUSED, int64_t lifetime UNUSED)
 {
     return true;
 }
