@@ -10,20 +10,20 @@
 static size_t kept;
 static char logged[1000];
 
-enum store_outcome store_get(struct store *store UNUSED, const char *cache UNUSED, struct slice key UNUSED, struct arena *arena UNUSED, struct slice *value,
+enum store_outcome store_get(struct shared_store *store UNUSED, const char *cache UNUSED, struct slice key UNUSED, struct arena *arena UNUSED, struct slice *value,
                              int64_t *expires UNUSED)
 {
     *value = (struct slice){0};
     return STORE_OUTCOME_MISSING;
 }
 
-bool store_put(struct store *store UNUSED, const char *cache UNUSED, struct slice key, struct slice value UNUSED, int64_t lifetime UNUSED)
+bool store_put(struct shared_store *store UNUSED, const char *cache UNUSED, struct slice key, struct slice value UNUSED, int64_t lifetime UNUSED)
 {
     kept += !slice_starts(key, SLICE("list "));
     return true;
 }
 
-bool store_delete(struct store *store UNUSED, const char *cache UNUSED, struct slice key UNUSED) { return true; }
+bool store_delete(struct shared_store *store UNUSED, const char *cache UNUSED, struct slice key UNUSED) { return true; }
 
 int dispatch_targets(struct slice domain UNUSED, struct arena *arena UNUSED, struct tls_report_target *targets UNUSED) { return 1; }
 bool dispatch_report(const struct dispatcher *d UNUSED, struct report *report UNUSED) { return true; }
