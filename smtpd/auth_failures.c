@@ -201,6 +201,7 @@ static bool is_guess(enum sasl_layer layer)
     case SASL_LAYER_EXPIRED:
     case SASL_LAYER_AUTHORIZATION:
     case SASL_LAYER_VERIFIER:
+    case SASL_LAYER_NO_SCRAM:
         return true;
     default:
         return false;

@@ -218,7 +218,8 @@ static void scram_final(struct sasl_exchange *x, struct slice message, struct sa
     }
     bool good = proves(x, &final, &signature);
     if (!has_scram(state)) {
-        enum sasl_layer layer = !state->known ? SASL_LAYER_UNKNOWN_USER : state->verifier.kind == VERIFIER_DISABLED ? SASL_LAYER_DISABLED : SASL_LAYER_VERIFIER;
+        enum sasl_layer layer = !state->known ? SASL_LAYER_UNKNOWN_USER : state->verifier.kind == VERIFIER_DISABLED ? SASL_LAYER_DISABLED
+                                : state->verifier.kind == VERIFIER_UNUSABLE ? SASL_LAYER_VERIFIER : SASL_LAYER_NO_SCRAM;
         sasl_decide(answer, SASL_FAILED, layer, state->name);
     } else if (!good) {
         sasl_decide(answer, SASL_FAILED, SASL_LAYER_WRONG_PASSWORD, state->name);

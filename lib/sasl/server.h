@@ -51,7 +51,9 @@ enum sasl_outcome {
     X(DISABLED, "disabled", "the account is disabled", "enable it, if that is wanted") \
     X(EXPIRED, "expired", "the password has expired", "set a new one") \
     X(AUTHORIZATION, "authorization", "the user may not act as the one he asks for", "leave the authorization name empty in the client") \
-    X(VERIFIER, "verifier", "what is stored for the user does not serve this mechanism", "store {SCRAM-SHA-256}, or a crypt(3) hash and offer no SCRAM (smtpd_sasl_mechanism_filter)") \
+    X(VERIFIER, "verifier", "what is stored for the user does not serve this mechanism", "store {SCRAM-SHA-256} or a crypt(3) hash") \
+    X(NO_SCRAM, "no-scram-secret", "the user's entry has no SCRAM secret, only a hash for PLAIN and LOGIN: offer no SCRAM (smtpd_sasl_mechanism_filter), or store one", \
+      "let the client use PLAIN or LOGIN over TLS, or offer no SCRAM (smtpd_sasl_mechanism_filter = !scram-sha-256, static:rest), or store {SCRAM-SHA-256} (doveadm pw -s SCRAM-SHA-256)") \
     X(ABORTED, "aborted", "the client gave up", "")
 
 enum sasl_layer {

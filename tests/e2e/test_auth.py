@@ -107,6 +107,24 @@ def test_refusals_explain_themselves_to_the_administrator_only(make):
         assert secret not in here.log()
 
 
+def test_a_hash_does_not_serve_scram(make):
+    here = make(main_cf=FILE, files={"users": USERS})
+    with here.smtp() as smtp:
+        first = base64.b64decode(smtp.say("AUTH SCRAM-SHA-256 " + b64("n,,n=alice,r=nonce"))[4:]).decode()
+        nonce = dict(part.split("=", 1) for part in first.split(","))["r"]
+        assert smtp.say(b64(f"c=biws,r={nonce},p={b64(bytes(32))}")).startswith("535 5.7.8 ")
+    line = auth_failed(here, "no-scram-secret")
+    assert "mechanism=SCRAM-SHA-256" in line and "the user's entry has no SCRAM secret, only a hash for PLAIN and LOGIN" in line
+    check = lambda: here.command("postfix", "check").stderr
+    assert "no entry has a secret" not in check()   # there is one
+    here.write("users", f"alice {CRYPT}\ngone !{CRYPT}\n")
+    assert f"table texthash:{here.directory}/etc/users: SCRAM-SHA-256 is offered, and no entry has a secret for it" in check()
+    here.command("postconf", "-e", f"smtpd_sasl_path = inline:{{ {{ alice = {CRYPT.replace('$', '$$')} }} }}", check=True)
+    assert "table inline: SCRAM-SHA-256 is offered" in check() and CRYPT not in check()
+    here.command("postconf", "-e", "smtpd_sasl_mechanism_filter = !scram-sha-256, static:rest", check=True)
+    assert "no entry has a secret" not in check()
+
+
 def test_rules_of_the_session(make):
     here = make(main_cf=FILE + "smtpd_tls_auth_only = yes\n", files={"users": USERS})
     with here.smtp() as smtp:
@@ -419,7 +437,7 @@ def test_postfix_explain_auth(make):
     status, text = explain_auth(here, "--mechanism", "PLAIN", "alice")
     assert status == 0 and "=> accepted as alice" in text and "without TLS: SCRAM-SHA-256 PLAIN LOGIN" in text
     assert explain_auth(here, "user", password="pencil")[0] == 0
-    for user, layer in (("alice", "verifier"), ("nobody", "unknown-user"), ("gone", "disabled"), ("user", "wrong-password")):
+    for user, layer in (("alice", "no-scram-secret"), ("nobody", "unknown-user"), ("gone", "disabled"), ("user", "wrong-password")):
         status, text = explain_auth(here, user)
         assert status == 1 and f"=> refused (535), layer {layer}: " in text and "what mends it: " in text
     here.command("postconf", "-e", "smtpd_sasl_mechanism_filter = !scram-sha-256, static:rest", check=True)

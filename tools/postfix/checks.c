@@ -5,7 +5,7 @@ static const struct {
     void (*run)(struct checks *checks);
     bool only_with_dns, only_with_tables;
 } rows[] = {
-    {check_types}, {check_tables}, {check_chroot}, {check_domains}, {check_relaying}, {check_users}, {check_certificates},
+    {check_types}, {check_tables}, {check_chroot}, {check_domains}, {check_relaying}, {check_users}, {check_certificates}, {check_logins},
     {check_rows, .only_with_tables = true}, {check_dns, .only_with_dns = true},
 };
 

@@ -60,6 +60,7 @@ void check_domains(struct checks *checks);
 void check_relaying(struct checks *checks);
 void check_users(struct checks *checks);
 void check_certificates(struct checks *checks);
+void check_logins(struct checks *checks);
 void check_dns(struct checks *checks);          /* --dns */
 
 /* ---- table_rows.c ---- */
