@@ -37,8 +37,9 @@ bool lexeme_joins(const struct lexeme *before, const struct lexeme *after);
 bool address_byte_is_atext(char byte);
 
 /* address_spec_parse - one addr-spec (comments and blanks allowed, source route stripped) to external form: a view of raw when it is
-   plain, else memory of the arena.  *broken is set when it is not good syntax; what is returned then is the best reading of it. */
+   plain, else memory of the arena.  *broken is set when it is not good syntax; what is returned then is the best reading of it.
+   colons: a ':' may stand in the local part without quotes. */
 struct arena;
-struct slice address_spec_parse(struct slice raw, struct arena *arena, bool *broken);
+struct slice address_spec_parse(struct slice raw, bool colons, struct arena *arena, bool *broken);
 
 #endif

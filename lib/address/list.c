@@ -145,7 +145,7 @@ static void add_address(struct list_parser *p, size_t first, size_t end)
     }
     struct address_token token = {.kind = ADDRESS_TOKEN_ADDRESS, .raw = written(p, first, end)};
     bool broken;
-    token.text = address_spec_parse(token.raw, p->arena, &broken);
+    token.text = address_spec_parse(token.raw, false, p->arena, &broken);
     if (token.text.len) {
         add_token(p, &token);
         return;

@@ -103,6 +103,7 @@ struct spec {
     struct buffer text; /* internal form */
     size_t at;          /* position of the last unquoted "@" */
     bool has_at, quoted;
+    bool colons; /* one may stand in the local part without quotes */
     bool broken;
 };
 
@@ -118,19 +119,20 @@ static void add_lexeme(struct spec *spec, const struct lexeme *lexeme)
         spec->broken |= spec->has_at; /* a domain has no quotes */
         append_unquoted(&spec->text, lexeme->text);
     } else {
-        spec->broken |= lexeme->kind == LEXEME_SPECIAL || (lexeme->kind == LEXEME_LITERAL && !spec->has_at);
+        bool allowed = spec->colons && !spec->has_at && lexeme_is(lexeme, ':');
+        spec->broken |= (lexeme->kind == LEXEME_SPECIAL && !allowed) || (lexeme->kind == LEXEME_LITERAL && !spec->has_at);
         buffer_append_slice(&spec->text, lexeme->text);
     }
 }
 
-struct slice address_spec_parse(struct slice raw, struct arena *arena, bool *broken)
+struct slice address_spec_parse(struct slice raw, bool colons, struct arena *arena, bool *broken)
 {
     *broken = false;
     raw = slice_trim(raw);
     if (is_plain(raw))
         return raw;
     raw = strip_route(raw);
-    struct spec spec = {.text = BUFFER_INIT};
+    struct spec spec = {.text = BUFFER_INIT, .colons = colons};
     struct lexeme before = {LEXEME_END, {NULL, 0}, false};
     bool gap = false;
     for (struct lexeme lexeme = lexeme_next(&raw); lexeme.kind != LEXEME_END; lexeme = lexeme_next(&raw)) {

@@ -5,8 +5,8 @@
 
 enum { PATH_MAX_LENGTH = 2048 }; /* bytes; more cannot come in a command line of default length */
 
-/* take_token - the first word: blanks inside quotes, comments, <> and [] do not end it. */
-static struct slice take_token(struct slice *rest, bool *broken)
+/* take_token - the first word: blanks inside quotes, comments, <> and [] do not end it.  Unless strict, a comment that nobody closes is all that follows. */
+static struct slice take_token(struct slice *rest, bool strict, bool *broken)
 {
     *rest = slice_trim_left(*rest);
     struct slice start = *rest;
@@ -16,6 +16,10 @@ static struct slice take_token(struct slice *rest, bool *broken)
         struct lexeme lexeme = lexeme_next(&after);
         if (lexeme.kind == LEXEME_END || (lexeme.kind == LEXEME_BLANK && depth == 0))
             break;
+        if (lexeme.kind == LEXEME_COMMENT && lexeme.broken && !strict) {
+            *rest = after;
+            return slice_first(start, (size_t)(lexeme.text.data - start.data));
+        }
         *broken |= lexeme.broken;
         depth += lexeme_is(&lexeme, '<');
         depth -= lexeme_is(&lexeme, '>') && depth > 0;
@@ -25,14 +29,14 @@ static struct slice take_token(struct slice *rest, bool *broken)
     return slice_first(start, start.len - rest->len);
 }
 
-/* only_closes - nothing but ">", comments and blanks: "<a>,<b>" and "<a>SIZE=1" are not one address. */
+/* only_closes - nothing but ">", ";", comments and blanks: "<a>,<b>" and "<a>SIZE=1" are not one address. */
 static bool only_closes(struct slice rest)
 {
     for (;;) {
         struct lexeme lexeme = lexeme_next(&rest);
         if (lexeme.kind == LEXEME_END)
             return true;
-        if (!lexeme_is(&lexeme, '>') && !lexeme_is_gap(&lexeme))
+        if (!lexeme_is(&lexeme, '>') && !lexeme_is(&lexeme, ';') && !lexeme_is_gap(&lexeme))
             return false;
     }
 }
@@ -82,24 +86,25 @@ static bool words_touch(struct slice inside)
     }
 }
 
-/* domain_is_acceptable - as in RCPT TO: a trailing dot is forgiven, rewriting takes it off. */
+/* domain_is_acceptable - as in RCPT TO: a trailing dot is forgiven, rewriting takes it off.  A number is no name. */
 static bool domain_is_acceptable(struct slice domain)
 {
     if (slice_ends(domain, SLICE(".")))
         domain.len--;
-    return domain_syntax(domain, NULL);
+    return domain_is_valid(domain, NULL);
 }
 
 bool mail_address_parse_path(struct slice text, bool strict, bool utf8, struct arena *arena, struct slice *external, struct slice *rest)
 {
     bool broken = false, angles = false, clean = true;
     *rest = text;
-    struct slice token = take_token(rest, &broken);
+    struct slice token = take_token(rest, strict, &broken);
     *rest = slice_trim_left(*rest);
     *external = (struct slice){"", 0};
     if (broken || token.len == 0 || token.len > PATH_MAX_LENGTH)
         return false;
     struct slice inside = strip_angles(token, &angles, &clean, &broken);
+    angles |= slice_equal(token, SLICE(">")); /* what is left of "<>" */
     if (broken)
         return false;
     if (words_touch(inside))
@@ -108,7 +113,7 @@ bool mail_address_parse_path(struct slice text, bool strict, bool utf8, struct a
         return false;
     if (!slice_is_ascii(inside) && !(utf8 && slice_is_utf8(inside)))
         return false;
-    struct slice address = address_spec_parse(inside, arena, &broken);
+    struct slice address = address_spec_parse(inside, true, arena, &broken);
     if (broken || (address.len == 0 && !angles))
         return false;
     if (address.len > 0 && mail_address_local(address).len < address.len && !domain_is_acceptable(mail_address_domain(address)))
