@@ -284,6 +284,9 @@ def test_kill(make, sink, dns, filter):
         assert text.count("X-Soak: yes\r\n") == 1, text
     assert not here.log_lines("panic:|killed by signal (4|6|7|8|11)\\b")
     assert grown(before, after) == [], descriptors(here)
+    with Client(here.port) as client:
+        assert client.message("m-last.", 1).startswith("250")
+    wait_until(lambda: set(before) <= {name for _, name in here.pids()}, f"each of {set(before)} to be at work again")
     here.stop()
     assert here.pids() == []
 
