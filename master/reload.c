@@ -4,6 +4,7 @@
 #include "conf/check.h"
 #include "conf/snapshot.h"
 #include "master.h"
+#include "service/instance.h"
 #include "service/network.h"
 
 /* ---- the log ------------------------------------------------------------------------------------------------------ */
@@ -56,11 +57,14 @@ void master_check_log(void)
 
 struct findings {
     bool fatal;
+    struct buffer *why; /* the first fatal one */
 };
 
 static void log_problem(void *context, bool fatal, const char *file UNUSED, int line UNUSED, const char *text)
 {
     struct findings *findings = context;
+    if (fatal && !findings->fatal)
+        buffer_append_string(findings->why, text);
     findings->fatal |= fatal;
     if (fatal)
         log_error("%s", text);
@@ -109,9 +113,10 @@ bool configuration_accept(struct config *config, struct arena *memory, const str
            services_build(config, &lines, old_services, services, why);
 }
 
-static bool read_generation(struct generation *generation)
+/* read_generation - false: logged, and *reason says it, too. */
+static bool read_generation(struct generation *generation, struct buffer *reason)
 {
-    struct findings findings = {0};
+    struct findings findings = {.why = reason};
     struct buffer why = BUFFER_INIT;
     generation->memory = arena_new(0);
     generation->config = config_load_whole(NULL, log_problem, &findings);
@@ -123,6 +128,8 @@ static bool read_generation(struct generation *generation)
               configuration_accept(generation->config, generation->memory, &master.services, &generation->services, log_problem, &findings, &why);
     if (why.len)
         log_error("%s", buffer_string(&why));
+    if (reason->len == 0)
+        buffer_append_slice(reason, buffer_slice(&why));
     buffer_release(&why);
     if (!ok)
         network_settings(master.config);
@@ -144,12 +151,16 @@ static void tell_workers(struct service_entry *service)
 void master_reload(void)
 {
     struct generation fresh = {0};
+    struct buffer reason = BUFFER_INIT;
     master_check_log(); /* one that was moved away is let go whatever becomes of the configuration */
-    if (!read_generation(&fresh)) {
+    if (!read_generation(&fresh, &reason)) {
         log_error("the configuration was not reloaded: going on with the old one");
+        instance_verdict_write(reason.len ? buffer_slice(&reason) : SLICE("see the log"));
+        buffer_release(&reason);
         discard(&fresh);
         return;
     }
+    buffer_release(&reason);
     struct config *old_config = master.config;
     struct arena *old_memory = master.memory;
     close(master.snapshot);
@@ -170,4 +181,5 @@ void master_reload(void)
     }
     arena_free(old_memory);
     config_free(old_config);
+    instance_verdict_write(SLICE(""));
 }

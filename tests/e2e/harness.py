@@ -148,7 +148,7 @@ class Instance:
             os.chown(full, self.uid, self.gid)
 
     def reload(self):
-        """postfix reload; until master has reloaded and its workers have been told (the command does not wait for that)."""
+        """postfix reload; until master has reloaded and its workers have been told."""
         before = len(self.log_lines(r"master\[\d+\]: reload -- "))
         self.command("postfix", "reload", check=True)
         self.wait_log(r"master\[\d+\]: reload -- ", before + 1)

@@ -162,13 +162,34 @@ static int do_drain(struct control *control UNUSED)
     return 0;
 }
 
+/* await_verdict - a port that somebody else has is tried for five seconds; whoever says nothing may be of a version that does not. */
+static void await_verdict(void)
+{
+    struct buffer reason = BUFFER_INIT;
+    enum { PAUSE = 10000, POLLS = 700 };
+    for (int i = 0; i < POLLS; i++) {
+        if (instance_verdict_read(&reason)) {
+            if (reason.len)
+                say_fatal("not reloaded: %s: going on with the old one", buffer_string(&reason));
+            buffer_release(&reason);
+            return;
+        }
+        usleep(PAUSE);
+        if (i % 10 == 9 && !instance_running(NULL))
+            say_fatal("the Postfix mail system ended while it reloaded: see the log");
+    }
+    say_warning("master has not said yet whether it took the configuration: see the log");
+}
+
 static int do_reload(struct control *control)
 {
     pid_t pid = must_run();
     prepare(control, "going on with the old one");
     say_progress("refreshing the Postfix mail system");
+    instance_verdict_clear();
     if (kill(pid, SIGHUP) < 0)
         say_fatal("kill %d: %s", (int)pid, strerror(errno));
+    await_verdict();
     return 0;
 }
 
