@@ -5,7 +5,7 @@
 
 enum { PATH_MAX_LENGTH = 2048 }; /* bytes; more cannot come in a command line of default length */
 
-/* take_token - the first word: blanks inside quotes, comments, <> and [] do not end it.  Unless strict, a comment that nobody closes is all that follows. */
+/* take_token - the first word: blanks inside quotes, comments, <> and [] do not end it.  Unless strict, a comment that nobody closes ends at a blank. */
 static struct slice take_token(struct slice *rest, bool strict, bool *broken)
 {
     *rest = slice_trim_left(*rest);
@@ -17,7 +17,7 @@ static struct slice take_token(struct slice *rest, bool strict, bool *broken)
         if (lexeme.kind == LEXEME_END || (lexeme.kind == LEXEME_BLANK && depth == 0))
             break;
         if (lexeme.kind == LEXEME_COMMENT && lexeme.broken && !strict) {
-            *rest = after;
+            *rest = slice_from(*rest, slice_find(*rest, ' '));
             return slice_first(start, (size_t)(lexeme.text.data - start.data));
         }
         *broken |= lexeme.broken;

@@ -73,7 +73,7 @@ static const struct {
     {"<a@c.test>;<b@c.test>", false, NULL, ""},
     {"<a@c.test>;b@c.test", false, NULL, ""},
     {"<a@c.test(unclosed>", false, "a@c.test", ""},
-    {"<a@c.test(unclosed> X=1", false, "a@c.test", ""},
+    {"<a@c.test(unclosed> X=1", false, "a@c.test", "X=1"},
     {"<a@c.test(unclosed>", true, NULL, ""},
     {"(unclosed <a@c.test>", false, NULL, ""},
     {">", false, "", ""},
