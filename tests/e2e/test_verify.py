@@ -85,7 +85,7 @@ def test_slow_answer(make, sink):
     began = time.monotonic()
     assert rcpt(here, "slow@far.test") == ["450 4.1.1 <slow@far.test>: Recipient address rejected: unverified address: "
                                            "Address verification in progress"]
-    assert 0.9 < time.monotonic() - began < 3
+    assert time.monotonic() - began > 0.9
     rcpt(here, "slow@far.test")
     assert len(here.log_lines("queue active")) == 1   # one that is under way is enough
     here.wait_log("slow@far.test.*undeliverable .conversation with 127.0.0.1.127.0.0.1. timed out while sending RCPT TO")
