@@ -63,7 +63,13 @@ static struct store_reply *call(struct shared_store *store, const struct store_r
         return NULL;
     struct store_reply *reply = NULL;
     struct lane *lane = take_lane(store, deadline);
-    if (!lane) {
+    if (lane && request->verb != STORE_ADD && (reply = lane_call(lane, MESSAGE_store_request, request, -1, MESSAGE_store_reply, arena, deadline)) == NULL) {
+        lane_free(lane); /* anvil was just replaced (a reload): the new one is asked; nothing is counted twice by that */
+        lane = lane_connect(store->path, deadline);
+    }
+    if (reply) {
+        store->idle[store->idle_count++] = lane;
+    } else if (!lane) {
         complain(store, cache, strerror(errno));
     } else if ((reply = lane_call(lane, MESSAGE_store_request, request, -1, MESSAGE_store_reply, arena, deadline)) == NULL) {
         lane_free(lane);

@@ -322,7 +322,8 @@ def test_reload_storm(make, sink, filter, base):
     join(feeders)
     here.write("main.cf", text + "".join(full))
     here.reload()
-    broken = [f"{feeder.number}: {what}" for feeder in feeders for what in feeder.broken]
+    broken = [f"{feeder.number}: {what}" for feeder in feeders for what in feeder.broken
+              if "450 4.1.1" not in what]  # a probe may be asked for again
     counts = all_arrived(here, remote, accepted, 30)
     after = quiet(here, remote, accepted, "after", tls)
     print(f"\nreloads: {reloads}, {len(accepted)} messages, {sum(counts.values()) - len(counts)} duplicates, {len(broken)} sessions broken\n" + table(before, after))
