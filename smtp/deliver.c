@@ -49,7 +49,7 @@ static void open_cleanup(void)
 {
     struct buffer path = BUFFER_INIT;
 
-    if (!session_reports(params.notify_classes))
+    if (!config_list_has(params.notify_classes, "protocol"))
         return;
     buffer_printf(&path, "public/%s", params.cleanup_service_name);
     params.cleanup = submit_pool_new(buffer_string(&path));

@@ -350,22 +350,6 @@ bool session_is_alive(struct session *session)
     return !session->unusable && !session->says_goodbye && stream_error(session->stream) == STREAM_OK && !stream_pending(session->stream);
 }
 
-static bool names(const char *list, struct slice class)
-{
-    struct slice rest = slice_of(list), word;
-
-    while (config_list_next(&rest, &word)) {
-        if (slice_equal_case(word, class))
-            return true;
-    }
-    return false;
-}
-
-bool session_reports(const char *notify_classes)
-{
-    return names(notify_classes, SLICE("protocol"));
-}
-
 /* report - tell the postmaster that the server and we do not understand each other. */
 static void report(const struct client_params *params, struct session *session)
 {
@@ -374,7 +358,7 @@ static void report(const struct client_params *params, struct session *session)
     struct transcript_notice notice = {
         .cleanup = params->cleanup, .mail_name = params->mail_name, .myhostname = params->myhostname, .double_bounce_sender = params->double_bounce_sender,
         .recipient = slice_of(address), .program = params->lmtp ? "LMTP client" : "SMTP client", .peer = session->relay,
-        .filtered = names(params->internal_mail_filter_classes, SLICE("notify")),
+        .filtered = config_list_has(params->internal_mail_filter_classes, "notify"),
         .recipient_shown = arena_format(session->arena, "%s%s%s", address, complete ? "" : "@", complete ? "" : params->myorigin),
         .introduction = arena_printf(session->arena, "Unexpected response from %s.", session->relay)};
 

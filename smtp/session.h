@@ -75,8 +75,6 @@ void session_close(const struct client_params *params, struct session *session);
 /* session_is_alive - nothing arrived and nothing was closed since the last transaction. */
 bool session_is_alive(struct session *session);
 
-/* session_reports - is trouble with the protocol told to the postmaster? */
-bool session_reports(const char *notify_classes);
 /* session_say - a command, or some of them, CRLF included; goes out with the next flush. */
 void session_say(struct session *session, struct slice text);
 /* session_reply - read one reply with a time limit.  False when the connection failed.  Waits. */

@@ -17,17 +17,6 @@ void history_flush(struct session *s)
         transcript_forget(s->history);
 }
 
-/* filters_notices - are notices to the postmaster shown to filters? */
-static bool filters_notices(const struct smtpd_params *p)
-{
-    struct slice rest = slice_of(p->internal_mail_filter_classes), class;
-    while (config_list_next(&rest, &class)) {
-        if (slice_equal_case(class, SLICE("notify")))
-            return true;
-    }
-    return false;
-}
-
 static void send_notice(struct session *s)
 {
     const struct smtpd_params *p = &s->server->params;
@@ -35,7 +24,7 @@ static void send_notice(struct session *s)
     struct transcript_notice notice = {
         .cleanup = s->server->cleanup, .mail_name = p->mail_name, .myhostname = p->myhostname, .double_bounce_sender = p->double_bounce_sender,
         .recipient = recipient, .recipient_shown = route_rewrite(s->server->route, SLICE("local"), recipient, s->scratch), .program = "SMTP server",
-        .peer = s->client.text, .filtered = filters_notices(p), .end_reason = s->end_reason};
+        .peer = s->client.text, .filtered = config_list_has(p->internal_mail_filter_classes, "notify"), .end_reason = s->end_reason};
 
     transcript_send(s->history, &notice);
 }

@@ -86,7 +86,7 @@ static void expand(struct job *job, struct target *target, struct slice text, st
     struct target member = {.origin = ORIGIN_ALIAS, .level = target->level + 1, .owner = target->owner, .resubmit = target->resubmit,
                             .own_alias = unmatched ? target->user : target->local};
 
-    if (unmatched && list_has(job->params->propagate_unmatched_extensions, SLICE("alias")))
+    if (unmatched && config_list_has(job->params->propagate_unmatched_extensions, "alias"))
         member.extension = target->extension;
     set_rights(job, &member, table_owner(job->arena, table));
     use_owner(job, target, &member);

@@ -97,7 +97,7 @@ bool dotforward_deliver(struct job *job, struct target *target, const struct acc
         log_warning("cannot read %s: %s", path, strerror(errno));
     } else {
         struct target member = {.origin = ORIGIN_FORWARD, .level = target->level + 1, .owner = account, .rights = *account, .address = target->address};
-        if (!with_extension && target->extension.len > 0 && list_has(job->params->propagate_unmatched_extensions, SLICE("forward")))
+        if (!with_extension && target->extension.len > 0 && config_list_has(job->params->propagate_unmatched_extensions, "forward"))
             member.extension = target->extension;
         bool tells = report_expansion_begin(job);
         struct slice kept = job->delivered;

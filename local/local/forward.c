@@ -86,7 +86,7 @@ static bool send_content(struct job *job, struct submission *submission)
     clock_rfc5322(&head, clock_wall());
     buffer_append_string(&head, "\r\n");
     struct slice delivered = arena_lower(job->arena, job->delivered); /* what is compared when it comes back knows no case */
-    if (list_has(job->params->prepend_delivered_header, SLICE("forward")))
+    if (config_list_has(job->params->prepend_delivered_header, "forward"))
         buffer_printf(&head, "Delivered-To: " SLICE_FORMAT "\r\n", SLICE_ARGS(delivered));
     submit_content(submission, buffer_slice(&head));
     buffer_release(&head);

@@ -23,7 +23,7 @@ static struct slice original_address(const struct job *job)
 static void copy_init(const struct job *job, const char *kind, int flags, struct copy *copy)
 {
     *copy = (struct copy){.delivery = job->delivery, .flags = flags | COPY_RETURN_PATH, .sender = job->sender, .end_of_line = SLICE("\n")};
-    if (list_has(job->params->prepend_delivered_header, slice_of(kind))) {
+    if (config_list_has(job->params->prepend_delivered_header, kind)) {
         copy->flags |= COPY_DELIVERED_TO;
         copy->delivered_to = job->delivered;
     }

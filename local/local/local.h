@@ -112,8 +112,6 @@ void report_expansion_end(struct job *job, struct slice address, const char *act
 bool seen(struct job *job, const char *kind, struct slice what, uid_t uid);
 /* account_find - 1 found, 0 no such user, -1 cannot tell now. */
 int account_find(struct job *job, struct slice user, struct account *account);
-/* list_has - a word is in a list parameter. */
-bool list_has(const char *list, struct slice word);
 /* macro_expand - $user $home $shell $recipient $extension $domain $local $recipient_delimiter in raw parameters; bytes outside filter become "_".
    NULL when a macro in it is unknown; *undefined tells that a macro without value was used. */
 char *macro_expand(struct job *job, const struct target *target, const struct account *account, const char *text, const char *filter, bool *undefined);

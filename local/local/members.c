@@ -12,14 +12,14 @@
 #define INCLUDE_PIECE 8192
 #define WORDS_MAX 200000 /* of an alias, or of a line of a file */
 
-static struct slice origin_name(enum origin origin)
+static const char *origin_name(enum origin origin)
 {
-    return origin == ORIGIN_FORWARD ? SLICE("forward") : origin == ORIGIN_INCLUDE ? SLICE("include") : SLICE("alias");
+    return origin == ORIGIN_FORWARD ? "forward" : origin == ORIGIN_INCLUDE ? "include" : "alias";
 }
 
 static void to_command(struct job *job, const struct target *parent, struct slice text)
 {
-    if (!list_has(job->params->allow_mail_to_commands, origin_name(parent->origin)))
+    if (!config_list_has(job->params->allow_mail_to_commands, origin_name(parent->origin)))
         report_format(job, parent->address, OUTCOME_BOUNCED, "5.7.1", "mail to command is restricted");
     else
         last_command(job, parent, arena_string(job->arena, text), false, parent->owner);
@@ -27,7 +27,7 @@ static void to_command(struct job *job, const struct target *parent, struct slic
 
 static void to_file(struct job *job, const struct target *parent, struct slice path)
 {
-    if (!list_has(job->params->allow_mail_to_files, origin_name(parent->origin)))
+    if (!config_list_has(job->params->allow_mail_to_files, origin_name(parent->origin)))
         report_format(job, parent->address, OUTCOME_BOUNCED, "5.7.1", "mail to file is restricted");
     else
         last_file(job, parent, arena_string(job->arena, path));
@@ -83,7 +83,7 @@ static void to_include(struct job *job, const struct target *parent, struct slic
         log_debug("duplicate :include:%s", path);
     } else if (!read_include(job, parent, path, &text, &member)) {
         report_format(job, parent->address, OUTCOME_BOUNCED, "5.3.5", "mail system configuration error");
-    } else if (!list_has(job->params->propagate_unmatched_extensions, SLICE("include"))) {
+    } else if (!config_list_has(job->params->propagate_unmatched_extensions, "include")) {
         member.extension = (struct slice){0};
         members_deliver(job, &member, buffer_slice(&text), true);
     } else {

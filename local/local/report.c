@@ -85,16 +85,6 @@ int account_find(struct job *job, struct slice user, struct account *account)
     return 1;
 }
 
-bool list_has(const char *list, struct slice word)
-{
-    struct slice rest = slice_of(list), item;
-
-    while (config_list_next(&rest, &item))
-        if (slice_equal_case(item, word))
-            return true;
-    return false;
-}
-
 struct macros {
     struct job *job;
     const struct target *target;

@@ -35,16 +35,6 @@ void bounce_start(struct service_context *context UNUSED)
     cleanup = submit_pool_new("public/cleanup");
 }
 
-static bool in_list(const char *list, struct slice wanted)
-{
-    struct slice rest = slice_of(list), word;
-
-    while (config_list_next(&rest, &word))
-        if (slice_equal_case(word, wanted))
-            return true;
-    return false;
-}
-
 /* wants_notice - RFC 3461 4.1: without NOTIFY failures and delays are reported, successes are not. */
 static bool wants_notice(const struct recipient *recipient, int64_t kind)
 {
@@ -92,7 +82,7 @@ static bool send_notice(struct notice *notice, struct slice sender, struct slice
         log_warning("connect to the cleanup service: %s", strerror(errno));
         return false;
     }
-    if (!in_list(params.internal_mail_filter_classes, SLICE("bounce")))
+    if (!config_list_has(params.internal_mail_filter_classes, "bounce"))
         options |= SUBMIT_NO_HEADER_BODY_CHECKS | SUBMIT_NO_MILTERS;
     *queue_id = arena_slice(arena, submit_queue_id(submission));
     notice->queue_id = *queue_id;
@@ -152,13 +142,13 @@ static bool failure_notices(struct notice *notice, struct notice *everybody, str
         return true;
     }
     if (sender.len == 0 && notice->request->envelope.dsn_sender.len == 0) {
-        if (in_list(params.notify_classes, SLICE("bounce")) || in_list(params.notify_classes, SLICE("2bounce")))
+        if (config_list_has(params.notify_classes, "bounce") || config_list_has(params.notify_classes, "2bounce"))
             return notify_postmaster(everybody, params.twice_bounce_notice_recipient, arena);
         return true;
     }
     if (notice->recipient_count > 0 && !notify_sender(notice, arena))
         return false;
-    if (in_list(params.notify_classes, SLICE("bounce")))
+    if (config_list_has(params.notify_classes, "bounce"))
         return notify_postmaster(everybody, params.bounce_notice_recipient, arena);
     return true;
 }
@@ -171,7 +161,7 @@ static bool delay_notices(struct notice *notice, struct notice *everybody, struc
         return true;
     if (notice->recipient_count > 0 && !notify_sender(notice, arena))
         return false;
-    if (in_list(params.notify_classes, SLICE("delay")))
+    if (config_list_has(params.notify_classes, "delay"))
         return notify_postmaster(everybody, params.delay_notice_recipient, arena);
     return true;
 }

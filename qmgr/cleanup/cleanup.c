@@ -32,16 +32,6 @@ static int parse_classes(const char *parameter, const char *value)
     return bits;
 }
 
-static bool list_has(const char *value, struct slice wanted)
-{
-    struct slice rest = slice_of(value), element;
-    while (config_list_next(&rest, &element)) {
-        if (slice_equal_case(element, wanted))
-            return true;
-    }
-    return false;
-}
-
 /* parse_bytes - a string with C escapes (\0, \ooo, \n, ...) to a set. */
 static void parse_bytes(const char *text, struct byte_set *set)
 {
@@ -123,8 +113,8 @@ struct cleanup *cleanup_new(struct config *config, unsigned worker)
     c->sender_canonical_classes = parse_classes("sender_canonical_classes", p->sender_canonical_classes);
     c->recipient_canonical_classes = parse_classes("recipient_canonical_classes", p->recipient_canonical_classes);
     c->masquerade_classes = parse_classes("masquerade_classes", p->masquerade_classes);
-    c->propagate_canonical = list_has(p->propagate_unmatched_extensions, SLICE("canonical"));
-    c->propagate_virtual = list_has(p->propagate_unmatched_extensions, SLICE("virtual"));
+    c->propagate_canonical = config_list_has(p->propagate_unmatched_extensions, "canonical");
+    c->propagate_virtual = config_list_has(p->propagate_unmatched_extensions, "virtual");
     parse_lists(c);
     fill_limits(c);
     queue_id_maker_init(&c->ids, worker, p->enable_long_queue_ids);

@@ -19,16 +19,6 @@ struct lock {
     int fd;
 };
 
-static bool has_style(const struct lock *lock, struct slice style)
-{
-    struct slice rest = slice_of(lock->styles), word;
-    while (config_list_next(&rest, &word)) {
-        if (slice_equal_case(word, style))
-            return true;
-    }
-    return false;
-}
-
 static void check_styles(const struct lock *lock)
 {
     static const char *const known[] = {"fcntl", "flock", "dotlock"};
@@ -86,9 +76,9 @@ static void take_dot_lock(struct lock *lock)
 static bool try_file_locks(const struct lock *lock)
 {
     struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-    if (has_style(lock, SLICE("fcntl")) && fcntl(lock->fd, F_SETLK, &whole) < 0)
+    if (config_list_has(lock->styles, "fcntl") && fcntl(lock->fd, F_SETLK, &whole) < 0)
         return false;
-    return !has_style(lock, SLICE("flock")) || flock(lock->fd, LOCK_EX | LOCK_NB) == 0;
+    return !config_list_has(lock->styles, "flock") || flock(lock->fd, LOCK_EX | LOCK_NB) == 0;
 }
 
 static void release(const struct lock *lock)
@@ -168,7 +158,7 @@ int main(int argc, char **argv)
     /* The command ends by its own signals; we stay to take the lock away. */
     signal(SIGINT, SIG_IGN);
     signal(SIGQUIT, SIG_IGN);
-    if (has_style(&lock, SLICE("dotlock")))
+    if (config_list_has(lock.styles, "dotlock"))
         take_dot_lock(&lock);
     take_file_locks(&lock);
     int status = run_command(argv + optind + 1);
