@@ -55,28 +55,31 @@ static struct lane *take_lane(struct shared_store *store, int64_t deadline)
     return clock_monotonic() >= store->next_try ? lane_connect(store->path, deadline) : NULL;
 }
 
+/* ask - over a lane that is kept for the next question when this one is answered, else freed. */
+static struct store_reply *ask(struct shared_store *store, struct lane *lane, const struct store_request *request, struct arena *arena, int64_t deadline)
+{
+    struct store_reply *reply = lane_call(lane, MESSAGE_store_request, request, -1, MESSAGE_store_reply, arena, deadline);
+
+    if (reply)
+        store->idle[store->idle_count++] = lane;
+    else
+        lane_free(lane);
+    return reply;
+}
+
 static struct store_reply *call(struct shared_store *store, const struct store_request *request, const char *cache, struct arena *arena)
 {
     int64_t deadline = clock_after(PATIENCE * MICROSECONDS);
 
     if (semaphore_take(&store->turns, deadline) != WAIT_READY)
         return NULL;
-    struct store_reply *reply = NULL;
     struct lane *lane = take_lane(store, deadline);
-    if (lane && request->verb != STORE_ADD && (reply = lane_call(lane, MESSAGE_store_request, request, -1, MESSAGE_store_reply, arena, deadline)) == NULL) {
-        lane_free(lane); /* anvil was just replaced (a reload): the new one is asked; nothing is counted twice by that */
-        lane = lane_connect(store->path, deadline);
-    }
-    if (reply) {
-        store->idle[store->idle_count++] = lane;
-    } else if (!lane) {
-        complain(store, cache, strerror(errno));
-    } else if ((reply = lane_call(lane, MESSAGE_store_request, request, -1, MESSAGE_store_reply, arena, deadline)) == NULL) {
-        lane_free(lane);
-        complain(store, cache, "no answer");
-    } else {
-        store->idle[store->idle_count++] = lane;
-    }
+    struct store_reply *reply = lane ? ask(store, lane, request, arena, deadline) : NULL;
+    /* anvil may just have been replaced (a reload): the new one is asked, unless that could count twice */
+    if (lane && !reply && request->verb != STORE_ADD && (lane = lane_connect(store->path, deadline)) != NULL)
+        reply = ask(store, lane, request, arena, deadline);
+    if (!reply)
+        complain(store, cache, lane ? "no answer" : strerror(errno));
     semaphore_give(&store->turns);
     return reply && reply->outcome != STORE_OUTCOME_FAILED ? reply : NULL;
 }
