@@ -271,11 +271,11 @@ def test_the_queue_of_postfix(instance):
     assert status == 0 and finding["text"].endswith("/spool/deferred: 1 message in the queue of Postfix")
     append(instance, "main.cf", "default_transport = retry:not now\n")
     instance.start()
-    assert instance.log_lines("postfix-script.*: 1 message in the queue of Postfix")
+    assert instance.wait_log("postfix-script.*: 1 message in the queue of Postfix")
     command = finding["mend"].split(": ", 1)[1].rsplit(" (", 1)[0]
     assert instance.command("sh", "-c", command).returncode == 0
     instance.reload()   # wakes pickup
     for recipient in ("a@example.org", "b@example.org"):
         instance.wait_log(rf"to=<{recipient}>, .*delay=[1-9][0-9]*.*status=deferred")
     assert not instance.log_lines("to=<bob@")
-    assert instance.log_lines("nrcpt=2") and "old-queue" not in check(instance)[1]
+    assert instance.wait_log("nrcpt=2") and "old-queue" not in check(instance)[1]

@@ -237,7 +237,7 @@ def test_limits_of_sessions_and_of_reuse(make, sink):
         there.inject("a@here.test", "b@remote.test")
         good.wait_messages(count)
         there.wait_log("status=sent", count - 1)
-    assert len(there.log_lines(r"conn_use=2,")) == 1 and len(good.sessions) == 3
+    assert len(there.wait_log(r"conn_use=2,")) == 1 and len(good.sessions) == 3
 
 
 def test_transcript_to_the_postmaster(make, sink):

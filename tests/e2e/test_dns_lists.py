@@ -71,7 +71,7 @@ def test_side_by_side(make, slow_dns):
         assert smtp.say("RCPT TO:<bob@here.test>") == refusal
     asked = [query for query in dns.queries if query.endswith(".list A")]
     assert sorted(asked) == sorted([f"1.0.0.127.{name}.list A" for name in ("one", "two", "three", "four", "six")] + ["client.test.five.list A"])
-    assert len(here.log_lines("reject_warning: RCPT")) == 2
+    assert len(here.wait_log("reject_warning: RCPT", 2)) == 2
 
 
 def test_client_that_does_not_wait(make, slow_dns):

@@ -264,7 +264,7 @@ def test_milter_header_checks(system, filter):
     assert head("replace") == ["X-Instead: of", "X-After: it"]
     assert head("ignore") == head("strip") == ["X-After: it"]
     assert head("pass") == ["X-Check: pass", "X-After: it"]
-    before = len(here.log_lines("milter-header-warning: header X-After"))
+    before = len(here.wait_log("milter-header-warning: header X-After"))
     send("pass")
     log("milter-header-pass")
     assert len(here.log_lines("milter-header-warning: header X-After")) == before
@@ -283,7 +283,7 @@ def test_large_messages(system, filter):
     assert by_smtp(here, "Subject: body\n\n" + large).startswith("250 ")
     new = b"".join(chunk[1:] for chunk in chunks).decode().replace("\r\n", "\n")
     assert wait_until(lambda: [t for t in delivered(here, 2) if "Subject: body" in t], "the second")[0].endswith("X-Added: yes\n\n" + new)
-    size = int(re.search(r"size=(\d+)", here.log_lines("size=")[1]).group(1))
+    size = int(re.search(r"size=(\d+)", here.wait_log("size=", 2)[1]).group(1))
     assert len(new) < size < len(new) + 2000
     assert by_smtp(here, "Subject: body\n\nsmall\n").startswith("250 ")
     here.wait_queue_empty()
@@ -367,7 +367,7 @@ def test_default_action_accept_and_quarantine(system, filter):
     by_sendmail(here, MESSAGE)
     here.wait_log(r"milter-hold: CONNECT from localhost\[127\.0\.0\.1\]: milter triggers HOLD action; from=<a@mail\.test>$")
     wait_until(lambda: [entry["queue_name"] for entry in here.queue()] == ["hold"], "held")
-    assert len(here.log_lines("cleanup.*milter-hold")) == 1
+    assert len(here.wait_log("cleanup.*milter-hold")) == 1
     here = system(failing, name="held", main_cf="milter_default_action = quarantine\n")
     assert by_smtp(here, MESSAGE).startswith("250 ")
     here.wait_log(r"milter-hold: END-OF-MESSAGE from localhost\[127\.0\.0\.1\]: milter triggers HOLD action")

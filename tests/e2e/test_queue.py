@@ -48,7 +48,7 @@ def test_requeue(make, sink):
     here.command("postsuper", "-r", "ALL")
     remote.wait_messages(1, timeout=30)
     here.wait_queue_empty()
-    assert here.log_lines(rf"{old}: (requeued|removed)")
+    assert here.wait_log(rf"{old}: (requeued|removed)")
 
 
 def test_requeue_of_many_maps_addresses_again(make, sink):
@@ -64,7 +64,7 @@ def test_requeue_of_many_maps_addresses_again(make, sink):
     remote.wait_messages(30)
     here.wait_queue_empty()
     assert {tuple(recipients) for _, recipients, _ in remote.messages} == {("new@remote.test",)} and len(remote.messages) == 30
-    assert all(here.log_lines(rf"{one}: requeued as ") for one in ids)
+    assert all(here.wait_log(rf"{one}: requeued as ") for one in ids)
 
 
 def test_restart_keeps_the_queue(make):

@@ -63,7 +63,7 @@ def test_deferred_and_tried_again(made):
     sink.wait_messages(2)
     assert sorted(m[1] for m in sink.messages) == [["late@x.test"], ["now@x.test"]]
     it.wait_queue_empty()
-    assert len(it.log_lines("to=<late@x.test>.*status=deferred")) == 2
+    assert len(it.wait_log("to=<late@x.test>.*status=deferred", 2)) == 2
 
 
 def test_flush(made):

@@ -46,7 +46,7 @@ def test_retried_by_itself(make, sink):
     here = make(main_cf=f"relayhost = [127.0.0.1]:{remote.port}\n" + RETRY)
     here.inject("a@here.test", "b@remote.test")
     remote.wait_messages(1, timeout=30)
-    assert len(here.log_lines("status=deferred")) >= 2
+    here.wait_log("status=deferred", 2)
 
 
 def test_refused_mail_is_returned(make, sink):

@@ -433,7 +433,7 @@ def test_full_disks(make, sink, filter, when):
         all_arrived(here, remote, accepted, 30)
         assert sorted(pid for pid, name in here.pids() if name == "anvil") == anvil
         # What was in memory only is written now, and nothing was taken for damaged.
-        assert len(here.log_lines(r"anvil\[\d+\]: warning: cache verify: .*: no room on the disk: going on in memory until there is")) == 1
+        assert len(here.wait_log(r"anvil\[\d+\]: warning: cache verify: .*: no room on the disk: going on in memory until there is")) == 1
         where = f"btree:{here.directory}/data/verify_cache"
         wait_until(lambda: all(f"r{n}@far.test\t" in again_and_look(where) for n in (1, 5, 25)), f"what was in memory only, in {where}", 15)
         assert not [name for name in os.listdir(os.path.join(here.directory, "data")) if "damaged" in name]

@@ -49,7 +49,7 @@ def test_mail_is_encrypted_and_sessions_are_resumed(make, base):
         here.wait_log(r"status=sent", i + 1)
     here.wait_log(r"Trusted TLS connection established to 127\.0\.0\.1\[127\.0\.0\.1\]:\d+: TLSv1\.3 .* server-digest SHA256 client-signature ECDSA")
     there.wait_log(r"Trusted TLS connection established from localhost\[127\.0\.0\.1\]: TLSv1\.3 with cipher")
-    assert len(here.log_lines("TLS connection (established|reused) to")) == 3  # each message a connection: smtp_tls_connection_reuse = no
+    assert len(here.wait_log("TLS connection (established|reused) to", 3)) == 3  # each message a connection: smtp_tls_connection_reuse = no
     if len({line.split("smtp[")[1].split("]")[0] for line in here.log_lines("TLS connection .* to")}) == 1:
         here.wait_log("Trusted TLS connection reused to")
 

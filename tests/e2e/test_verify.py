@@ -45,10 +45,10 @@ def test_good_bad_and_temporary(make, sink):
     here.wait_queue_empty()
     assert server.messages == [] and here.maildir("alice") == []
     assert here.log_lines("status=sent|status=bounced|status=deferred") == []
-    assert len(here.log_lines("from=<double-bounce@here.test>")) == 5
-    assert here.log_lines(r"to=<yes@far.test>, relay=.*status=deliverable \(250 2.0.0 ok\)")
+    assert len(here.wait_log("from=<double-bounce@here.test>", 5)) == 5
+    assert here.wait_log(r"to=<yes@far.test>, relay=.*status=deliverable \(250 2.0.0 ok\)")
     assert all("DATA" not in session for session in server.sessions)
-    assert here.log_lines(r"to=<alice@here.test>, .*status=deliverable \(aliased to nobody\)")   # which is far enough
+    assert here.wait_log(r"to=<alice@here.test>, .*status=deliverable \(aliased to nobody\)")   # which is far enough
     before = probes(server)
     assert [reply[:3] for reply in rcpt(here, "yes@far.test", "no@far.test", "later@far.test")] == ["250", "550", "450"]
     assert probes(server) == before == ["RCPT TO:<yes@far.test>", "RCPT TO:<no@far.test>", "RCPT TO:<later@far.test>"]
@@ -87,7 +87,7 @@ def test_slow_answer(make, sink):
                                            "Address verification in progress"]
     assert time.monotonic() - began > 0.9
     rcpt(here, "slow@far.test")
-    assert len(here.log_lines("queue active")) == 1   # one that is under way is enough
+    assert len(here.wait_log("queue active")) == 1   # one that is under way is enough
     here.wait_log("slow@far.test.*undeliverable .conversation with 127.0.0.1.127.0.0.1. timed out while sending RCPT TO")
     here.wait_queue_empty()
     assert "timed out while sending RCPT TO" in rcpt(here, "slow@far.test")[0]
@@ -129,7 +129,7 @@ def test_aliases(make, sink):
     here = make(main_cf=settings(server, "virtual_alias_domains = alias.test\nvirtual_alias_maps = inline:{{{{one@alias.test=yes@far.test}} "
                                  "{{two@alias.test=yes@far.test no@far.test}} {{bad@alias.test=no@far.test}}}}\n"))
     assert [reply[:3] for reply in rcpt(here, "one@alias.test", "two@alias.test", "bad@alias.test")] == ["250", "250", "550"]
-    assert here.log_lines(r"postfix/cleanup.*to=<two@alias.test>, relay=none,.*status=deliverable \(aliased to multiple recipients\)")
+    assert here.wait_log(r"postfix/cleanup.*to=<two@alias.test>, relay=none,.*status=deliverable \(aliased to multiple recipients\)")
 
 
 def test_failures_not_remembered(make, sink):
