@@ -40,7 +40,7 @@ def test_triplets(make):
     assert attempt(here, "192.0.2.1")[0].startswith("450 4.2.0 ")
     time.sleep(2.1)
     assert attempt(here, "192.0.2.99")[0].startswith("250"), "another machine of the same network"
-    here.wait_log(r"greylist: RCPT from unknown\[192.0.2.99\]: passed after [23] seconds; from=<a@sender.test> to=<user@here.test>")
+    here.wait_log(r"greylist: RCPT from unknown\[192.0.2.99\]: passed after [0-9]+ seconds; from=<a@sender.test> to=<user@here.test>")
     assert attempt(here, "192.0.2.1")[0].startswith("250"), "the triplet is known"
     assert attempt(here, "192.0.3.1")[0].startswith("450"), "another network"
     assert attempt(here, "192.0.2.1", sender="b@sender.test")[0].startswith("450"), "another sender"

@@ -26,7 +26,7 @@ def test_a_client_that_trickles_bytes_is_cut_off(make):
                 time.sleep(0.3)
         except OSError:
             pass
-        assert 1.5 < time.monotonic() - begun < 6
+        assert 1.5 < time.monotonic() - begun < 15
     here.wait_log(r"timeout after DATA \(0 bytes\) from localhost\[127\.0\.0\.1\]")
 
 
@@ -90,7 +90,7 @@ def test_a_session_outlives_a_reload_and_ends_with_the_system(make):
     assert smtp.say("RCPT TO:<postmaster>") == "250 2.1.5 Ok"
     begun = time.monotonic()
     here.stop()
-    assert time.monotonic() - begun < 8
+    assert time.monotonic() - begun < 30
     assert lines_until_closed(smtp.socket) == []
 
 
