@@ -238,7 +238,7 @@ class Instance:
         try:
             return wait_until(lambda: (lambda l: l if len(l) >= count else None)(self.log_lines(pattern)), f"log line /{pattern}/ x{count}", timeout)
         except AssertionError as error:
-            raise AssertionError(f"{error}\n{self.log()[-4000:]}") from None
+            raise AssertionError(f"{error}\n{self.log()[-40000:]}") from None
 
     def queue(self):
         done = self.command("postqueue", "-j", check=True)
