@@ -479,7 +479,8 @@ mydestination =
 
 
 def relay(make, port, passwords, main_cf="", **settings):
-    return make(name="client", main_cf=RELAY % port + main_cf, files={"passwords": passwords}, **settings)
+    files = {"passwords": passwords, **settings.pop("files", {})}
+    return make(name="client", main_cf=RELAY % port + main_cf, files=files, **settings)
 
 
 def server(make, **settings):
@@ -590,6 +591,35 @@ def test_client_token(make, sink):
     token.wait_messages(1)
     auth = next(line for line in token.sessions[0] if line.startswith("AUTH"))
     assert auth == "AUTH XOAUTH2 " + b64("user=me@x.test\1auth=Bearer t0ken\1\1")
+
+
+PROGRAM = """#!/bin/sh
+cd "$(dirname "$0")"
+[ -e broken ] && { echo "no token today" >&2; exit 1; }
+[ "$1" = 127.0.0.1 ] || exit 0
+echo x >> count
+echo "me@x.test:t0ken$(wc -l < count)"
+"""
+
+
+def test_client_token_from_a_program(make, sink):
+    token = sink(ehlo=("AUTH PLAIN XOAUTH2",), replies={"AUTH": "235 2.7.0 ok"})
+    here = relay(make, token.port, "", "smtp_sasl_mechanism_filter = xoauth2\nsmtp_connection_cache_on_demand = no\nsmtp_sasl_auth_soft_bounce = yes\n"
+                 "smtp_sasl_password_maps = program:{directory}/etc/tokens\n", started=False, files={"tokens": PROGRAM})
+    program = os.path.join(here.directory, "etc/tokens")
+    assert f"{program}: not a program, or everybody may write it" in here.command("postfix", "check").stderr
+    os.chmod(program, 0o755)
+    here.start()
+    for number in (1, 2):
+        here.inject("a@x.test", "b@elsewhere.test")
+        token.wait_messages(number)
+        auth = next(line for line in token.sessions[-1] if line.startswith("AUTH"))
+        assert auth == "AUTH XOAUTH2 " + b64(f"user=me@x.test\1auth=Bearer t0ken{number}\1\1")
+    here.write("broken", "")
+    here.inject("a@x.test", "later@elsewhere.test")
+    here.wait_log(f"smtp.*warning: program:{program}: exit status 1: no token today")
+    here.wait_log("to=<later@elsewhere.test>.*status=deferred")
+    assert len(token.messages) == 2
 
 
 def test_a_server_that_does_not_prove_itself_is_not_believed(make, sink):

@@ -1,11 +1,12 @@
 """Tables behind servers: what clients and postmap's users see of their failures."""
-import os
 import base64
 import gzip
 import os
 import socket
 import threading
 import time
+
+import pytest
 
 import harness
 
@@ -189,3 +190,39 @@ def test_alias_file_in_another_encoding(make):
     assert f"postalias: warning: {path}, line 2: non-UTF-8 input " in done.stderr and "ignoring this line" in done.stderr
     assert here.command("postalias", "-q", "three", f"hash:{path}").returncode == 1
     assert here.command("postalias", "-q", "one", f"hash:{path}").stdout == "two\n"
+
+
+PROGRAM = """#!/bin/sh
+case "$1" in
+    one) echo "the value" ;;
+    lines) printf 'a\\nb\\n' ;;
+    nul) printf 'a\\000b' ;;
+    long) head -c 200000 /dev/zero | tr '\\0' x ;;
+    kill) kill -9 $$ ;;
+    words) echo "$#" "$PATH" "$HOME" ;;
+    quiet) exit 3 ;;
+    bad) echo first >&2; echo second >&2; exit 1 ;;
+esac
+"""
+
+
+@pytest.mark.parametrize("key, status, said", [
+    ("one", 0, "the value\n"), ("nothing", 1, ""), ("-x", 1, ""), ("words", 0, "1 /usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \n"),
+    ("lines", 1, "a value is one line of at most 100000 bytes"), ("nul", 1, "a value is one line of at most"), ("long", 1, "a value is one line of at most"),
+    ("kill", 1, "killed by signal 9"), ("quiet", 1, "exit status 3\n"), ("bad", 1, "exit status 1: first\n")])
+def test_program(make, key, status, said):
+    here = make(started=False, files={"values": PROGRAM})
+    program = f"{here.directory}/etc/values"
+    os.chmod(program, 0o755)
+    done = here.command("postmap", "-q", key, f"program:{program}")
+    assert done.returncode == status and (said in done.stderr if status and said else (done.stdout, done.stderr) == (said, "")), done
+
+
+@pytest.mark.parametrize("name, mode, said", [
+    ("values", 0o755, "the program must be an absolute path"), ("/etc/absent", 0o755, "No such file or directory"), ("{directory}/etc/values", 0o644, "not a program"),
+    ("{directory}/etc/values", 0o757, "not a program, or everybody may write it"), ("{directory}/etc", 0o755, "not a program")])
+def test_program_that_is_none(make, name, mode, said):
+    here = make(started=False, files={"values": PROGRAM})
+    os.chmod(f"{here.directory}/etc/values", mode)
+    done = here.command("postmap", "-q", "one", "program:" + name.format(directory=here.directory))
+    assert done.returncode == 1 and said in done.stderr

@@ -118,7 +118,7 @@ static void first_problem(enum log_severity severity UNUSED, const char *text, v
         buffer_append_string(problem, strncmp(text, label, strlen(label)) == 0 ? text + strlen(label) : text);
 }
 
-/* check_definition - settings that cannot be read, and a client library that is not installed; nobody is connected to. */
+/* check_definition - settings that cannot be read, a client library that is not installed, a program that is none; nobody is connected to. */
 static void check_definition(struct checks *checks, const struct table_use *use)
 {
     struct buffer problem = BUFFER_INIT;
@@ -144,7 +144,7 @@ static void check_table(struct checks *checks, const struct table_use *use)
         check_patterns(checks, use);
         return;
     }
-    if (table_setting_at(slice_of(use->type), 0)) {
+    if (table_setting_at(slice_of(use->type), 0) || strcmp(use->type, "program") == 0) {
         check_definition(checks, use);
         return;
     }
