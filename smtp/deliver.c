@@ -205,6 +205,8 @@ static void try_kept(struct search *search)
     session->uses++;
     search->delivery->connection_use = session->uses;
     search->delivery->connected_time = clock_wall();
+    if (session->tls && (params.tls_params.log & TLS_LOG_SUMMARY))
+        tls_facts_log(session->tls, "reused to", session->relay);
     if (!transfer_run(&transfer, &failure))
         log_debug(SLICE_FORMAT ": reused connection: " SLICE_FORMAT, SLICE_ARGS(search->delivery->request->envelope.queue_id),
                   SLICE_ARGS(failure.reason));

@@ -154,7 +154,7 @@ static void on_starttls(struct dialogue *d, struct slice arguments)
         SAY(d, REPLY_TLS_ACTIVE);
     } else if (!gate->tls || (hidden_keywords(d->c) & EHLO_STARTTLS)) {
         SAY(d, REPLY_NOT_IMPLEMENTED);
-    } else if (!tls_server_is_ready(gate->tls)) {
+    } else if (!tls_server_make_ready(gate->tls)) {
         SAY(d, REPLY_TLS_UNAVAILABLE);
     } else {
         SAY(d, REPLY_READY_FOR_TLS);

@@ -117,7 +117,7 @@ bool starttls_wrap(struct session *s)
 {
     if (!s->server->tls_params.tls_wrappermode || s->server->stand_alone)
         return true;
-    if (!tls_server_is_ready(s->server->tls)) {
+    if (!tls_server_make_ready(s->server->tls)) {
         log_warning("Wrapper-mode request dropped from %s for service %s. TLS context initialization failed. "
                     "For details see earlier warnings in your logs.",
                     s->client.text, s->server->service_name);
@@ -139,7 +139,7 @@ enum outcome command_starttls(struct session *s, struct slice arguments)
         return answer_failed(s, REPLY_TLS_ACTIVE);
     if (!starttls_is_offered(s) || (s->ehlo_hidden & EHLO_STARTTLS))
         return answer_failed(s, REPLY_NOT_IMPLEMENTED);
-    if (!tls_server_is_ready(s->server->tls)) {
+    if (!tls_server_make_ready(s->server->tls)) {
         log_warning("NOQUEUE: reject: STARTTLS from %s: TLS context initialization failed. For details see earlier warnings in your logs.",
                     s->client.text);
         return answer_failed(s, REPLY_TLS_UNAVAILABLE);

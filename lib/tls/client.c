@@ -14,6 +14,7 @@
 #include "tls/layer.h"
 #include "tls/sessions.h"
 #include "tls/settings.h"
+#include "tls/trace.h"
 
 enum { REFRESH_INTERVAL = 5 * MICROSECONDS };
 
@@ -137,6 +138,8 @@ struct tls_client *tls_client_new(const struct tls_params *params, const struct 
     struct tls_client *client = memory_zalloc(1, sizeof(*client));
     struct buffer why = BUFFER_INIT_MAX(1024);
 
+    if (params->log & TLS_LOG_VERBOSE)
+        log_info("initializing the client-side TLS engine");
     client->params = params;
     client->access = access;
     client->credentials = tls_credentials_open(params, access);
@@ -206,8 +209,9 @@ static struct slice first_of(struct slice a, const char *otherwise)
 }
 
 /* set_strength - versions and ciphers; the key of remembered sessions depends on them. */
-static bool set_strength(const struct tls_client *client, SSL *ssl, const struct tls_policy *policy, bool with_certificate, struct buffer *key)
+static bool set_strength(const struct tls_client *client, SSL *ssl, const struct tls_connect *connect, bool with_certificate, struct buffer *key)
 {
+    const struct tls_policy *policy = connect->policy;
     const struct tls_params *p = client->params;
     bool mandatory = policy->level >= TLS_ENCRYPT;
     struct buffer ciphers = BUFFER_INIT_MAX(8192);
@@ -232,6 +236,8 @@ static bool set_strength(const struct tls_client *client, SSL *ssl, const struct
     if (!good)
         log_warning("TLS settings cannot be used: protocols \"" SLICE_FORMAT "\", ciphers \"" SLICE_FORMAT "\"", SLICE_ARGS(protocols),
                     SLICE_ARGS(grade));
+    if (good && (p->log & TLS_LOG_VERBOSE))
+        log_info("%s: TLS cipher list \"%s\"", connect->peer, buffer_string(&ciphers));
     buffer_printf(key, "/%d/%s", versions, buffer_string(&ciphers));
     buffer_release(&ciphers);
     return good;
@@ -379,7 +385,7 @@ static SSL *prepare(const struct tls_client *client, const struct tls_connect *c
 
     buffer_printf(key, "%s/%s/%s/" SLICE_FORMAT, connect->peer, connect->next_hop, tls_level_name(policy->level),
                   SLICE_ARGS(match_list(client, policy)));
-    bool good = ssl && set_strength(client, ssl, policy, connect->web_host || tls_level_authenticates(policy->level), key);
+    bool good = ssl && set_strength(client, ssl, connect, connect->web_host || tls_level_authenticates(policy->level), key);
     if (good && connect->web_host) {
         buffer_printf(key, "/web/%s", connect->web_host);
         good = set_web(client, ssl, connect);
@@ -441,16 +447,16 @@ static void log_outcome(const struct tls_client *client, SSL *ssl, const struct 
 
     if (facts->has_certificate && !facts->trusted && (demanded || (log & TLS_LOG_UNTRUSTED)))
         tls_log_verify_error(ssl, facts->verify_result, "server", connect->peer);
+    if ((log & TLS_LOG_VERBOSE) && facts->reused)
+        log_info("%s: Reusing old session", connect->peer);
     if ((log & TLS_LOG_CERTMATCH) && facts->matched && SSL_get0_peername(ssl))
         log_info("%s: matched peername: %s", connect->peer, SSL_get0_peername(ssl));
     if ((log & TLS_LOG_PEERCERT) && facts->has_certificate)
         log_info("%s: subject_CN=%s, issuer_CN=%s, fingerprint=%s, pkey_fingerprint=%s", connect->peer, facts->subject, facts->issuer, facts->fingerprint,
                  facts->key_fingerprint);
-    bool matched = facts->matched;
-    facts->matched = matched && !(is_dane(connect) && connect->insecure_mx);
+    facts->insecure_mx = is_dane(connect) && connect->insecure_mx;
     if (log & TLS_LOG_SUMMARY)
-        tls_facts_log(facts, "to", connect->peer);
-    facts->matched = matched;
+        tls_facts_log(facts, "established to", connect->peer);
 }
 
 static void log_lines(struct buffer *text)
@@ -466,7 +472,9 @@ static enum tls_connected shake(struct tls_client *client, struct stream *stream
     struct buffer why = BUFFER_INIT_MAX(4096);
     struct tls_layer *layer;
 
+    tls_trace_begin(ssl, client->params->log, connect->peer);
     enum tls_outcome outcome = tls_layer_push(stream, ssl, &layer) ? tls_layer_handshake(layer, false, clock_after(timeout), &why) : TLS_LOST;
+    tls_trace_end(ssl);
     if (outcome != TLS_DONE) {
         log_info("SSL_connect error to %s: %s", connect->peer,
                  outcome == TLS_FAILED ? "-1" : outcome == TLS_TIMEOUT ? "Connection timed out" : "lost connection");

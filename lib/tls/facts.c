@@ -57,6 +57,15 @@ static void signature(EVP_PKEY *key, int type, int digest, const char *who, stru
         buffer_printf(out, " %s-digest %s", who, OBJ_nid2sn(digest));
 }
 
+/* signature_type - false: nobody signed at this end (or there).  In a resumed session nobody did, but the keys of the first are known. */
+static bool signature_type(SSL *ssl, bool here, bool reused, const EVP_PKEY *key, int *type)
+{
+    if (!reused)
+        return (here ? SSL_get_signature_type_nid(ssl, type) : SSL_get_peer_signature_type_nid(ssl, type)) == 1;
+    *type = key && EVP_PKEY_is_a(key, "RSA") ? EVP_PKEY_RSA_PSS : NID_undef;
+    return !here || SSL_is_server(ssl);
+}
+
 static const char *details(SSL *ssl, X509 *peer, bool reused, struct arena *arena)
 {
     struct buffer out = BUFFER_INIT_MAX(512);
@@ -65,10 +74,12 @@ static const char *details(SSL *ssl, X509 *peer, bool reused, struct arena *aren
 
     if (SSL_version(ssl) < TLS1_3_VERSION)
         return "";
-    bool signed_here = !reused && SSL_get_signature_type_nid(ssl, &own_type) == 1;
-    bool signed_there = !reused && SSL_get_peer_signature_type_nid(ssl, &their_type) == 1;
-    SSL_get_signature_nid(ssl, &own_digest);
-    SSL_get_peer_signature_nid(ssl, &their_digest);
+    bool signed_here = signature_type(ssl, true, reused, own, &own_type);
+    bool signed_there = signature_type(ssl, false, reused, theirs, &their_type);
+    if (!reused) {
+        SSL_get_signature_nid(ssl, &own_digest);
+        SSL_get_peer_signature_nid(ssl, &their_digest);
+    }
     key_exchange(ssl, arena, &out);
     bool server = SSL_is_server(ssl);
     if (server ? signed_here : signed_there)
@@ -170,13 +181,13 @@ void tls_facts_take(SSL *ssl, const char *digest, struct arena *arena, struct tl
 
 const char *tls_facts_trust(const struct tls_facts *facts)
 {
-    return !facts->has_certificate ? "Anonymous" : facts->matched ? "Verified" : facts->trusted ? "Trusted" : "Untrusted";
+    return !facts->has_certificate ? "Anonymous" : facts->matched && !facts->insecure_mx ? "Verified" : facts->trusted ? "Trusted" : "Untrusted";
 }
 
-void tls_facts_log(const struct tls_facts *facts, const char *direction, const char *peer)
+void tls_facts_log(const struct tls_facts *facts, const char *what, const char *peer)
 {
-    log_info("%s TLS connection %s %s %s%s%s: %s with cipher %s (%d/%d bits)%s", tls_facts_trust(facts), facts->reused ? "reused" : "established",
-             direction, peer, facts->server_name ? " to " : "", facts->server_name ? facts->server_name : "", facts->protocol, facts->cipher,
+    log_info("%s TLS connection %s %s%s%s: %s with cipher %s (%d/%d bits)%s", tls_facts_trust(facts), what, peer,
+             facts->server_name ? " to " : "", facts->server_name ? facts->server_name : "", facts->protocol, facts->cipher,
              facts->used_bits, facts->all_bits, facts->details);
 }
 

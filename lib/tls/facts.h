@@ -16,6 +16,7 @@ struct tls_facts {
     bool has_certificate;      /* the peer showed one */
     bool trusted;              /* it leads to a known authority */
     bool matched;              /* and is of the one it should be of (client) */
+    bool insecure_mx;          /* but that one was named by DNS answers that nobody signed (DANE) */
     const char *subject, *issuer; /* common names; "" when there is none */
     const char *fingerprint, *key_fingerprint; /* "AB:CD:...", "" without a certificate */
     const char *server_name;   /* what the client asked for by SNI; NULL: nothing */
@@ -24,9 +25,10 @@ struct tls_facts {
 
 /* tls_facts_take - after the handshake; digest: name of the fingerprints' algorithm.  Strings are in the arena. */
 void tls_facts_take(SSL *ssl, const char *digest, struct arena *arena, struct tls_facts *facts);
-/* tls_facts_trust - "Anonymous", "Untrusted", "Trusted", "Verified".  tls_facts_log - the summary line; direction "from" or "to", peer "name[address]". */
+/* tls_facts_trust - "Anonymous", "Untrusted", "Trusted", "Verified".  tls_facts_log - the summary line; what: "established from", "established to"
+   (by a resumed session, too), "reused to" (another message on the same connection); peer "name[address]". */
 const char *tls_facts_trust(const struct tls_facts *facts);
-void tls_facts_log(const struct tls_facts *facts, const char *direction, const char *peer);
+void tls_facts_log(const struct tls_facts *facts, const char *what, const char *peer);
 /* tls_facts_log_peer - names and fingerprints of the peer's certificate. */
 void tls_facts_log_peer(const struct tls_facts *facts, const char *peer);
 /* tls_log_verify_error - why the peer's certificate is not believed; role "client" or "server". */

@@ -29,9 +29,9 @@ int tls_log_bits(const char *level, const char *parameter)
     static const struct { const char *word; int bits; } words[] = {
         {"0", 0}, {"none", 0},
         {"1", TLS_LOG_SUMMARY}, {"routine", TLS_LOG_SUMMARY}, {"summary", TLS_LOG_SUMMARY},
-        {"2", 31}, {"3", 31}, {"4", 31}, {"debug", 31}, {"ssl-expert", 31}, {"ssl-developer", 31},
+        {"2", 63}, {"3", 63}, {"4", 63}, {"debug", 63}, {"ssl-expert", 63}, {"ssl-developer", 63},
         {"untrusted", TLS_LOG_UNTRUSTED}, {"peercert", TLS_LOG_PEERCERT}, {"certmatch", TLS_LOG_PEERCERT | TLS_LOG_CERTMATCH}, {"verbose", TLS_LOG_VERBOSE},
-        {"cache", TLS_LOG_VERBOSE}, {"ssl-debug", TLS_LOG_VERBOSE}, {"ssl-handshake-packet-dump", 0}, {"ssl-session-packet-dump", 0},
+        {"cache", TLS_LOG_VERBOSE}, {"ssl-debug", TLS_LOG_STEPS}, {"ssl-handshake-packet-dump", 0}, {"ssl-session-packet-dump", 0},
     };
     struct slice rest = slice_of(level), word;
     int bits = 0;

@@ -45,7 +45,8 @@ enum {
     TLS_LOG_UNTRUSTED = 2, /* why a certificate was not believed, even if nobody asked for one that is */
     TLS_LOG_PEERCERT = 4,  /* names and fingerprints of the peer's certificate */
     TLS_LOG_VERBOSE = 8,   /* the beginning of handshakes */
-    TLS_LOG_CERTMATCH = 16 /* the name that was found in the peer's certificate (client) */
+    TLS_LOG_CERTMATCH = 16, /* the name that was found in the peer's certificate (client) */
+    TLS_LOG_STEPS = 32     /* each step of a handshake, alerts, certificates of the chain (trace.h) */
 };
 
 /* tls_params_load - fill from the configuration.  prefix: "smtpd", "smtp" or "lmtp"; params lives as long as config. */

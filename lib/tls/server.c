@@ -16,9 +16,11 @@
 #include "tls/layer.h"
 #include "tls/settings.h"
 #include "tls/tickets.h"
+#include "tls/trace.h"
 
 enum {
     REFRESH_INTERVAL = 5 * MICROSECONDS, /* how often files are looked at again, at most */
+    MISSING_INTERVAL = MICROSECONDS / 10, /* the same while there is no certificate */
     NAMED_CONTEXTS_MAX = 1000            /* of server names */
 };
 
@@ -27,6 +29,7 @@ struct tls_server {
     struct tls_credentials *credentials;
     SSL_CTX *ctx;              /* NULL: TLS is not available */
     bool asks_clients;
+    bool lacks_files;          /* but would be, with other keys and certificates */
     int versions;
     char *ciphers;
     unsigned char session_context[SHA256_DIGEST_LENGTH];
@@ -48,8 +51,9 @@ struct handshake {
 /* ---- callbacks; they may run in a thread of the offload pool ---- */
 
 /* accept_any - certificates of clients are looked at after the handshake: who shows a bad one may still be served. */
-static int accept_any(int ok UNUSED, X509_STORE_CTX *store UNUSED)
+static int accept_any(int ok, X509_STORE_CTX *store)
 {
+    tls_trace_verify(ok, store);
     return 1;
 }
 
@@ -288,6 +292,8 @@ struct tls_server *tls_server_new(struct config *config, const struct tls_params
     struct tls_server *server = memory_zalloc(1, sizeof(*server));
     struct buffer why = BUFFER_INIT_MAX(1024);
 
+    if (params->log & TLS_LOG_VERBOSE)
+        log_info("initializing the server-side TLS engine");
     server->params = params;
     server->asks_clients = params->smtpd_tls_ask_ccert || params->smtpd_tls_req_ccert;
     condition_init(&server->look_over);
@@ -308,6 +314,7 @@ struct tls_server *tls_server_new(struct config *config, const struct tls_params
             if (params->smtpd_tls_certificate_directory[0])
                 server->directory = tls_directory_open(params->smtpd_tls_certificate_directory, access, context_for_name, server);
         } else {
+            server->lacks_files = true;
             log_warning("%s: disabling TLS support", buffer_string(&why));
             tls_log_library_problems();
         }
@@ -329,11 +336,6 @@ void tls_server_free(struct tls_server *server)
     free(server);
 }
 
-bool tls_server_is_ready(const struct tls_server *server)
-{
-    return server && server->ctx;
-}
-
 bool tls_server_asks_clients(const struct tls_server *server)
 {
     return server && server->asks_clients;
@@ -350,10 +352,11 @@ static void look(struct tls_server *server)
         SSL_CTX *ctx = build(server, &why);
         if (ctx) {
             use(server, ctx);
+            server->lacks_files = false;
             all = true;
             log_info("TLS keys and certificates were read again: their files have changed");
         } else {
-            log_warning("%s: going on with the keys and certificates read before", buffer_string(&why));
+            log_warning("%s: %s", buffer_string(&why), server->ctx ? "going on with the keys and certificates read before" : "TLS stays off");
             tls_log_library_problems();
         }
     }
@@ -369,13 +372,20 @@ static void refresh(struct tls_server *server)
         condition_wait(&server->look_over, clock_after(MICROSECONDS));
         return;
     }
-    if (clock_monotonic() - server->looked < REFRESH_INTERVAL)
+    if (clock_monotonic() - server->looked < (server->lacks_files ? MISSING_INTERVAL : REFRESH_INTERVAL))
         return;
     server->looking = true;
     look(server);
     server->looking = false;
     server->looked = clock_monotonic();
     condition_broadcast(&server->look_over);
+}
+
+bool tls_server_make_ready(struct tls_server *server)
+{
+    if (server && server->lacks_files)
+        refresh(server);
+    return server && server->ctx;
 }
 
 /* ---- handshakes ---- */
@@ -422,7 +432,7 @@ static void log_success(const struct tls_server *server, SSL *ssl, const struct 
     if (server->params->log & TLS_LOG_PEERCERT)
         tls_facts_log_peer(facts, peer);
     if (server->params->log & TLS_LOG_SUMMARY)
-        tls_facts_log(facts, "from", peer);
+        tls_facts_log(facts, "established from", peer);
 }
 
 bool tls_server_accept(struct tls_server *server, struct stream *stream, const char *peer, int64_t timeout, struct arena *arena,
@@ -441,9 +451,13 @@ bool tls_server_accept(struct tls_server *server, struct stream *stream, const c
         tls_log_library_problems();
         return false;
     }
+    if (server->params->log & TLS_LOG_VERBOSE)
+        log_info("%s: TLS cipher list \"%s\"", peer, server->ciphers);
     SSL_set_accept_state(ssl);
     SSL_set_app_data(ssl, &handshake);
+    tls_trace_begin(ssl, server->params->log, peer);
     enum tls_outcome outcome = tls_layer_push(stream, ssl, &layer) ? shake(server, layer, &handshake, peer, clock_after(timeout), &why) : TLS_LOST;
+    tls_trace_end(ssl);
     SSL_set_app_data(ssl, NULL);
     if (outcome != TLS_DONE) {
         *timed_out = outcome == TLS_TIMEOUT;

@@ -11,11 +11,12 @@ struct tls_server;
 
 /* tls_server_new - read keys and certificates, open tls_server_sni_maps: before the sandbox closes.  mandatory: clients must use TLS, so the
    mandatory_ settings hold.  service: name of the service; sessions are not resumed across services.  access: how files are opened again, NULL: never.
-   Never NULL: what is wrong is logged, and tls_server_is_ready says no. */
+   Never NULL: what is wrong is logged, and tls_server_make_ready says no. */
 struct tls_server *tls_server_new(struct config *config, const struct tls_params *params, bool mandatory, const char *service,
                                   const struct tls_file_access *access) MUST_CHECK;
 void tls_server_free(struct tls_server *server);
-bool tls_server_is_ready(const struct tls_server *server);
+/* tls_server_make_ready - can handshakes be made?  Keys and certificates that could not be read so far are looked for again.  Waits. */
+bool tls_server_make_ready(struct tls_server *server);
 /* tls_server_asks_clients - do we ask for client certificates? */
 bool tls_server_asks_clients(const struct tls_server *server);
 

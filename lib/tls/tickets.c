@@ -8,6 +8,8 @@
 #include <openssl/evp.h>
 #include <openssl/rand.h>
 
+#include "tls/trace.h"
+
 enum { RING = 4, NAME_SIZE = 16, KEY_SIZE = 32 };
 
 struct ticket_key {
@@ -79,6 +81,7 @@ static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHE
         memcpy(name, key->name, NAME_SIZE);
         if (RAND_bytes(iv, EVP_CIPHER_get_iv_length(ticket_cipher)) != 1)
             return -1;
+        tls_trace_add(ssl, "Issuing session ticket, key expiration: %lld", (long long)epoch * (long long)epoch_length);
         return use(key, iv, cipher, mac, 1) ? 1 : -1;
     }
     for (int age = 0; age < 2; age++) {

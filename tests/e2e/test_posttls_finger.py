@@ -65,7 +65,7 @@ def test_sessions_and_wrapper_mode(make, base):
     port = here.command("postconf", "-h", "relayhost").stdout.strip()
     _, lines = finger(here, "-w", "-c", "-l", "encrypt", "-r", "1", port)
     assert re.search(r"^Reconnecting after 1 seconds$", lines, re.M) and "Done reconnecting." in lines
-    assert re.search(r"^Untrusted TLS connection reused to", lines, re.M)
+    assert re.search(r"^Untrusted TLS connection established to", lines, re.M)
     assert re.search(r"^main\.cf: .*=> mail goes here by TLSv1\.3", lines, re.M)
 
 

@@ -3,6 +3,8 @@ import os
 import re
 import ssl
 
+import pytest
+
 from harness import Sink, free_port
 from test_tls_server import Authority
 
@@ -49,9 +51,38 @@ def test_mail_is_encrypted_and_sessions_are_resumed(make, base):
         here.wait_log(r"status=sent", i + 1)
     here.wait_log(r"Trusted TLS connection established to 127\.0\.0\.1\[127\.0\.0\.1\]:\d+: TLSv1\.3 .* server-digest SHA256 client-signature ECDSA")
     there.wait_log(r"Trusted TLS connection established from localhost\[127\.0\.0\.1\]: TLSv1\.3 with cipher")
-    assert len(here.wait_log("TLS connection (established|reused) to", 3)) == 3  # each message a connection: smtp_tls_connection_reuse = no
+    assert len(here.wait_log("TLS connection established to", 3)) == 3  # each message a connection: smtp_tls_connection_reuse = no
     if len({line.split("smtp[")[1].split("]")[0] for line in here.log_lines("TLS connection .* to")}) == 1:
-        here.wait_log("Trusted TLS connection reused to")
+        here.wait_log(r"Trusted TLS connection established to .* server-signature ECDSA \(prime256v1\)$")  # resumed: nobody signed anew
+
+
+def test_steps_of_handshakes(make, base):
+    here, there = pair(make, base, "encrypt protocols=>=TLSv1.3", client="smtp_tls_loglevel = 2\n", server="smtpd_tls_loglevel = 2\n")
+    here.inject("a@here.test", "b@there.test")
+    here.wait_log("status=sent")
+    for line in (r"postfix/smtp\[\d+\]: initializing the client-side TLS engine", r"\]:\d+: TLS cipher list \"aNULL:-aNULL:HIGH", "SSL_connect:SSLv3/TLS write client hello",
+                 r"\]:\d+: depth=1 verify=1 subject=/CN=", r"\]:\d+: depth=0 verify=1 subject=/CN=there\.test", "SSL_connect:SSLv3/TLS write finished"):
+        here.wait_log(line)
+    for line in (r"smtpd\[\d+\]: initializing the server-side TLS engine", r"localhost\[127\.0\.0\.1\]: TLS cipher list \"aNULL:-aNULL:HIGH", "SSL_accept:before SSL initialization",
+                 "SSL_accept:SSLv3/TLS write certificate", r"localhost\[127\.0\.0\.1\]: Issuing session ticket, key expiration: \d{10}$", "SSL_accept:SSLv3/TLS read finished"):
+        there.wait_log(line)
+    stranger = ssl.create_default_context()
+    with there.smtp() as smtp:
+        smtp.say("EHLO x")
+        assert smtp.say("STARTTLS").startswith("220")
+        with pytest.raises(ssl.SSLError):
+            stranger.wrap_socket(smtp.socket, server_hostname="there.test")
+    there.wait_log(r"SSL3 alert read:fatal:unknown CA$")
+    there.wait_log(r"SSL_accept:error in ")
+
+
+def test_a_connection_that_is_used_again(make, base):
+    here, there = pair(make, base, "encrypt", client="smtp_tls_connection_reuse = yes\nsmtp_connection_cache_destinations = $relayhost\nworker_processes = 1\n")
+    for i in range(3):
+        here.inject("a@here.test", "b@there.test")
+        here.wait_log("status=sent", i + 1)
+    assert len(there.wait_log("Trusted TLS connection established from")) == 1
+    assert len(here.wait_log(r"Trusted TLS connection reused to 127\.0\.0\.1\[127\.0\.0\.1\]:\d+: TLSv1\.3 with cipher .* server-digest", 2)) == 2
 
 
 def test_names_and_fingerprints(make, base):

@@ -231,6 +231,23 @@ def test_a_directory_of_certificates(make, base):
     assert authority.fingerprint("one") in certificate(here.port)
 
 
+def test_a_certificate_that_comes_later(make, base):
+    authority = Authority(base + "/ca")
+    authority.sign("here", "here.test")
+    chain = base + "/later.pem"
+    here = make(main_cf=SERVER + f"smtpd_tls_chain_files = {chain}\n")
+
+    def answer():
+        with Talk(here.port) as talk:
+            return talk.say("STARTTLS")
+
+    assert answer().startswith("454 4.7.0 ")
+    here.wait_log(f"warning: cannot open file \"{chain}\": No such file or directory: disabling TLS support")
+    shutil.copy(authority.path("here.chain"), chain)
+    wait_until(lambda: answer().startswith("220 "), "TLS")
+    assert authority.fingerprint("here") in certificate(here.port)
+
+
 def test_clients_with_certificates(make, base):
     authority = Authority(base + "/ca")
     for name in ("here", "friend", "guest"):
@@ -288,7 +305,7 @@ def test_sessions_are_resumed_by_any_worker(make, base):
                 talk.socket = tls.wrap_socket(talk.socket, session=session)
                 assert talk.say("NOOP") == "250 2.0.0 Ok"
                 assert talk.socket.session_reused
-            workers = {m.group(1) for m in re.finditer(r"smtpd\[(\d+)\]: Anonymous TLS connection reused from", here.log())}
+            workers = {m.group(1) for m in re.finditer(r"smtpd\[(\d+)\]: Anonymous TLS connection established from", here.log())}
             if len(workers) > 1:
                 break
         assert workers
