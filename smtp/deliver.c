@@ -85,11 +85,27 @@ void deliver_end(struct service_context *context UNUSED)
         tls_manager_finish(params.tls_manager);
 }
 
+/* is_cache_destination - destinations are listed without brackets and port, sockets without "unix:"; as in a transport table will do, too. */
+static bool is_cache_destination(const struct delivery *delivery, struct slice text)
+{
+    struct destination to;
+
+    if (match_string(cache_destinations, text) == MATCH_YES)
+        return true;
+    return destination_parse(&params, text, delivery->arena, &to) &&
+           match_string(cache_destinations, to.unix_path.len ? to.unix_path : to.host) == MATCH_YES;
+}
+
 static bool wants_connection_kept(const struct delivery *delivery)
 {
+    struct slice rest = delivery->request->next_hop, word;
+
     if ((delivery->request->flags & DELIVERY_KEEP_CONNECTION) && params.connection_cache_on_demand)
         return true;
-    return !match_list_is_empty(cache_destinations) && match_string(cache_destinations, delivery->request->next_hop) == MATCH_YES;
+    while (!match_list_is_empty(cache_destinations) && config_list_next(&rest, &word))
+        if (is_cache_destination(delivery, word))
+            return true;
+    return false;
 }
 
 static bool all_settled(const struct delivery *delivery)

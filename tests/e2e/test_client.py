@@ -231,7 +231,7 @@ def test_limits_of_sessions_and_of_reuse(make, sink):
     here = make(main_cf=f"relayhost = [127.0.0.1]:{busy.port}, [127.0.0.1]:{busy.port}, [127.0.0.1]:{good.port}\nsmtp_mx_session_limit = 1\n")
     here.inject("a@here.test", "b@remote.test")      # who refuses to talk is not counted
     good.wait_messages(1)
-    there = make(name="there", main_cf=f"relayhost = [127.0.0.1]:{good.port}\nsmtp_connection_cache_destinations = [127.0.0.1]:{good.port}\n"
+    there = make(name="there", main_cf=f"relayhost = [127.0.0.1]:{good.port}\nsmtp_connection_cache_destinations = 127.0.0.1\n"
                  "smtp_connection_reuse_count_limit = 1\nsmtp_connection_cache_time_limit = 10s\nworker_processes = 1\n")
     for count in range(2, 5):
         there.inject("a@here.test", "b@remote.test")

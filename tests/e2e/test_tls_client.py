@@ -77,7 +77,7 @@ def test_steps_of_handshakes(make, base):
 
 
 def test_a_connection_that_is_used_again(make, base):
-    here, there = pair(make, base, "encrypt", client="smtp_tls_connection_reuse = yes\nsmtp_connection_cache_destinations = $relayhost\nworker_processes = 1\n")
+    here, there = pair(make, base, "encrypt", client="smtp_tls_connection_reuse = yes\nsmtp_connection_cache_destinations = 127.0.0.1\nworker_processes = 1\n")
     for i in range(3):
         here.inject("a@here.test", "b@there.test")
         here.wait_log("status=sent", i + 1)
