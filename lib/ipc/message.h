@@ -67,7 +67,7 @@ enum { OUTCOME_SENT = 1, OUTCOME_DEFERRED = 2, OUTCOME_BOUNCED = 3, OUTCOME_DELI
 enum { NOTICE_FAILURE = 1, NOTICE_DELAY = 2, NOTICE_SUCCESS = 3, NOTICE_VERIFY = 4 };
 /* delivery_request.flags */
 enum { DELIVERY_TRACE = 1, DELIVERY_PROBE = 2 /* do not deliver, only find out */,
-       DELIVERY_KEEP_CONNECTION = 4, /* more mail for this destination waits, is in delivery, or went within the last second */
+       DELIVERY_KEEP_CONNECTION = 4, /* more mail for this destination is sure to follow, or went within the last second */
        DELIVERY_TELL_WRITTEN = 8 /* send delivery_written when only a wait for the disk is left */ };
 /* queue_control.verb */
 enum { QUEUE_CONTROL_DELETE = 1, QUEUE_CONTROL_HOLD, QUEUE_CONTROL_RELEASE, QUEUE_CONTROL_REQUEUE, QUEUE_CONTROL_EXPIRE,

@@ -9,7 +9,7 @@
 #include "verp.h"
 
 enum { BROKEN_LANES_MAX = 2 /* of one message; then its transport is left alone for a while */ };
-static const int64_t idle_patience = 20 * MICROSECONDS, keep_within = MICROSECONDS, break_pause = MICROSECONDS / 10;
+static const int64_t idle_patience = 20 * MICROSECONDS, break_pause = MICROSECONDS / 10;
 
 /* The workers of one transport. */
 struct lanes {
@@ -119,11 +119,6 @@ void lanes_ready(void *context, struct destination *d)
 
 /* ---- one delivery ------------------------------------------------------------------------------------------------- */
 
-static bool keeps_connection(const struct destination *d)
-{
-    return d->job_count > 0 || d->in_flight > 1 || d->spilled || (d->last_done && clock_monotonic() - d->last_done < keep_within);
-}
-
 /* by_address - recipients of one delivery go out ordered by domain, then by address, as Postfix's users see them in its logs. */
 static int by_address(const void *a, const void *b)
 {
@@ -148,7 +143,7 @@ static void fill_request(struct worker *w, const struct claim *claim, struct del
     if (m->envelope.verp_delimiters.len)
         request->envelope.sender = verp_sender(m->envelope.verp_delimiters, m->envelope.sender, verp_recipient(&recipients[0]), w->arena);
     request->flags = (m->envelope.trace & TRACE_VERBOSE ? DELIVERY_TRACE : 0) | (message_is_probe(m) ? DELIVERY_PROBE : 0) |
-                     (keeps_connection(claim->destination) ? DELIVERY_KEEP_CONNECTION : 0) | DELIVERY_TELL_WRITTEN;
+                     (claim->more_follows ? DELIVERY_KEEP_CONNECTION : 0) | DELIVERY_TELL_WRITTEN;
 }
 
 static struct slot *slot_of_index(const struct claim *claim, size_t guess, int64_t index)

@@ -262,6 +262,14 @@ static void make_claim(struct destination *d, struct claim *claim)
     }
 }
 
+/* more_follows - two deliveries are under way beside this one, one ended a moment ago, or there is mail that cannot start now.  For less the server
+   need not be kept waiting. */
+static bool more_follows(const struct destination *d, int64_t now)
+{
+    return d->spilled || d->in_flight + d->syncing > 2 || (d->job_count > 0 && d->in_flight >= window_of(d)) ||
+           (d->last_done && now - d->last_done < MICROSECONDS);
+}
+
 bool scheduler_next(struct transport *t, struct destination *preferred, int64_t now, struct claim *claim)
 {
     struct destination *d = scheduler_peek(t, now);
@@ -273,6 +281,7 @@ bool scheduler_next(struct transport *t, struct destination *preferred, int64_t 
     make_claim(d, claim);
     t->in_flight++;
     d->in_flight++;
+    claim->more_follows = more_follows(d, now);
     list_remove(&d->ready_link); /* to the end of its line */
     d->readiness = NOT_READY;
     settle(d, now);

@@ -90,6 +90,7 @@ struct claim {
     struct message *message;
     const uint32_t *slots;
     uint32_t count;
+    bool more_follows; /* to this destination, for sure or nearly: its connection is worth keeping */
     bool syncing;     /* see scheduler_syncing */
     struct list link; /* for the owner's use */
 };

@@ -136,6 +136,28 @@ START_TEST(window_shrinks_and_the_destination_dies)
 }
 END_TEST
 
+START_TEST(connections_are_kept_for_what_follows)
+{
+    struct fake f;
+    fake_start(&f);
+    f.limits.initial_concurrency = 4;
+    struct destination *d = site(&f, "a");
+    struct claim claims[8];
+    add_many(d, 5, 0);
+    ck_assert_uint_eq(start_all(d->transport, 0, claims, 8), 4);
+    ck_assert(!claims[0].more_follows && !claims[1].more_follows); /* what Postfix does, too */
+    ck_assert(claims[2].more_follows && claims[3].more_follows);
+    for (size_t i = 0; i < 4; i++)
+        scheduler_done(&claims[i], CLAIM_DELIVERED, NULL, MICROSECONDS);
+    ck_assert(scheduler_next(d->transport, NULL, MICROSECONDS, &claims[0]) && claims[0].more_follows); /* the others were just here */
+    scheduler_done(&claims[0], CLAIM_DELIVERED, NULL, MICROSECONDS);
+    d = site(&f, "a");
+    add(d, 9, 1, 3 * MICROSECONDS);
+    ck_assert(scheduler_next(d->transport, NULL, 3 * MICROSECONDS, &claims[0]) && !claims[0].more_follows);
+    fake_stop(&f);
+}
+END_TEST
+
 START_TEST(dead_destination_comes_back)
 {
     struct fake f;
@@ -473,7 +495,7 @@ START_TEST(wakes_come_in_order)
 }
 END_TEST
 
-TEST_MAIN("qmgr/scheduler", window_grows_to_the_limit, window_shrinks_and_the_destination_dies, dead_destination_comes_back,
+TEST_MAIN("qmgr/scheduler", window_grows_to_the_limit, window_shrinks_and_the_destination_dies, dead_destination_comes_back, connections_are_kept_for_what_follows,
           flush_forgets_the_dead, success_makes_up_for_failure,
           what_waits_for_the_disk_makes_room, slow_site_does_not_delay_others, many_slow_sites_leave_lanes_for_fresh_ones,
           destinations_take_turns, large_mailing_lets_others_go_first, the_last_destination_is_preferred, destination_rate_delay,
