@@ -1,25 +1,21 @@
 /* store.c - the client stub of anvil's stores: a few lanes, kept for the next call */
 #include "service/store.h"
 
-#include "base/log.h"
-#include "run/run.h"
+#include "base/clock.h"
+#include "ipc/lane_pool.h"
 
-enum { PATIENCE = 5, COMPLAINT_INTERVAL = 60, RETRY_INTERVAL = 1 /* seconds */, LANES_MAX = 8 };
+enum { PATIENCE = 5, RETRY_INTERVAL = 1 /* seconds */, LANES_MAX = 8 };
 
 struct shared_store {
-    char *path;
-    struct lane *idle[LANES_MAX];
-    size_t idle_count;
-    struct semaphore turns; /* LANES_MAX calls at a time */
-    int64_t next_complaint, next_try;
+    struct lane_pool *lanes;
 };
 
 struct shared_store *store_new(const char *path)
 {
     struct shared_store *store = memory_zalloc(1, sizeof(*store));
 
-    store->path = memory_string(path);
-    semaphore_init(&store->turns, LANES_MAX);
+    store->lanes = lane_pool_new(&(struct lane_pool_settings){.path = path, .lanes = LANES_MAX, .kept = LANES_MAX, .pause = RETRY_INTERVAL * MICROSECONDS,
+                                                              .loss = "going on without cache "});
     return store;
 }
 
@@ -27,60 +23,17 @@ void store_free(struct shared_store *store)
 {
     if (!store)
         return;
-    while (store->idle_count)
-        lane_free(store->idle[--store->idle_count]);
-    free(store->path);
+    lane_pool_free(store->lanes);
     free(store);
 }
 
-static void complain(struct shared_store *store, const char *cache, const char *why)
-{
-    int64_t now = clock_monotonic();
-
-    store->next_try = now + RETRY_INTERVAL * MICROSECONDS;
-    if (now < store->next_complaint)
-        return;
-    store->next_complaint = now + COMPLAINT_INTERVAL * MICROSECONDS;
-    log_warning("problem talking to service %s: %s: going on without cache %s", store->path, why, cache);
-}
-
-static struct lane *take_lane(struct shared_store *store, int64_t deadline)
-{
-    while (store->idle_count) {
-        struct lane *lane = store->idle[--store->idle_count];
-        if (!lane_is_idle_broken(lane))
-            return lane;
-        lane_free(lane);
-    }
-    return clock_monotonic() >= store->next_try ? lane_connect(store->path, deadline) : NULL;
-}
-
-/* ask - over a lane that is kept for the next question when this one is answered, else freed. */
-static struct store_reply *ask(struct shared_store *store, struct lane *lane, const struct store_request *request, struct arena *arena, int64_t deadline)
-{
-    struct store_reply *reply = lane_call(lane, MESSAGE_store_request, request, -1, MESSAGE_store_reply, arena, deadline);
-
-    if (reply)
-        store->idle[store->idle_count++] = lane;
-    else
-        lane_free(lane);
-    return reply;
-}
-
+/* call - anvil may just have been replaced (a reload): the new one is asked, unless that could count twice. */
 static struct store_reply *call(struct shared_store *store, const struct store_request *request, const char *cache, struct arena *arena)
 {
-    int64_t deadline = clock_after(PATIENCE * MICROSECONDS);
+    struct lane_question question = {.type = MESSAGE_store_request, .value = request, .reply_type = MESSAGE_store_reply,
+                                     .deadline = clock_after(PATIENCE * MICROSECONDS), .tries = request->verb == STORE_ADD ? 1 : 2, .about = cache};
+    struct store_reply *reply = lane_pool_ask(store->lanes, &question, arena);
 
-    if (semaphore_take(&store->turns, deadline) != WAIT_READY)
-        return NULL;
-    struct lane *lane = take_lane(store, deadline);
-    struct store_reply *reply = lane ? ask(store, lane, request, arena, deadline) : NULL;
-    /* anvil may just have been replaced (a reload): the new one is asked, unless that could count twice */
-    if (lane && !reply && request->verb != STORE_ADD && (lane = lane_connect(store->path, deadline)) != NULL)
-        reply = ask(store, lane, request, arena, deadline);
-    if (!reply)
-        complain(store, cache, lane ? "no answer" : strerror(errno));
-    semaphore_give(&store->turns);
     return reply && reply->outcome != STORE_OUTCOME_FAILED ? reply : NULL;
 }
 

@@ -1,11 +1,11 @@
 /* tls_manager.c - see tls_manager.h: a few lanes for questions, one for what is told */
 #include "service/tls_manager.h"
 
-#include "base/log.h"
+#include "ipc/lane_pool.h"
 #include "run/run.h"
 
 enum {
-    PATIENCE = 75, TELL_PATIENCE = 10, FINISH_PATIENCE = 2, COMPLAINT_INTERVAL = 60, /* seconds */
+    PATIENCE = 75, TELL_PATIENCE = 10, FINISH_PATIENCE = 2, /* seconds */
     LANES_MAX = 256, /* questions at once: some domains are slow, and must not hold up others */
     IDLE_MAX = 16,   /* lanes that are kept */
     WAITING_MAX = 10000, TRIES = 2
@@ -19,11 +19,7 @@ struct told {
 };
 
 struct tls_manager {
-    char *path;
-    struct lane *idle[IDLE_MAX];
-    size_t idle_count;
-    struct semaphore turns;
-    int64_t next_complaint;
+    struct lane_pool *lanes;
     struct list waiting;
     size_t waiting_count;
     bool telling; /* a fiber sends */
@@ -34,8 +30,8 @@ struct tls_manager *tls_manager_new(const char *path)
 {
     struct tls_manager *manager = memory_zalloc(1, sizeof(*manager));
 
-    manager->path = memory_string(path);
-    semaphore_init(&manager->turns, LANES_MAX);
+    manager->lanes = lane_pool_new(&(struct lane_pool_settings){.path = path, .lanes = LANES_MAX, .kept = IDLE_MAX,
+                                                                .loss = "going on without MTA-STS policies and TLS reports"});
     list_init(&manager->waiting);
     condition_init(&manager->told);
     return manager;
@@ -54,76 +50,22 @@ void tls_manager_free(struct tls_manager *manager)
         return;
     LIST_EACH(&manager->waiting, link)
         told_free(manager, LIST_ENTRY(link, struct told, link));
-    while (manager->idle_count)
-        lane_free(manager->idle[--manager->idle_count]);
-    free(manager->path);
+    lane_pool_free(manager->lanes);
     free(manager);
-}
-
-static void complain(struct tls_manager *manager, const char *why)
-{
-    int64_t now = clock_monotonic();
-
-    if (now < manager->next_complaint)
-        return;
-    manager->next_complaint = now + COMPLAINT_INTERVAL * MICROSECONDS;
-    log_warning("problem talking to service %s: %s: going on without MTA-STS policies and TLS reports", manager->path, why);
-}
-
-static struct lane *take_lane(struct tls_manager *manager, int64_t deadline)
-{
-    while (manager->idle_count) {
-        struct lane *lane = manager->idle[--manager->idle_count];
-        if (!lane_is_idle_broken(lane))
-            return lane;
-        lane_free(lane);
-    }
-    return lane_connect(manager->path, deadline);
-}
-
-static void keep_lane(struct tls_manager *manager, struct lane *lane)
-{
-    if (manager->idle_count < IDLE_MAX)
-        manager->idle[manager->idle_count++] = lane;
-    else
-        lane_free(lane);
 }
 
 /* call - asks again where tlsmgr died over the question: what protects the mail must not be lost with a process. */
 static void *call(struct tls_manager *manager, enum message_type type, const void *request, enum message_type reply_type, int seconds,
                   struct arena *arena)
 {
-    int64_t deadline = clock_after(seconds * MICROSECONDS);
-    struct lane *lane = NULL;
-    void *reply = NULL;
+    struct lane_question question = {.type = type, .value = request, .reply_type = reply_type, .deadline = clock_after(seconds * MICROSECONDS), .tries = TRIES};
 
-    if (semaphore_take(&manager->turns, deadline) != WAIT_READY)
-        return NULL;
-    for (int i = 0; i < TRIES && !reply && (i == 0 || clock_monotonic() < deadline) && (lane = take_lane(manager, deadline)) != NULL; i++) {
-        reply = lane_call(lane, type, request, -1, reply_type, arena, deadline);
-        if (reply)
-            keep_lane(manager, lane);
-        else
-            lane_free(lane);
-    }
-    if (!reply)
-        complain(manager, lane ? "no answer" : strerror(errno));
-    semaphore_give(&manager->turns);
-    return reply;
+    return lane_pool_ask(manager->lanes, &question, arena);
 }
 
 void tls_manager_wake(struct tls_manager *manager)
 {
-    int64_t deadline = clock_after(TELL_PATIENCE * MICROSECONDS);
-
-    if (semaphore_take(&manager->turns, deadline) != WAIT_READY)
-        return;
-    struct lane *lane = take_lane(manager, deadline);
-    if (lane)
-        keep_lane(manager, lane);
-    else
-        complain(manager, strerror(errno));
-    semaphore_give(&manager->turns);
+    lane_pool_connect(manager->lanes, clock_after(TELL_PATIENCE * MICROSECONDS));
 }
 
 struct mta_sts_reply *tls_manager_policy(struct tls_manager *manager, struct slice domain, struct arena *arena)
