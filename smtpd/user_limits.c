@@ -214,6 +214,8 @@ bool user_limits_allow(struct session *s, struct rejection *rejection)
     int64_t limits[USER_LIMITS];
     struct excess excess = {0};
 
+    user_limits_return(t->user_claim); /* of a DATA before, which was refused */
+    t->user_claim = NULL;
     if (!auth_is_user(s) || t->sender.len == 0 || t->discard || !find_limits(s, slice_of(s->login->user), limits))
         return true;
     struct user_claim *claim = arena_alloc(t->arena, sizeof(*claim));

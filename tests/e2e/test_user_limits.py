@@ -100,6 +100,17 @@ def test_what_fails_is_not_counted(make):
     assert user.send().startswith("550")
 
 
+def test_data_again(make):
+    """A message that is refused counts for as long as it is there, once."""
+    here = make(main_cf=MAIN_CF + "smtpd_user_limit_messages_per_hour = 1\nsmtpd_user_limit_action = reject\n")
+    user = Session(here, "ann")
+    assert user.send().startswith("250")
+    for line in ("MAIL FROM:<u@here.test>", "RCPT TO:<r@here.test>"):
+        user.smtp.say(line)
+    replies = [user.smtp.say("DATA") for _ in range(3)]
+    assert all(" exceeded: 2 for sasl_username=ann, " in reply for reply in replies), replies
+
+
 def test_not_applied(make):
     here = make(main_cf=MAIN_CF + "smtpd_user_limit_messages_per_hour = 1\nsmtpd_user_limit_action = reject\n")
     user, nobody = Session(here, "ann"), Session(here, None)
