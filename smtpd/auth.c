@@ -55,20 +55,13 @@ static bool passes_filter(const struct auth *auth, struct slice mechanism)
     return match_list_is_empty(auth->mechanisms) || match_string(auth->mechanisms, mechanism) == MATCH_YES;
 }
 
-static bool is_exception(struct session *s)
-{
-    struct match_list *exceptions = s->server->auth->exceptions;
-
-    return !match_list_is_empty(exceptions) && match_host(exceptions, slice_of(s->client.name), client_peer(&s->client)) == MATCH_YES;
-}
-
 void auth_offer(struct session *s, struct buffer *names)
 {
     const struct auth *auth = s->server->auth;
     struct buffer all = BUFFER_INIT_MAX(1024);
     struct slice rest, name;
 
-    if (!auth_is_active(s) || (s->ehlo_hidden & EHLO_AUTH) || is_exception(s))
+    if (!auth_is_active(s) || (s->ehlo_hidden & EHLO_AUTH) || client_is_in(&s->client, auth->exceptions))
         return;
     sasl_server_mechanisms(auth->backend, s->tls ? auth->encrypted : auth->clear, &all);
     for (rest = buffer_slice(&all); slice_next_token(&rest, " ", &name);)

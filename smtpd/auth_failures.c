@@ -22,7 +22,7 @@ static bool is_active(struct session *s)
     const struct smtpd_params *p = &s->server->params;
 
     return (p->smtpd_auth_failure_delay > 0 || p->smtpd_auth_failure_offender_limit > 0) && s->client.has_address &&
-           match_host(s->server->auth_failure_exceptions, slice_of(s->client.name), client_peer(&s->client)) != MATCH_YES;
+           !client_is_in(&s->client, s->server->auth_failure_exceptions);
 }
 
 /* ---- who it says to be ---- */

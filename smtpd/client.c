@@ -78,6 +78,11 @@ void client_init_local(struct client *client, struct server *server, struct aren
 
 /* ---- looking up ---- */
 
+bool client_is_in(const struct client *client, struct match_list *list)
+{
+    return !match_list_is_empty(list) && match_host(list, slice_of(client->name), client_peer(client)) == MATCH_YES;
+}
+
 const char *client_lookup_failure(enum dns_status status)
 {
     switch (status) {

@@ -31,6 +31,8 @@ void client_look_up(struct client *client, struct server *server, struct arena *
 void client_set_text(struct client *client, const struct server *server, struct arena *arena);
 /* client_peer - the address, NULL when it is not known. */
 static inline const struct net_address *client_peer(const struct client *client) { return client->has_address ? &client->peer : NULL; }
+/* client_is_in - the list names the client, by address or name.  What cannot be looked up does not.  Waits (tables). */
+bool client_is_in(const struct client *client, struct match_list *list);
 /* client_lookup_failure - why a host name gave no address, in the words of the resolver library, which log parsers know. */
 const char *client_lookup_failure(enum dns_status status);
 /* client_names_release - the cache. */

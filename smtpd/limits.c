@@ -31,17 +31,12 @@ static bool is_over(struct session *s, int64_t count, int64_t limit, const char 
     return true;
 }
 
-static bool is_in(struct session *s, struct match_list *clients)
-{
-    return match_host(clients, slice_of(s->client.name), client_peer(&s->client)) == MATCH_YES;
-}
-
 bool limits_connect(struct session *s)
 {
     const struct smtpd_params *p = &s->server->params;
     struct anvil_reply reply;
 
-    s->exempt = !s->server->counts_clients || is_in(s, s->server->event_exceptions) || is_in(s, s->server->xclient_hosts);
+    s->exempt = !s->server->counts_clients || client_is_in(&s->client, s->server->event_exceptions) || client_is_in(&s->client, s->server->xclient_hosts);
     if (s->exempt)
         return false;
     s->counted = anvil_client_ask(s->server->anvil, ANVIL_CONNECT, ident(s), &reply);

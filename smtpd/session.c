@@ -183,11 +183,6 @@ void session_free(struct session *s)
     free(s);
 }
 
-static bool is_listed(struct session *s, struct match_list *list)
-{
-    return !match_list_is_empty(list) && match_host(list, slice_of(s->client.name), client_peer(&s->client)) == MATCH_YES;
-}
-
 /* withhold_keywords - smtpd_discard_ehlo_keywords, or for this address smtpd_discard_ehlo_keyword_address_maps. */
 static int withheld_keywords(struct session *s)
 {
@@ -208,7 +203,7 @@ static int withheld_keywords(struct session *s)
 /* echo - the dialogue with some clients, or all, is logged. */
 static void echo(struct session *s)
 {
-    bool wanted = log_verbose > 0 || is_listed(s, s->server->debug_peers);
+    bool wanted = log_verbose > 0 || client_is_in(&s->client, s->server->debug_peers);
 
     if (wanted && !s->history)
         s->history = transcript_new();
@@ -219,9 +214,9 @@ static void echo(struct session *s)
 /* session_recognise - what depends on who the client is: at the start, and after XCLIENT. */
 void session_recognise(struct session *s)
 {
-    s->may_xclient = is_listed(s, s->server->xclient_hosts);
-    s->may_verp = is_listed(s, s->server->verp_clients);
-    s->bare_lf_allowed = s->server->bare_newline != BARE_NEWLINE_ALLOWED && is_listed(s, s->server->bare_newline_exclusions);
+    s->may_xclient = client_is_in(&s->client, s->server->xclient_hosts);
+    s->may_verp = client_is_in(&s->client, s->server->verp_clients);
+    s->bare_lf_allowed = s->server->bare_newline != BARE_NEWLINE_ALLOWED && client_is_in(&s->client, s->server->bare_newline_exclusions);
     s->ehlo_hidden = withheld_keywords(s);
     echo(s);
 }
@@ -273,7 +268,7 @@ void session_run(struct session *s)
         answer(s, REPLY_TOO_MANY_CONNECTIONS, slice_of(s->server->params.myhostname), slice_of(s->client.address));
         stream_flush(s->stream);
     } else if (starttls_wrap(s) && (s->server->stand_alone || s->server->behind_gate || !session_talks_early(s, "CONNECT"))) {
-        s->may_xforward = is_listed(s, s->server->xforward_hosts); /* the host that connected; XCLIENT does not take it away */
+        s->may_xforward = client_is_in(&s->client, s->server->xforward_hosts); /* the host that connected; XCLIENT does not take it away */
         session_recognise(s);
         session_greet(s);
         commands_run(s);
