@@ -1,16 +1,15 @@
 /* auth_failures.c - see auth_failures.h */
 #include "auth_failures.h"
 
-#include <openssl/sha.h>
-
 #include "base/log.h"
 #include "network.h"
 #include "run/run.h"
 #include "sasl/base64.h"
+#include "text.h"
 
 #define CACHE "auth_failures"
 #define OFFENDERS "auth_offenders"
-enum { IPV4_PREFIX = 24, IPV6_PREFIX = 64, OTHERS_SHARE = 4 /* of failures of a network or an account, one in so many */, NAME_MAX_BYTES = 1024 };
+enum { IPV4_PREFIX = 24, IPV6_PREFIX = 64, OTHERS_SHARE = 4 /* of failures of a network or an account, one in so many */, NAME_MAX_BYTES = 1024, HASH_BYTES = 16 };
 
 /* What is counted of one attempt. */
 struct counted {
@@ -91,16 +90,6 @@ void auth_failures_user(struct slice mechanism, struct slice response, struct bu
 
 /* ---- counting ---- */
 
-/* account_key - a hash: what is typed into the field of the name is not always a name. */
-static void put_account(struct buffer *key, struct slice user)
-{
-    uint8_t digest[SHA256_DIGEST_LENGTH];
-
-    SHA256((const unsigned char *)user.data, user.len, digest);
-    for (size_t i = 0; i < sizeof(digest) / 2; i++)
-        buffer_printf(key, "%02x", digest[i]);
-}
-
 static struct slice finish_key(struct session *s, struct buffer *key)
 {
     struct slice copy = arena_slice(s->scratch, buffer_slice(key));
@@ -109,6 +98,7 @@ static struct slice finish_key(struct session *s, struct buffer *key)
     return copy;
 }
 
+/* what_counts - accounts by a hash: what is typed into the field of the name is not always a name. */
 static struct counted what_counts(struct session *s, const struct auth_guess *guess)
 {
     struct counted counted = {.address = arena_format(s->scratch, "a:%s", s->client.address)};
@@ -119,12 +109,10 @@ static struct counted what_counts(struct session *s, const struct auth_guess *gu
     counted.network = finish_key(s, &key);
     if (guess->user.len == 0)
         return counted;
-    buffer_append_string(&key, "u:");
-    put_account(&key, guess->user);
-    counted.account = finish_key(s, &key);
-    buffer_printf(&key, "p:%s ", s->client.address);
-    put_account(&key, guess->user);
-    counted.pair = finish_key(s, &key);
+    text_hash(&key, guess->user, HASH_BYTES);
+    struct slice user = finish_key(s, &key);
+    counted.account = arena_format(s->scratch, "u:" SLICE_FORMAT, SLICE_ARGS(user));
+    counted.pair = arena_format(s->scratch, "p:%s " SLICE_FORMAT, s->client.address, SLICE_ARGS(user));
     return counted;
 }
 

@@ -1,12 +1,11 @@
 /* greylist.c - see greylist.h */
 #include "greylist.h"
 
-#include <openssl/sha.h>
-
 #include "base/clock.h"
 #include "service/store.h"
+#include "text.h"
 
-enum { KEY_LONG = STORE_KEY_MAX - 64 };
+enum { KEY_LONG = STORE_KEY_MAX - 64, HASH_BYTES = 32 };
 
 /* put_sender - "Bounce-123456+x@Example.com" becomes "bounce-#@example.com". */
 static void put_sender(struct slice sender, struct buffer *out)
@@ -29,7 +28,6 @@ static void put_sender(struct slice sender, struct buffer *out)
 void greylist_key(struct slice network, struct slice sender, struct slice recipient, struct buffer *out)
 {
     struct buffer text = BUFFER_INIT;
-    uint8_t digest[SHA256_DIGEST_LENGTH];
 
     buffer_append_slice(&text, network);
     buffer_append_byte(&text, ' ');
@@ -37,13 +35,10 @@ void greylist_key(struct slice network, struct slice sender, struct slice recipi
     buffer_append_byte(&text, ' ');
     buffer_append_lower(&text, recipient);
     buffer_append_string(out, "t:");
-    if (text.len <= KEY_LONG && slice_find(buffer_slice(&text), '\0') == text.len) {
+    if (text.len <= KEY_LONG && slice_find(buffer_slice(&text), '\0') == text.len)
         buffer_append_slice(out, buffer_slice(&text));
-    } else {
-        SHA256((const unsigned char *)text.data, text.len, digest);
-        for (size_t i = 0; i < sizeof(digest); i++)
-            buffer_printf(out, "%02x", digest[i]);
-    }
+    else
+        text_hash(out, buffer_slice(&text), HASH_BYTES);
     buffer_release(&text);
 }
 

@@ -1,5 +1,7 @@
-/* text.c - bytes of the client made fit for a log line */
+/* text.c - see text.h */
 #include "text.h"
+
+#include <openssl/sha.h>
 
 void text_escape(struct buffer *out, struct slice text, size_t max)
 {
@@ -17,4 +19,13 @@ void text_escape(struct buffer *out, struct slice text, size_t max)
         else
             buffer_append_byte(out, (char)byte);
     }
+}
+
+void text_hash(struct buffer *out, struct slice text, size_t bytes)
+{
+    uint8_t digest[SHA256_DIGEST_LENGTH];
+
+    SHA256((const unsigned char *)text.data, text.len, digest);
+    for (size_t i = 0; i < bytes && i < sizeof(digest); i++)
+        buffer_printf(out, "%02x", digest[i]);
 }

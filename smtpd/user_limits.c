@@ -1,15 +1,15 @@
 /* user_limits.c - see user_limits.h */
 #include "user_limits.h"
 
-#include <openssl/sha.h>
-
 #include "answer.h"
 #include "auth.h"
 #include "base/log.h"
 #include "intake.h"
+#include "text.h"
 
 #define CACHE "user_limits"
 #define HOUR (3600 * MICROSECONDS)
+enum { HASH_BYTES = 32 };
 
 /* The limits, in the order in which they are looked at. */
 static const struct limit_row {
@@ -120,16 +120,17 @@ static bool find_limits(struct session *s, struct slice user, int64_t values[USE
 /* key_of - names that differ in case only are one user. */
 static struct slice key_of(struct arena *arena, const struct limit_row *row, struct slice user)
 {
-    uint8_t digest[SHA256_DIGEST_LENGTH];
     struct slice lower = arena_lower(arena, user);
+    struct buffer key = BUFFER_INIT;
 
+    buffer_append_string(&key, row->key);
     if (lower.len <= STORE_KEY_MAX - 16)
-        return arena_format(arena, "%s" SLICE_FORMAT, row->key, SLICE_ARGS(lower));
-    SHA256((const unsigned char *)lower.data, lower.len, digest);
-    char *text = arena_alloc(arena, 2 * sizeof(digest) + 1);
-    for (size_t i = 0; i < sizeof(digest); i++)
-        snprintf(text + 2 * i, 3, "%02x", digest[i]);
-    return arena_format(arena, "%s%s", row->key, text);
+        buffer_append_slice(&key, lower);
+    else
+        text_hash(&key, lower, HASH_BYTES);
+    struct slice copy = arena_slice(arena, buffer_slice(&key));
+    buffer_release(&key);
+    return copy;
 }
 
 /* count - false: the store does not answer. */

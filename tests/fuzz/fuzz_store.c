@@ -1,5 +1,5 @@
 /* fuzz_store.c - what the store reads back from its files and its clients, and what AUTH lets a client say about who it is
-   uses: smtpd/anvil/ smtpd/greylist.c smtpd/auth_failures.c smtpd/client.c smtpd/network.c */
+   uses: smtpd/anvil/ smtpd/greylist.c smtpd/auth_failures.c smtpd/client.c smtpd/network.c smtpd/text.c */
 #include "base/log.h"
 #include "conf/config.h"
 #include "../../smtpd/anvil/cache.h"
