@@ -206,10 +206,12 @@ CHECK(rhswl_client);
 int destination_is_authorized(struct access *a);
 
 /* ---- dnsbl.c ---- */
-/* dnsbl_parse - "domain[=pattern]" into the arena; NULL (logged) when malformed.  dnsbl_pattern_matches - "127.0.0.[2;4..8]" (tests). */
+/* dnsbl_parse - "domain[=pattern]" into the arena; NULL (logged) when malformed.  dnsbl_pattern_matches - "127.0.0.[2;4..8]" (tests).
+   dnsbl_matches - one of the addresses of an answer does. */
 struct dnsbl *dnsbl_parse(struct slice text, struct arena *arena);
 /* dnsbl_begin - the item's question is asked now, to be answered when its turn comes.  True: it is answered already.  Waits so many microseconds for that. */
 bool dnsbl_begin(struct access *a, const struct restriction *item, int64_t patience);
 bool dnsbl_pattern_matches(const struct dnsbl *dnsbl, const uint8_t address[4]);
+bool dnsbl_matches(const struct dnsbl *dnsbl, const struct dns_answer *answer);
 
 #endif

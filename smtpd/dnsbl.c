@@ -95,15 +95,7 @@ bool dnsbl_pattern_matches(const struct dnsbl *dnsbl, const uint8_t address[4])
     return true;
 }
 
-/* ---- asking ---- */
-
-/* What the list says. */
-struct listing {
-    bool listed, failed;
-    struct slice text; /* TXT */
-};
-
-static bool any_matches(const struct dnsbl *list, const struct dns_answer *answer)
+bool dnsbl_matches(const struct dnsbl *list, const struct dns_answer *answer)
 {
     for (size_t i = 0; i < answer->count; i++) {
         const struct net_address *address = &answer->records[i].address;
@@ -113,12 +105,20 @@ static bool any_matches(const struct dnsbl *list, const struct dns_answer *answe
     return false;
 }
 
+/* ---- asking ---- */
+
+/* What the list says. */
+struct listing {
+    bool listed, failed;
+    struct slice text; /* TXT */
+};
+
 static struct listing ask(struct access *a, const struct dnsbl *list, struct slice query)
 {
     const struct dns_list_answer *answer = dns_list_ask(a->s, query);
     bool found = answer->addresses.status == DNS_FOUND;
 
-    return (struct listing){.listed = found && any_matches(list, &answer->addresses), .failed = answer->failed, .text = answer->text};
+    return (struct listing){.listed = found && dnsbl_matches(list, &answer->addresses), .failed = answer->failed, .text = answer->text};
 }
 
 static struct slice address_query(struct access *a, const struct dnsbl *list)

@@ -165,11 +165,9 @@ static void remember(struct gate_client *c)
 /* allow_by_lists - the lists say so much good of the client that all other tests count as passed. */
 static void allow_by_lists(struct gate_client *c)
 {
-    unsigned others = GATE_EARLY | GATE_DEEP;
-
     c->todo = 0;
     for (int test = 0; test < GATE_TESTS; test++)
-        if ((others & 1U << test) && test != GATE_DNSBL)
+        if (test != GATE_DNSBL)
             c->memory.until[test] = clock_wall() / MICROSECONDS + c->gate->ttl[GATE_DNSBL] / MICROSECONDS;
     c->passed |= 1U << GATE_DNSBL;
 }

@@ -1,7 +1,6 @@
 /* gate_access.c - postscreen_access_list */
-#include "gate_access.h"
+#include "gate_private.h"
 
-#include "base/log.h"
 #include "table/match.h"
 
 struct item {
@@ -34,9 +33,7 @@ static bool verdict_of(struct slice word, enum gate_verdict *verdict)
 
 static void unknown(const char *where, struct slice word)
 {
-    log_speak_for("postscreen");
-    log_warning("%s: unknown command: " SLICE_FORMAT " -- ignoring the remainder of this access list", where, SLICE_ARGS(word));
-    log_speak_for(NULL);
+    gate_warn("%s: unknown command: " SLICE_FORMAT " -- ignoring the remainder of this access list", where, SLICE_ARGS(word));
 }
 
 /* add - false: the list ends here. */
@@ -89,9 +86,7 @@ static bool ask_table(struct table *table, const struct net_address *address, en
     net_address_text(address, &key);
     enum table_result found = table_lookup(table, buffer_slice(&key), &value);
     if (found == TABLE_TRY_AGAIN) {
-        log_speak_for("postscreen");
-        log_warning("%s: table lookup error -- ignoring the remainder of this access list", table_name(table));
-        log_speak_for(NULL);
+        gate_warn("%s: table lookup error -- ignoring the remainder of this access list", table_name(table));
         good = false;
     } else if (found == TABLE_FOUND && !verdict_of(slice_trim(buffer_slice(&value)), verdict)) {
         unknown(table_name(table), slice_trim(buffer_slice(&value)));

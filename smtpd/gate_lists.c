@@ -87,16 +87,6 @@ struct slice gate_lists_domain(const struct gate_lists *lists, size_t index)
 
 /* ---- weighing ---- */
 
-static bool matches(const struct dnsbl *filter, const struct dns_answer *answer)
-{
-    for (size_t i = 0; i < answer->count; i++) {
-        const struct net_address *address = &answer->records[i].address;
-        if (address->u.any.sa_family == AF_INET && dnsbl_pattern_matches(filter, (const uint8_t *)&address->u.v4.sin_addr))
-            return true;
-    }
-    return false;
-}
-
 void gate_lists_weigh(const struct gate_lists *lists, size_t index, const struct dns_answer *answer, struct gate_score *score)
 {
     int64_t seconds = answer->status == DNS_FOUND || answer->status == DNS_NO_DOMAIN || answer->status == DNS_NO_DATA ? answer->seconds : 0;
@@ -105,7 +95,7 @@ void gate_lists_weigh(const struct gate_lists *lists, size_t index, const struct
         score->seconds = seconds;
     for (size_t i = 0; answer->status == DNS_FOUND && i < lists->site_count; i++) {
         const struct site *site = &lists->sites[i];
-        if (site->domain != index || !matches(site->filter, answer))
+        if (site->domain != index || !dnsbl_matches(site->filter, answer))
             continue;
         score->rank += site->weight;
         if (site->weight > score->heaviest) {
