@@ -75,9 +75,8 @@ static bool ask(struct session *s, struct slice address, struct address_entry *e
         return true;
     struct slice key = arena_slice(s->scratch, address);
     map_set(server->probing, key, server);
-    struct address_entry before = *entry;
     bool noted = note_probe(server, key, entry, s->scratch);
-    if (noted && !submit_probe(s, key) && before.status == ADDRESS_PENDING)
+    if (noted && !submit_probe(s, key) && entry->status == ADDRESS_PENDING)
         store_delete(server->store, ADDRESS_VERIFY_CACHE, key); /* the next one may try again */
     map_remove(server->probing, key);
     return noted;

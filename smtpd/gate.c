@@ -158,7 +158,7 @@ static void remember(struct gate_client *c)
     }
     gate_memory_text(&c->memory, &text);
     int64_t lifetime = (gate_memory_last(&c->memory) - now) * MICROSECONDS + c->gate->params.postscreen_cache_retention_time;
-    (void)!store_put(c->gate->server->store, "postscreen", slice_of(c->address), buffer_slice(&text), lifetime);
+    (void)store_put(c->gate->server->store, "postscreen", slice_of(c->address), buffer_slice(&text), lifetime);
     buffer_release(&text);
 }
 

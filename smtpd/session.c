@@ -287,13 +287,12 @@ void session_serve(struct server *server, struct service_client *connection)
     struct session *s = session_new(server, connection->stream);
 
     s->connection = connection;
-    if (proxy_header_receive(s, &connection->peer, &connection->local)) {
-        client_init(&s->client, server, &connection->peer, &connection->local, s->arena);
-        client_look_up(&s->client, server, s->arena);
+    bool good = proxy_header_receive(s, &connection->peer, &connection->local);
+    client_init(&s->client, server, &connection->peer, &connection->local, s->arena);
+    client_look_up(&s->client, server, s->arena);
+    if (good) {
         session_run(s);
     } else { /* who it was is the proxy */
-        client_init(&s->client, server, &connection->peer, &connection->local, s->arena);
-        client_look_up(&s->client, server, s->arena);
         log_info("connect from %s", s->client.text);
         log_end(s);
     }

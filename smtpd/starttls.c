@@ -75,7 +75,6 @@ static void forget_before(struct session *s)
     s->login = NULL;
     free(s->helo);
     s->helo = NULL;
-    s->login = NULL;
     s->rewrite_locally = -1;
     deferral_free(s->helo_deferral);
     s->helo_deferral = NULL;
