@@ -2,7 +2,6 @@
 #include "gate_private.h"
 
 #include "base/log.h"
-#include "gate_config.h"
 #include "proxy_header.h"
 #include "session.h"
 #include "text.h"
@@ -124,7 +123,8 @@ enum gate_action gate_fail(struct gate_client *c, enum gate_test test, const cha
     return action;
 }
 
-bool gate_deep_tests(const struct gate_client *c)
+/* deep_tests - are tests due that need a dialogue? */
+static bool deep_tests(const struct gate_client *c)
 {
     return (c->todo & GATE_DEEP) != 0;
 }
@@ -230,7 +230,7 @@ void gate_judge(struct service_context *context UNUSED, struct service_client *c
     c->passed |= greeted;
     if (is_dropped(c)) {
         gate_turn_away(c, 521, NULL, NULL);
-    } else if (c->failed || c->denied || c->vetoed || gate_deep_tests(c)) {
+    } else if (c->failed || c->denied || c->vetoed || deep_tests(c)) {
         bool passed = gate_dialogue(c, !(c->failed & 1U << GATE_GREET));
         gate_log("DISCONNECT %s", c->peer);
         if (passed)

@@ -1,5 +1,5 @@
 /* gate_config.c - from the configuration to a gate, and to the server behind it */
-#include "gate_config.h"
+#include "gate_private.h"
 
 #include <malloc.h>
 
@@ -24,7 +24,8 @@ bool gate_is_named(const char *program)
 
 /* ---- the tests ---- */
 
-enum gate_action gate_action_of(const char *value, const char *parameter)
+/* action_of - anything else than "ignore", "enforce", "drop" is fatal. */
+static enum gate_action action_of(const char *value, const char *parameter)
 {
     if (strcasecmp(value, "ignore") == 0 || strcasecmp(value, "continue") == 0)
         return GATE_IGNORE;
@@ -38,7 +39,7 @@ enum gate_action gate_action_of(const char *value, const char *parameter)
 static void set_test(struct gate *gate, enum gate_test test, bool enabled, const char *action, int64_t ttl, const char *parameter)
 {
     gate->enabled |= (unsigned)enabled << test;
-    gate->actions[test] = gate_action_of(action, parameter);
+    gate->actions[test] = action_of(action, parameter);
     gate->ttl[test] = ttl;
 }
 
@@ -47,7 +48,7 @@ static void set_tests(struct gate *gate)
     const struct gate_params *p = &gate->params;
 
     gate->lists = gate_lists_new(slice_of(p->postscreen_dnsbl_sites));
-    gate->deny_action = gate_action_of(p->postscreen_denylist_action, "postscreen_denylist_action");
+    gate->deny_action = action_of(p->postscreen_denylist_action, "postscreen_denylist_action");
     set_test(gate, GATE_GREET, p->postscreen_greet_banner[0] != '\0', p->postscreen_greet_action, p->postscreen_greet_ttl,
              "postscreen_greet_action");
     set_test(gate, GATE_DNSBL, gate->lists != NULL, p->postscreen_dnsbl_action, p->postscreen_dnsbl_max_ttl, "postscreen_dnsbl_action");

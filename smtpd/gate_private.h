@@ -81,8 +81,6 @@ void gate_judge(struct service_context *context, struct service_client *connecti
 void gate_turn_away(struct gate_client *c, int code, const char *status, const char *text);
 /* gate_forget - the client is not ours any more; frees it. */
 void gate_forget(struct gate_client *c);
-/* gate_deep_tests - are tests due that need a dialogue? */
-bool gate_deep_tests(const struct gate_client *c);
 
 /* ---- gate_admit.c ---- */
 /* gate_admit - it is a client of the SMTP server from now on, as soon as that has a place.  Waits. */

@@ -2,12 +2,12 @@
 #include "proxy_header.h"
 
 #include "answer.h"
-#include "text.h"
 #include "base/log.h"
+#include "text.h"
 
 static const char signature[12] = {'\r', '\n', '\r', '\n', '\0', '\r', '\n', 'Q', 'U', 'I', 'T', '\n'};
 
-enum { LINE_MAX_V1 = 107, HEADER_V2 = 16 };
+enum { LINE_MAX_V1 = 107, HEADER_V2 = 16, SHOWN_MAX = 100 };
 
 /* ---- version 1: "PROXY TCP4 192.0.2.1 198.51.100.2 4711 25" CRLF ---- */
 
@@ -112,9 +112,8 @@ int proxy_header_parse(struct slice bytes, struct net_address *peer, struct net_
 static void warn(struct session *s, const char *what)
 {
     struct buffer text = BUFFER_INIT;
-    struct slice got = stream_peek(s->stream);
 
-    text_escape(&text, slice_first(got, got.len < 100 ? got.len : 100), 100);
+    text_escape(&text, stream_peek(s->stream), SHOWN_MAX);
     log_warning("haproxy read: %s%s%s", what, text.len ? ": " : "", buffer_string(&text));
     buffer_release(&text);
 }

@@ -36,11 +36,6 @@ struct excess {
     int64_t limit, sum, expires;
 };
 
-const char *user_limit_name(size_t number)
-{
-    return rows[number].name;
-}
-
 /* ---- what a user may ---- */
 
 static bool parse_one(struct slice word, int64_t values[USER_LIMITS])

@@ -11,9 +11,8 @@ struct user_claim;
 
 enum { USER_LIMITS = 4 };
 
-/* user_limit_name - "messages_per_hour", ... of number 0 to USER_LIMITS - 1.  user_limits_parse - an entry of smtpd_user_limit_exception_maps: "none", or limits that
+/* user_limits_parse - an entry of smtpd_user_limit_exception_maps: "none", or limits that
    take the place of those in values: "messages_per_hour=200, recipients_per_day=0".  False: it makes no sense, and values is as before. */
-const char *user_limit_name(size_t number);
 bool user_limits_parse(struct slice text, int64_t values[USER_LIMITS]);
 
 /* user_limits_allow - before the content of a message: count it, and do what smtpd_user_limit_action says when it is too much: hold it, or false with *rejection.

@@ -34,7 +34,7 @@ void instance_verdict_clear(void)
 
 void instance_verdict_write(struct slice reason)
 {
-    struct slice text = slice_first(reason, reason.len < VERDICT_MAX ? reason.len : VERDICT_MAX);
+    struct slice text = slice_first(reason, VERDICT_MAX);
     int fd = open(verdict_draft, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
     bool written = fd >= 0 && write(fd, text.data ? text.data : "", text.len) == (ssize_t)text.len;
     if (fd >= 0)

@@ -22,7 +22,7 @@ START_TEST(exceptions)
         int64_t values[USER_LIMITS] = {1, 2, 3, 4};
         ck_assert_msg(user_limits_parse(slice_of(cases[i].text), values) == cases[i].good, "%s", cases[i].text);
         for (size_t k = 0; k < USER_LIMITS; k++)
-            ck_assert_msg(values[k] == cases[i].want[k], "%s: %s: got %lld", cases[i].text, user_limit_name(k), (long long)values[k]);
+            ck_assert_msg(values[k] == cases[i].want[k], "%s: limit %zu: got %lld", cases[i].text, k, (long long)values[k]);
     }
 }
 END_TEST
