@@ -316,3 +316,16 @@ void log_panic(const char *format, ...)
     log_flush();
     abort();
 }
+
+void log_pass_on(unsigned severity, struct slice text)
+{
+    struct slice label = slice_of(severity < COUNT_OF(severities) ? severities[severity].label : "");
+    if (slice_starts(text, label))
+        text = slice_from(text, label.len);
+    if (severity == LOG_SEVERITY_INFO)
+        log_info(SLICE_FORMAT, SLICE_ARGS(text));
+    else if (severity == LOG_SEVERITY_WARNING)
+        log_warning(SLICE_FORMAT, SLICE_ARGS(text));
+    else
+        log_error(SLICE_FORMAT, SLICE_ARGS(text));
+}

@@ -47,7 +47,10 @@ void log_fatal(const char *format, ...) PRINTF_LIKE(1, 2) NO_RETURN;
 void log_panic(const char *format, ...) PRINTF_LIKE(1, 2) NO_RETURN;
 #define log_debug(...) do { if (log_verbose > 0) log_info(__VA_ARGS__); } while (0)
 
-/* log_set_watcher - tests: gets each finished line (severity, text without tag) in place of the sink; NULL ends it. */
+/* log_pass_on - a finished line of another process of this program, as its watcher got it (severity, text), under this one's tag; what was the end of that
+   process is an error here. */
+void log_pass_on(unsigned severity, struct slice text);
+/* log_set_watcher - tests, and processes whose lines another one logs (log_pass_on): gets each finished line (severity, text without tag) in place of the sink; NULL ends it. */
 void log_set_watcher(void (*watcher)(enum log_severity severity, const char *text, void *context), void *context);
 /* log_set_fatal_exit - exit status that log_fatal uses (default 1; sendmail uses 75, postqueue 69). */
 void log_set_fatal_exit(int status);

@@ -64,28 +64,13 @@ bool helper_serves(const struct table *table)
 
 /* ---- replies ------------------------------------------------------------------------------------------------------ */
 
-/* log_line - a watcher sees the label of the severity in front of the text. */
-static void log_line(char severity, const char *text)
-{
-    static const char *const labels[] = {"warning: ", "error: "};
-    for (size_t i = 0; i < COUNT_OF(labels); i++)
-        if (slice_starts(slice_of(text), slice_of(labels[i])))
-            text += strlen(labels[i]);
-    if (severity == '0' + LOG_SEVERITY_INFO)
-        log_info("%s", text);
-    else if (severity == '0' + LOG_SEVERITY_WARNING)
-        log_warning("%s", text);
-    else
-        log_error("%s", text);
-}
-
 static void log_lines(struct slice lines)
 {
     while (lines.len > 1) {
         size_t end = slice_find(lines, '\0');
         if (end == lines.len)
             return;
-        log_line(lines.data[0], lines.data + 1);
+        log_pass_on((unsigned)(lines.data[0] - '0'), slice_make(lines.data + 1, end - 1));
         lines = slice_from(lines, end + 1);
     }
 }

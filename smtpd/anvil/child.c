@@ -8,25 +8,12 @@
 
 #include "service/sandbox.h"
 
-static void (*line_watcher)(enum log_severity severity, struct slice text);
-
 void child_pair(int pair[2], int room)
 {
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
         log_fatal("socketpair: %s", strerror(errno));
     for (int i = 0; i < 2; i++)
         setsockopt(pair[i], SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
-}
-
-/* on_line - a watcher sees the label of the severity in front of the text. */
-static void on_line(enum log_severity severity, const char *text, void *context UNUSED)
-{
-    static const char *const labels[] = {"warning: ", "error: ", "fatal: ", "panic: "};
-
-    for (size_t i = 0; i < COUNT_OF(labels); i++)
-        if (slice_starts(slice_of(text), slice_of(labels[i])))
-            text += strlen(labels[i]);
-    line_watcher(severity, slice_of(text));
 }
 
 static void close_others(int socket)
@@ -36,7 +23,7 @@ static void close_others(int socket)
     close_range((unsigned)socket + 1, ~0U, 0);
 }
 
-bool child_fork(struct config *config, const int pair[2], const char *name, void (*watcher)(enum log_severity severity, struct slice text))
+bool child_fork(struct config *config, const int pair[2], const char *name, child_watcher *watcher)
 {
     struct sandbox_owner owner;
 
@@ -56,19 +43,8 @@ bool child_fork(struct config *config, const int pair[2], const char *name, void
     signal(SIGHUP, SIG_IGN);
     signal(SIGPIPE, SIG_IGN);
     umask(077);
-    line_watcher = watcher;
-    log_set_watcher(on_line, NULL);
+    log_set_watcher(watcher, NULL);
     return true;
-}
-
-void child_log_line(unsigned severity, struct slice text)
-{
-    if (severity == LOG_SEVERITY_INFO)
-        log_info(SLICE_FORMAT, SLICE_ARGS(text));
-    else if (severity == LOG_SEVERITY_WARNING)
-        log_warning(SLICE_FORMAT, SLICE_ARGS(text));
-    else
-        log_error(SLICE_FORMAT, SLICE_ARGS(text));
 }
 
 bool child_send(int fd, struct slice head, struct slice data)

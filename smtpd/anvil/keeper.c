@@ -61,9 +61,9 @@ static void tell(enum keeper_kind kind, size_t cache, struct slice data)
     (void)child_send(service_fd, slice_make(head, sizeof(head)), data);
 }
 
-void keeper_line(enum log_severity severity, struct slice text)
+void keeper_line(enum log_severity severity, const char *text, void *context UNUSED)
 {
-    tell(KEEPER_LOG, severity, text);
+    tell(KEEPER_LOG, severity, slice_of(text));
 }
 
 /* ---- reading -------------------------------------------------------------------------------------------------------- */

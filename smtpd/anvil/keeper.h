@@ -35,7 +35,7 @@ struct keeper_file {
 
 /* keeper_main - the process (child_fork, with keeper_line as its watcher): files is indexed by the cache's number.  Does not return. */
 void keeper_main(int socket, struct config *config, const struct keeper_file *files, size_t count) NO_RETURN;
-void keeper_line(enum log_severity severity, struct slice text);
+void keeper_line(enum log_severity severity, const char *text, void *context);
 
 /* keeper_parse - a record of a file as this program writes it: false for others'.  keeper_format - the other way. */
 bool keeper_parse(struct slice text, int64_t *expires, struct slice *value);

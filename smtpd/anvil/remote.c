@@ -90,7 +90,7 @@ static void take_reply(struct remote *remote, struct slice message)
     if (!remote_take_head(&message, &serial, &number))
         return;
     if (serial == 0) {
-        child_log_line((unsigned)number, message);
+        log_pass_on((unsigned)number, message);
         return;
     }
     LIST_EACH(&remote->waiters, link) {

@@ -53,12 +53,12 @@ bool remote_take_head(struct slice *message, uint32_t *serial, size_t *number)
     return true;
 }
 
-void remote_worker_line(enum log_severity severity, struct slice text)
+void remote_worker_line(enum log_severity severity, const char *text, void *context UNUSED)
 {
     uint8_t head[REMOTE_HEAD];
 
     remote_put_head(head, 0, severity);
-    (void)child_send(service_fd, slice_make(head, sizeof(head)), text);
+    (void)child_send(service_fd, slice_make(head, sizeof(head)), slice_of(text));
 }
 
 /* ---- requests ------------------------------------------------------------------------------------------------------- */

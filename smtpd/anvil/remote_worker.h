@@ -13,6 +13,6 @@ bool remote_take_head(struct slice *message, uint32_t *serial, size_t *number);
 
 void remote_worker_main(int socket, struct config *config, const struct remote_place *places, size_t count) NO_RETURN;
 /* remote_worker_line - the watcher of its log lines. */
-void remote_worker_line(enum log_severity severity, struct slice text);
+void remote_worker_line(enum log_severity severity, const char *text, void *context);
 
 #endif

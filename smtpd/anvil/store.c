@@ -202,7 +202,7 @@ static void take_message(struct anvil_store *store, struct slice message)
     if (message.len < 2)
         return;
     if (message.data[0] == KEEPER_LOG) {
-        child_log_line((unsigned)number, rest);
+        log_pass_on((unsigned)number, rest);
     } else if (message.data[0] == KEEPER_SYNCED) {
         store->syncs_done++;
         condition_broadcast(&store->synced);

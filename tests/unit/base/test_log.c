@@ -232,6 +232,26 @@ START_TEST(watchers_see_the_text)
 }
 END_TEST
 
+START_TEST(lines_of_other_processes_are_passed_on)
+{
+    static const struct { unsigned severity; const char *text, *want; } rows[] = {
+        {LOG_SEVERITY_INFO, "warning: is what it begins with", "0 warning: is what it begins with"},
+        {LOG_SEVERITY_WARNING, "warning: odd", "1 warning: odd"},
+        {LOG_SEVERITY_WARNING, "without label", "1 warning: without label"},
+        {LOG_SEVERITY_ERROR, "error: failed", "2 error: failed"},
+        {LOG_SEVERITY_FATAL, "fatal: the end of it", "2 error: the end of it"},
+        {77, "what?", "2 error: what?"},
+    };
+    char seen[100] = "";
+    log_set_watcher(watch, seen);
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        log_pass_on(rows[i].severity, slice_of(rows[i].text));
+        ck_assert_str_eq(seen, rows[i].want);
+    }
+    log_set_watcher(NULL, NULL);
+}
+END_TEST
+
 START_TEST(dates_have_the_shape)
 {
     struct buffer b = BUFFER_INIT;
@@ -304,5 +324,5 @@ START_TEST(lines_in_the_name_of_another)
 }
 END_TEST
 
-TEST_MAIN("base/log", lines_in_the_name_of_another, file_lines_have_the_shape, buffered_lines_wait, lines_are_sanitised, syslog_gets_a_datagram_a_line, lines_wait_for_the_log_daemon,
+TEST_MAIN("base/log", lines_of_other_processes_are_passed_on, lines_in_the_name_of_another, file_lines_have_the_shape, buffered_lines_wait, lines_are_sanitised, syslog_gets_a_datagram_a_line, lines_wait_for_the_log_daemon,
           fatal_and_panic_end_the_process, watchers_see_the_text, dates_have_the_shape, status_codes_parse)
