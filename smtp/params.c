@@ -2,6 +2,7 @@
 #include "params.h"
 
 #include "base/log.h"
+#include "conf/interfaces.h"
 #include "net/address.h"
 #include "smtp/ehlo_keywords.h"
 
@@ -34,22 +35,6 @@ static void fill_prefixed(struct config *config, bool lmtp, struct client_params
             binding.name = name;
         config_fill(config, &binding, 1, params);
     }
-}
-
-static int families_of(const char *protocols)
-{
-    struct slice rest = slice_of(protocols), word;
-    int families = 0;
-
-    while (config_list_next(&rest, &word)) {
-        if (slice_equal_case(word, SLICE("all")))
-            families |= 3;
-        else if (slice_equal_case(word, SLICE("ipv4")))
-            families |= 1;
-        else if (slice_equal_case(word, SLICE("ipv6")))
-            families |= 2;
-    }
-    return families ? families : 1;
 }
 
 int client_params_pix(const struct client_params *params, struct slice list)
@@ -117,7 +102,7 @@ void client_params_load(struct config *config, bool lmtp, struct client_params *
     params->default_port = net_service_port(slice_of(params->tcp_port));
     if (params->default_port == 0)
         log_fatal("unknown service: %s/tcp", params->tcp_port);
-    params->families = families_of(params->inet_protocols);
+    params->families = config_families(config);
     params->use_mx = params->dns_support_level[0] ? strcmp(params->dns_support_level, "disabled") != 0 : !params->disable_dns_lookups;
     params->use_native = !params->use_mx || config_list_has(params->host_lookup, "native");
     params->use_dns = params->use_mx && (config_list_has(params->host_lookup, "dns") || !params->use_native);

@@ -29,7 +29,7 @@
 /* The same for both. */
 #define COMMON_PARAMETERS(X) \
     X(STRING, myhostname) X(STRING, myorigin) X(STRING, mail_name) X(STRING, debug_peer_list) X(INT, debug_peer_level) X(STRING, notify_classes) X(STRING, error_notice_recipient) \
-    X(STRING, double_bounce_sender) X(STRING, internal_mail_filter_classes) X(STRING, cleanup_service_name) X(STRING, relayhost) X(STRING, inet_protocols) \
+    X(STRING, double_bounce_sender) X(STRING, internal_mail_filter_classes) X(STRING, cleanup_service_name) X(STRING, relayhost) \
     X(STRING, best_mx_transport) X(STRING, dns_servers) X(BOOL, ignore_mx_lookup_error) X(STRING, use_srv_lookup) X(BOOL, allow_srv_lookup_fallback) X(BOOL, ignore_srv_lookup_error) X(BOOL, disable_dns_lookups) \
     X(BOOL, disable_mime_output_conversion) X(BOOL, lmtp_assume_final) X(BOOL, send_cyrus_sasl_authzid) \
     X(STRING, smtp_tls_dane_insecure_mx_policy) X(TIME, minimal_backoff_time) X(BOOL, requiretls_enable) X(BOOL, tls_required_enable) X(STRING, dnssec_probe) X(BOOL, smtp_tls_mta_sts) X(STRING, smtp_tls_web_CAfile) \

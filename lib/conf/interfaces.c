@@ -45,6 +45,12 @@ bool config_uses_ipv6(struct config *config)
     return uses_protocol(config, "ipv6");
 }
 
+int config_families(struct config *config)
+{
+    int families = (config_uses_ipv4(config) ? 1 : 0) | (config_uses_ipv6(config) ? 2 : 0);
+    return families ? families : 1;
+}
+
 static bool uses_family(struct config *config, int family)
 {
     return (family == AF_INET && config_uses_ipv4(config)) || (family == AF_INET6 && config_uses_ipv6(config));

@@ -14,5 +14,7 @@ size_t config_proxy_addresses(struct config *config, struct net_address **addres
 /* config_uses_ipv4, config_uses_ipv6 - what inet_protocols says. */
 bool config_uses_ipv4(struct config *config);
 bool config_uses_ipv6(struct config *config);
+/* config_families - the same as bits, 1 IPv4, 2 IPv6, for connections to others: never 0. */
+int config_families(struct config *config);
 
 #endif

@@ -2,6 +2,7 @@
 
    Keys of session tickets and remembered sessions, which Postfix's tlsmgr keeps, are kept by smtpd and smtp themselves. */
 #include "base/log.h"
+#include "conf/interfaces.h"
 #include "dns/dns.h"
 #include "policies.h"
 #include "service/service.h"
@@ -20,7 +21,7 @@ enum { LANE_PATIENCE = 30 * 1000000 };
 static void open_tlsmgr(struct service_context *context)
 {
     config_fill(context->config, bindings, COUNT_OF(bindings), &params);
-    web = web_open(&params);
+    web = web_open(&params, config_families(context->config));
     dns_start(&(struct dns_options){.servers = params.dns_servers});
 }
 

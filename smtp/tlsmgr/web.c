@@ -38,7 +38,7 @@ void web_stop(void)
     atomic_store(&stopping, true);
 }
 
-struct web *web_open(const struct tlsmgr_params *params)
+struct web *web_open(const struct tlsmgr_params *params, int families)
 {
     struct web *web = memory_zalloc(1, sizeof(*web));
 
@@ -50,9 +50,7 @@ struct web *web_open(const struct tlsmgr_params *params)
     if (!web->any)
         log_warning("smtp_tls_web_CAfile: cannot read %s: %s: no web server is trusted", params->smtp_tls_web_CAfile, strerror(errno));
     web->looked = clock_monotonic();
-    web->families = (config_list_has(params->inet_protocols, "ipv6") ? 2 : 0) | (config_list_has(params->inet_protocols, "ipv4") ? 1 : 0);
-    if (config_list_has(params->inet_protocols, "all") || web->families == 0)
-        web->families = 3;
+    web->families = families;
     semaphore_init(&web->turns, AT_ONCE);
     return web;
 }

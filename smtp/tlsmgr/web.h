@@ -31,8 +31,8 @@ struct web_answer {
     struct slice reason;        /* when it is no answer */
 };
 
-/* web_open - before the sandbox closes. */
-struct web *web_open(const struct tlsmgr_params *params) MUST_CHECK;
+/* web_open - before the sandbox closes.  families: of addresses, as dns_addresses takes them. */
+struct web *web_open(const struct tlsmgr_params *params, int families) MUST_CHECK;
 /* web_ask - one request; the answer is in the arena.  Waits, for at most half a minute. */
 void web_ask(struct web *web, const struct web_request *request, struct arena *arena, struct web_answer *answer);
 /* web_stop - end all requests soon: the process is about to exit. */
