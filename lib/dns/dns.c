@@ -253,11 +253,8 @@ static const struct cached *cache_find(struct slice name, enum dns_type type)
 static void cache_keep(struct slice name, enum dns_type type, const struct dns_answer *answer, struct slice packet)
 {
     struct buffer key = BUFFER_INIT;
-    uint32_t ttl = CACHE_SECONDS_MAX;
+    uint32_t ttl = answer->seconds < CACHE_SECONDS_MAX ? answer->seconds : CACHE_SECONDS_MAX;
 
-    for (size_t i = 0; i < answer->count; i++)
-        if (answer->records[i].ttl < ttl)
-            ttl = answer->records[i].ttl;
     if (answer->status != DNS_FOUND || ttl == 0)
         return;
     if (map_count(resolver.cache) >= CACHE_ENTRIES_MAX) {
