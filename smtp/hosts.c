@@ -388,3 +388,17 @@ size_t hosts_limit(struct host *hosts, size_t count, size_t limit, bool balance)
     }
     return kept;
 }
+
+char *host_relay(const struct host *host, struct arena *arena)
+{
+    struct buffer text = BUFFER_INIT;
+
+    buffer_printf(&text, SLICE_FORMAT "[", SLICE_ARGS(host->name));
+    net_address_text(&host->address, &text);
+    buffer_append_byte(&text, ']');
+    if (host->address.u.any.sa_family != AF_UNIX)
+        buffer_printf(&text, ":%u", net_address_port(&host->address));
+    char *relay = arena_string(arena, buffer_slice(&text));
+    buffer_release(&text);
+    return relay;
+}

@@ -44,6 +44,8 @@ void hosts_arrange(const struct client_params *params, struct host *hosts, size_
 /* hosts_limit - leave at most limit hosts (0: all), in their order; returns how many.  balance: both address families get a part of them
    (smtp_balance_inet_protocols). */
 size_t hosts_limit(struct host *hosts, size_t count, size_t limit, bool balance);
+/* host_relay - as the log names it: "name[address]:port", "name[path]". */
+char *host_relay(const struct host *host, struct arena *arena);
 /* hosts_load_own - learn our own addresses (before the sandbox closes). */
 void hosts_load_own(struct config *config);
 

@@ -54,7 +54,7 @@ static int connect_to(const struct client_params *params, const struct host *hos
     return -1;
 }
 
-static void connect_failure(const struct host *host, const char *address, int error, bool enforced, struct arena *arena, struct failure *failure)
+static void connect_failure(const struct host *host, int error, bool enforced, struct arena *arena, struct failure *failure)
 {
     failure->temporary = true;
     failure->handshake = true;
@@ -62,16 +62,14 @@ static void connect_failure(const struct host *host, const char *address, int er
     if (error == EADDRNOTAVAIL && enforced) {
         failure->status = "4.4.0";
         failure->reason = SLICE("server configuration error");
-    } else if (host->address.u.any.sa_family == AF_UNIX)
-        failure->reason = arena_format(arena, "connect to " SLICE_FORMAT "[%s]: %s", SLICE_ARGS(host->name), address, strerror(error));
-    else
-        failure->reason = arena_format(arena, "connect to " SLICE_FORMAT "[%s]:%u: %s", SLICE_ARGS(host->name), address,
-                                       net_address_port(&host->address), strerror(error));
+    } else
+        failure->reason = arena_format(arena, "connect to %s: %s", host_relay(host, arena), strerror(error));
     log_info(SLICE_FORMAT, SLICE_ARGS(failure->reason));
 }
 
-static struct session *session_new(const struct client_params *params, const struct host *host, const char *address, struct slice next_hop, int fd)
+static struct session *session_new(const struct client_params *params, const struct host *host, struct slice next_hop, int fd)
 {
+    struct buffer address = BUFFER_INIT;
     struct arena *arena = arena_new(512);
     struct session *session = arena_alloc(arena, sizeof(*session));
     int on = 1;
@@ -79,18 +77,17 @@ static struct session *session_new(const struct client_params *params, const str
     session->arena = arena;
     session->stream = stream_new_fd(fd);
     session->host = arena_string(arena, host->name);
-    session->address = arena_strdup(arena, address);
+    net_address_text(&host->address, &address);
+    session->address = arena_string(arena, buffer_slice(&address));
+    buffer_release(&address);
     session->port = net_address_port(&host->address);
     session->next_hop = arena_string(arena, next_hop);
     session->lmtp = params->lmtp;
     session->reply_filter = params->reply_filters;
     session->opened = clock_monotonic();
-    if (host->address.u.any.sa_family == AF_UNIX) {
-        session->relay = arena_printf(arena, "%s[%s]", session->host, address);
-    } else {
+    session->relay = host_relay(host, arena);
+    if (host->address.u.any.sa_family != AF_UNIX)
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)); /* what fails here only costs time */
-        session->relay = arena_printf(arena, "%s[%s]:%u", session->host, address, session->port);
-    }
     bool echo = log_verbose > 0 || (params->debug_peers && match_host(params->debug_peers, slice_of(session->host), &host->address) == MATCH_YES);
     session->transcript = params->cleanup || echo ? transcript_new() : NULL;
     if (echo)
@@ -299,18 +296,13 @@ static bool is_relaxed(const struct delivery *delivery)
 static struct session *open_once(const struct client_params *params, const struct host *host, struct tls_plan *plan, const struct delivery *delivery,
                                  bool detect_loops, bool *connected, bool *in_the_clear, struct failure *failure)
 {
-    struct buffer address = BUFFER_INIT;
-
-    net_address_text(&host->address, &address);
     int fd = connect_to(params, host);
     *connected |= fd >= 0;
     if (fd < 0) {
-        connect_failure(host, buffer_string(&address), errno, params->bind_address_enforce, delivery->arena, failure);
-        buffer_release(&address);
+        connect_failure(host, errno, params->bind_address_enforce, delivery->arena, failure);
         return NULL;
     }
-    struct session *session = session_new(params, host, buffer_string(&address), delivery->request->next_hop, fd);
-    buffer_release(&address);
+    struct session *session = session_new(params, host, delivery->request->next_hop, fd);
     session->plan = plan;
     session->destination = host->destination ? arena_string(session->arena, host->destination->text) : NULL;
     if (session_greet(params, session, delivery, detect_loops, failure) && requiretls_check(session, plan, delivery, failure)) {

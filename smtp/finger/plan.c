@@ -76,27 +76,13 @@ static void tell_plan(struct plan *p, const char *relay, const struct tls_plan *
     buffer_release(&more);
 }
 
-static const char *relay_of(struct plan *p, const struct host *host)
-{
-    struct buffer address = BUFFER_INIT;
-
-    net_address_text(&host->address, &address);
-    if (host->address.u.any.sa_family != AF_UNIX)
-        buffer_printf(&address, "]:%u", net_address_port(&host->address));
-    else
-        buffer_append_byte(&address, ']');
-    const char *relay = arena_printf(p->arena, SLICE_FORMAT "[%s", SLICE_ARGS(host->name), buffer_string(&address));
-    buffer_release(&address);
-    return relay;
-}
-
 /* try_host - the client's session up to the end of EHLO, and what would come of it. */
 static void try_host(struct plan *p, const struct host *host, const char *next_hop)
 {
     struct delivery_request request = {.next_hop = slice_of(next_hop)};
     struct delivery delivery = {.request = &request, .arena = p->arena};
     struct failure failure = {0};
-    const char *relay = relay_of(p, host);
+    const char *relay = host_relay(host, p->arena);
     bool connected = false;
 
     request.envelope.arrival_time = clock_wall(); /* mail that has just come: no second try in the clear */

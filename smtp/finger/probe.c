@@ -168,13 +168,9 @@ static struct tls_plan *plan_of(struct probe *p, const struct host *host)
 
 static bool open_host(struct probe *p, const struct host *host)
 {
-    struct buffer address = BUFFER_INIT;
     bool is_unix = host->address.u.any.sa_family == AF_UNIX;
 
-    net_address_text(&host->address, &address);
-    p->relay = is_unix ? arena_printf(p->finger->arena, SLICE_FORMAT "[%s]", SLICE_ARGS(host->name), buffer_string(&address))
-                       : arena_printf(p->finger->arena, SLICE_FORMAT "[%s]:%u", SLICE_ARGS(host->name), buffer_string(&address), net_address_port(&host->address));
-    buffer_release(&address);
+    p->relay = host_relay(host, p->finger->arena);
     int fd = net_connect(&host->address, NULL, clock_after(p->finger->connect_timeout));
     if (fd < 0) {
         const char *via = is_unix ? "" : arena_printf(p->finger->arena, " via " SLICE_FORMAT, SLICE_ARGS(host->name));
