@@ -6,7 +6,9 @@
    none           no               no policy
    same id        valid            it counts; a day after it was fetched it is fetched again in the background
    other id       valid            fetched; when that fails the old one counts
-   an id          no               fetched; when that fails there is no policy, and nobody tries for five minutes */
+   an id          no               fetched; when that fails there is no policy
+
+   Nobody tries to fetch the policy of an id again within five minutes after that failed. */
 #ifndef POSTERN_TLSMGR_POLICIES_H
 #define POSTERN_TLSMGR_POLICIES_H
 
