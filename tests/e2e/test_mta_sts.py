@@ -118,6 +118,15 @@ class World:
     def send(self, to="a@there.test"):
         self.here.inject("me@here.test", to)
 
+    def processes(self):
+        return {pid for pid, name in self.here.pids() if name in ("smtp", "tlsmgr")}
+
+    def reload(self):
+        """postfix reload, until those have gone that know what was before."""
+        old = self.processes()
+        self.here.reload()
+        wait_until(lambda: not old & self.processes(), "the end of the old smtp and tlsmgr")
+
 
 def test_a_policy_is_enforced(make, dns, base, web):
     w = World(make, dns, base, web)
@@ -149,7 +158,7 @@ def test_what_a_policy_forbids_is_deferred(make, dns, base, web, sink):
     w.here.wait_log(r"to=<a@other\.test>.*status=sent")
     w.web.policy(mx="*.somewhere.test")
     w.dns.records["_mta-sts.there.test"] = [("TXT", '"v=STSv1; id=2;"')]
-    w.here.reload()
+    w.reload()
     w.send("b@there.test")
     w.here.wait_log(r"MTA-STS policy of there\.test \(id 2\): mode enforce")
     w.here.wait_log(r"to=<b@there\.test>.*dsn=4\.7\.5, status=deferred \(MTA-STS policy of there\.test does not name the host mx\.there\.test\)")
@@ -172,7 +181,7 @@ def test_testing_mode_only_tells(make, dns, base, web):
     w.here.wait_log(r"status=sent")
     w.web.policy(mode="testing", mx="mx.elsewhere.test")
     w.dns.records["_mta-sts.there.test"] = [("TXT", '"v=STSv1; id=2;"')]
-    w.here.reload()
+    w.reload()
     w.send()
     w.here.wait_log(r"warning: MTA-STS policy of there\.test does not name the host mx\.there\.test: delivering all the same")
     w.here.wait_log(r"status=sent", 2)
@@ -192,7 +201,7 @@ def test_a_policy_outlives_a_restart_and_a_web_server_that_is_down(make, dns, ba
     w.here.wait_log(r"MTA-STS policy of there\.test \(id 2\): sts-policy-fetch-error: .*: going on with the policy that is known")
     w.here.wait_log(r"to=<b@there\.test>.*status=deferred \(MTA-STS policy of there\.test: Server certificate not verified\)")
     del w.dns.records["_mta-sts.there.test"]  # not even announced any more
-    w.here.reload()
+    w.reload()
     w.send("c@there.test")
     w.here.wait_log(r"to=<c@there\.test>.*status=deferred \(MTA-STS policy of there\.test: Server certificate not verified\)")
 
@@ -290,7 +299,7 @@ def test_a_plug_in_that_names_hosts(make, dns, base, web):
     w.here.wait_log(r"Verified TLS connection established to mx\.there\.test")
     w.here.wait_log(r"status=sent")
     w.here.write("policies", "there.test " + entry + "mx.elsewhere.test\n")
-    w.here.reload()
+    w.reload()
     w.send()
     w.here.wait_log(r"dsn=4\.7\.5, status=deferred \(MTA-STS policy of there\.test does not name the host mx\.there\.test\)")
 
