@@ -33,7 +33,7 @@ struct web_answer {
 
 /* web_open - before the sandbox closes.  families: of addresses, as dns_addresses takes them. */
 struct web *web_open(const struct tlsmgr_params *params, int families) MUST_CHECK;
-/* web_ask - one request; the answer is in the arena.  Waits, for at most half a minute. */
+/* web_ask - one request; the answer is in the arena.  Waits, for about a minute at most: for the addresses, a free place, the answer. */
 void web_ask(struct web *web, const struct web_request *request, struct arena *arena, struct web_answer *answer);
 /* web_stop - end all requests soon: the process is about to exit. */
 void web_stop(void);
