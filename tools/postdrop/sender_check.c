@@ -55,6 +55,5 @@ void sender_check(struct config *config, struct filter *filter)
         buffer_append_string(&filter->reason, "sender address lookup error");
         return;
     }
-    log_warning("uid=%ld: not authorized to use sender='%s'", (long)getuid(), buffer_string(&filter->sender));
     buffer_printf(&filter->reason, "not authorized to use sender='%s'", buffer_string(&filter->sender));
 }

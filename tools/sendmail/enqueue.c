@@ -238,6 +238,14 @@ static void make_probe(struct submission_state *state)
     buffer_release(&to);
 }
 
+static void check_delimiters(const struct submission_state *state)
+{
+    const char *verp = state->options->verp, *allowed = config_string(state->config, "verp_delimiter_filter");
+
+    if (verp && *verp && (strlen(verp) != 2 || !strchr(allowed, verp[0]) || !strchr(allowed, verp[1])))
+        log_fatal("-V requires two characters from %s", allowed);
+}
+
 static void check_recipients(const struct submission_state *state)
 {
     if (state->options->extract && !state->options->verify_only)
@@ -258,6 +266,7 @@ void enqueue(struct config *config, const struct options *options)
     struct buffer reason = BUFFER_INIT;
     state.line_limit = (size_t)config_int(config, "line_length_limit");
     buffer_init(&state.header, HEADER_MAX);
+    check_delimiters(&state);
     parse_sender(&state);
     parse_arguments(&state);
     check_recipients(&state);
@@ -278,7 +287,8 @@ void enqueue(struct config *config, const struct options *options)
     put_recipients(&state, &state.extracted);
     postdrop_put(state.postdrop, MAILDROP_END, slice_of(""));
     if (!postdrop_finish(state.postdrop, &reason)) {
-        log_warning("mail_stream_cleanup: close error"); /* what scripts know of Postfix's sendmail */
+        if (!slice_starts(buffer_slice(&reason), SLICE("not authorized ")))
+            log_warning("mail_stream_cleanup: close error"); /* what scripts know of Postfix's sendmail */
         fail(&state, buffer_string(&reason));
     }
     report_to_come(&state);

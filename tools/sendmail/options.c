@@ -84,8 +84,8 @@ static void take_setting(struct options *options, const char *value)
 
 static void take_envelope_id(struct options *options, const char *value)
 {
-    if (strlen(value) == 2) {
-        log_warning("option -V is deprecated with old VERP style; specify -XV instead");
+    if (*value == '\0' || strlen(value) == 2) { /* as before there were envelope ids */
+        log_warning("option -V%s is deprecated with Postfix 2.3; specify -XV%s instead", value, value);
         options->verp = value;
     } else if (*value && slice_is_ascii(slice_of(value)) && !slice_has_control(slice_of(value))) {
         options->envelope_id = value;
@@ -144,10 +144,8 @@ static void take_option(struct options *options, int letter, const char *value)
     case 'R': take_ret(options, value); break;
     case 'V': take_envelope_id(options, value); break;
     case 'X':
-        if (*value != 'V' || (value[1] && strlen(value) != 3))
+        if (*value != 'V')
             unsupported('X', value);
-        if (value[1] && (!strchr("-=+", value[1]) || !strchr("-=+", value[2])))
-            log_fatal("-V requires two characters from -=+");
         options->verp = value + 1;
         break;
     case 'b': take_mode(options, value); break;
@@ -182,8 +180,9 @@ void options_parse(struct options *options, int argc, char **argv)
     optind = 1;
     opterr = 0;
     while (optind < argc) {
-        if (strcmp(argv[optind], "-q") == 0) { /* getopt would take the next word for its argument */
-            take_queue(options, "");
+        bool is_queue = strcmp(argv[optind], "-q") == 0, is_verp = strcmp(argv[optind], "-V") == 0;
+        if (is_queue || is_verp) { /* getopt would take the next word for its argument */
+            take_option(options, is_queue ? 'q' : 'V', "");
             optind++;
             continue;
         }
