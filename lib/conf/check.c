@@ -289,27 +289,24 @@ static void master_problem(void *context, bool fatal, const char *file, int line
 
 static void check_contradictions(struct check *c)
 {
-    struct config *copy = config_copy(c->config, config_ignore_problem, NULL);
-    const char *host = config_string(copy, "myhostname"), *relayhost = config_string(copy, "relayhost");
+    const char *host = config_string(c->quiet, "myhostname"), *relayhost = config_string(c->quiet, "relayhost");
     if (host[0] != '\0' && strcasecmp(host, relayhost) == 0)
         check_found(c, FINDING_CONTRADICTION, FINDING_ERROR, c->config->path, config_line_of(c->config, SLICE("relayhost")), "relayhost",
                 "myhostname and relayhost parameter settings must not be identical: %s", host);
-    struct slice rest = slice_of(config_string(copy, "myorigin")), origin, more;
+    struct slice rest = slice_of(config_string(c->quiet, "myorigin")), origin, more;
     if (config_list_next(&rest, &origin) && config_list_next(&rest, &more))
         check_found(c, FINDING_CONTRADICTION, FINDING_ERROR, c->config->path, config_line_of(c->config, SLICE("myorigin")), "myorigin", "myorigin must be one domain: %s",
-                config_string(copy, "myorigin"));
-    int64_t message = config_int(copy, "message_size_limit"), mailbox = config_int(copy, "mailbox_size_limit");
+                config_string(c->quiet, "myorigin"));
+    int64_t message = config_int(c->quiet, "message_size_limit"), mailbox = config_int(c->quiet, "mailbox_size_limit");
     if (mailbox > 0 && message > mailbox)
         check_found(c, FINDING_CONTRADICTION, FINDING_ERROR, c->config->path, config_line_of(c->config, SLICE("mailbox_size_limit")), "mailbox_size_limit",
                 "mailbox_size_limit is smaller than message_size_limit");
-    config_free(copy);
 }
 
 /* check_pass_line - postscreen lets clients through to a service of type pass. */
 static void check_pass_line(struct check *c)
 {
-    struct config *copy = config_copy(c->config, config_ignore_problem, NULL);
-    const char *behind = config_string(copy, "smtpd_service_name");
+    const char *behind = config_string(c->quiet, "smtpd_service_name");
     bool found = false;
 
     for (size_t i = 0; i < c->services.count; i++)
@@ -318,26 +315,23 @@ static void check_pass_line(struct check *c)
         if (strcmp(c->named[i].command, "postscreen") == 0)
             check_found(c, FINDING_PASS_LINE, FINDING_WARNING, c->master_file, c->services.services[i].line, behind,
                         "service %s needs a service %s of type pass, which master.cf does not have", c->services.services[i].name, behind);
-    config_free(copy);
 }
 
 /* check_tls_manager - what the SMTP client can only do together with tlsmgr. */
 static void check_tls_manager(struct check *c)
 {
     static const char *const switches[] = {"smtp_tls_mta_sts", "smtp_tls_reports"};
-    struct config *copy = config_copy(c->config, config_ignore_problem, NULL);
     bool runs = is_run(c, SLICE("tlsmgr"));
 
     for (size_t i = 0; i < COUNT_OF(switches) && !runs; i++)
-        if (config_bool(copy, switches[i]))
+        if (config_bool(c->quiet, switches[i]))
             check_found(c, FINDING_TLS_MANAGER, FINDING_WARNING, c->config->path, config_line_of(c->config, slice_of(switches[i])), switches[i],
                         "%s = yes needs the service tlsmgr, which master.cf does not have", switches[i]);
-    config_free(copy);
 }
 
 size_t config_check(struct config *config, finding_report *report, void *context, bool *fatal)
 {
-    struct check c = {.config = config, .report = report, .context = context, .arena = arena_new(0)};
+    struct check c = {.config = config, .quiet = config_copy_quiet(config), .report = report, .context = context, .arena = arena_new(0)};
     c.master_file = arena_printf(c.arena, "%s/master.cf", config_directory(config));
     if (!master_cf_load(config_directory(config), config, c.arena, master_problem, &c, &c.services))
         c.fatal = true;
@@ -351,6 +345,7 @@ size_t config_check(struct config *config, finding_report *report, void *context
     check_pass_line(&c);
     check_restrictions(&c);
     check_milters(&c);
+    config_free(c.quiet);
     arena_free(c.arena);
     if (fatal != NULL)
         *fatal = c.fatal;

@@ -84,21 +84,14 @@ static void check_list(struct check *c, struct config *config, const struct plac
 
 void check_milters(struct check *c)
 {
-    struct config *plain = config_copy(c->config, config_ignore_problem, NULL);
-
     for (size_t i = 0; i < COUNT_OF(lists); i++)
-        check_list(c, plain, &(struct place){c->config->path, config_line_of(c->config, slice_of(lists[i])), lists[i]});
-    config_free(plain);
-    for (size_t service = 0; service < c->services.count; service++) {
-        struct config *own = NULL;
-        for (size_t k = 0; k < c->named[service].count; k++)
-            for (size_t i = 0; i < COUNT_OF(lists); i++) {
-                if (strcmp(c->named[service].settings[k].name, lists[i]) != 0)
-                    continue;
-                if (!own)
-                    own = check_service_config(c, service, config_ignore_problem, NULL);
-                check_list(c, own, &(struct place){c->master_file, c->services.services[service].line, lists[i]});
-            }
-        config_free(own);
-    }
+        check_list(c, c->quiet, &(struct place){c->config->path, config_line_of(c->config, slice_of(lists[i])), lists[i]});
+    for (size_t service = 0; service < c->services.count; service++)
+        for (size_t i = 0; i < COUNT_OF(lists); i++) {
+            if (name_service_setting(&c->named[service], lists[i]) == NULL)
+                continue;
+            struct config *own = check_service_config(c, service, config_ignore_problem, NULL);
+            check_list(c, own, &(struct place){c->master_file, c->services.services[service].line, lists[i]});
+            config_free(own);
+        }
 }

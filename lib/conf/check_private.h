@@ -8,7 +8,7 @@
 #include "conf/names.h"
 
 struct check {
-    struct config *config;
+    struct config *config, *quiet; /* the same settings; reading them in quiet reports nothing */
     finding_report *report;
     void *context;
     struct arena *arena;

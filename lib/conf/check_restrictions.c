@@ -93,21 +93,20 @@ static void check_main_lists(struct check *c, struct config *config)
         check_list(c, config, &(struct place){config->path, config_line_of(config, class), arena_string(c->arena, class)});
 }
 
+/* check_own_list - a list of master.cf, if the service has one of that name. */
+static void check_own_list(struct check *c, size_t service, struct config *config, const char *name)
+{
+    if (name_service_setting(&c->named[service], name) != NULL)
+        check_list(c, config, &(struct place){c->master_file, c->services.services[service].line, name});
+}
+
 static void check_service_lists(struct check *c, size_t service, struct config *config)
 {
-    for (size_t i = 0; i < COUNT_OF(lists); i++)
-        for (size_t k = 0; k < c->named[service].count; k++)
-            if (strcmp(c->named[service].settings[k].name, lists[i]) == 0) {
-                check_list(c, config, &(struct place){c->master_file, c->services.services[service].line, lists[i]});
-                break;
-            }
     struct slice rest = slice_of(config_string(config, "smtpd_restriction_classes")), class;
+    for (size_t i = 0; i < COUNT_OF(lists); i++)
+        check_own_list(c, service, config, lists[i]);
     while (config_list_next(&rest, &class))
-        for (size_t k = 0; k < c->named[service].count; k++)
-            if (slice_equal(slice_of(c->named[service].settings[k].name), class)) {
-                check_list(c, config, &(struct place){c->master_file, c->services.services[service].line, arena_string(c->arena, class)});
-                break;
-            }
+        check_own_list(c, service, config, arena_string(c->arena, class));
 }
 
 /* ---- relaying ---- */
@@ -147,15 +146,11 @@ void check_restrictions(struct check *c)
         if (strcmp(c->named[i].command, "smtpd") != 0)
             continue;
         struct config *config = check_service_config(c, i, config_ignore_problem, NULL);
-        if (first) {
-            struct config *plain = config_copy(c->config, config_ignore_problem, NULL);
-            check_main_lists(c, plain);
-            config_free(plain);
-        }
+        if (first)
+            check_main_lists(c, c->quiet);
         first = false;
         check_service_lists(c, i, config);
-        if (strcmp(c->named[i].command, "smtpd") == 0)
-            check_relay_control(c, i, config);
+        check_relay_control(c, i, config);
         config_free(config);
     }
 }

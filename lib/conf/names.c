@@ -20,6 +20,15 @@ struct config_names {
     struct map *referred; /* names that a value of main.cf refers to */
 };
 
+const char *name_service_setting(const struct name_service *service, const char *name)
+{
+    const char *value = NULL;
+    for (size_t i = 0; i < service->count; i++)
+        if (strcmp(service->settings[i].name, name) == 0)
+            value = service->settings[i].value;
+    return value;
+}
+
 /* ---- $name in a value ---- */
 
 static bool is_name_byte(char c)
@@ -146,21 +155,12 @@ static void each_class(struct config_names *names, const char *value, void (*fou
     buffer_release(&list);
 }
 
-static const char *own_classes(const struct name_service *service)
-{
-    const char *value = NULL;
-    for (size_t i = 0; i < service->count; i++)
-        if (strcmp(service->settings[i].name, "smtpd_restriction_classes") == 0)
-            value = service->settings[i].value;
-    return value;
-}
-
 /* add_restriction_classes - those of main.cf, and of services, whose definition may stand in main.cf. */
 static void add_restriction_classes(struct config_names *names)
 {
     each_class(names, set_value(names, SLICE("smtpd_restriction_classes")), found_in_service, names);
     for (size_t i = 0; i < names->service_count && !names->defaults_only; i++)
-        each_class(names, own_classes(&names->services[i]), found_in_service, names);
+        each_class(names, name_service_setting(&names->services[i], "smtpd_restriction_classes"), found_in_service, names);
 }
 
 /* ---- tables that are configured by parameters ---- */
@@ -344,7 +344,7 @@ static void report_unused_settings(struct config_names *names, const struct name
     for (size_t i = 0; i < service->count; i++)
         config_references(slice_of(service->settings[i].value), mark_referred, referred);
     each_class(names, set_value(names, SLICE("smtpd_restriction_classes")), mark_referred, referred);
-    each_class(names, own_classes(service), mark_referred, referred);
+    each_class(names, name_service_setting(service, "smtpd_restriction_classes"), mark_referred, referred);
     for (size_t i = 0; i < service->count; i++) {
         struct slice name = slice_of(service->settings[i].name);
         if (config_names_class(names, name) == NAME_UNKNOWN && map_get(names->referred, name) == NULL &&

@@ -25,6 +25,9 @@ struct name_service {
     size_t count;
 };
 
+/* name_service_setting - what -o says of it last; NULL: nothing. */
+const char *name_service_setting(const struct name_service *service, const char *name);
+
 enum name_problem {
     NAME_UNDEFINED_IN_MASTER, /* name is referred to and nowhere set */
     NAME_UNDEFINED_IN_MAIN,
