@@ -68,7 +68,7 @@ static const struct parameter *row_of(struct slice name)
     return row != NULL && row->name[0] != '<' ? row : parameter_find_transport(name);
 }
 
-static bool is_choice(struct slice choices, struct slice word)
+bool check_is_choice(struct slice choices, struct slice word)
 {
     struct slice choice;
     for (bool more = true; more;) {
@@ -89,7 +89,7 @@ static void check_choices(struct check *c, const char *file, int line, const cha
     if (is_list)
         choices = slice_from(choices, is_tolerant ? 6 : 5);
     while (is_list ? config_list_next(&rest, &element) : rest.data != NULL) {
-        if (!is_choice(choices, element))
+        if (!check_is_choice(choices, element))
             check_found(c, FINDING_CHOICE, c->relevant && !is_tolerant ? FINDING_ERROR : FINDING_WARNING, file, line, name,
                         "%s: unknown value \"" SLICE_FORMAT "\"; known: " SLICE_FORMAT, name, SLICE_ARGS(element), SLICE_ARGS(choices));
         if (!is_list)

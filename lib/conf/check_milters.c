@@ -11,26 +11,6 @@ struct place {
     const char *parameter;
 };
 
-static bool is_one_of(struct slice value, const char *words)
-{
-    struct slice rest = slice_of(words), word;
-
-    while (slice_next_token(&rest, " ", &word))
-        if (slice_equal_case(value, word))
-            return true;
-    return false;
-}
-
-/* is_time - "30", "30s". */
-static bool is_time(struct slice value)
-{
-    uint64_t number;
-
-    if (value.len > 1 && strchr("smhdw", value.data[value.len - 1]))
-        value.len--;
-    return slice_to_u64(value, &number) && number > 0;
-}
-
 static bool is_endpoint(struct slice text)
 {
     struct slice type, place;
@@ -43,8 +23,16 @@ static bool is_endpoint(struct slice text)
     return colon < place.len && net_service_port(slice_from(place, colon + 1)) != 0;
 }
 
-static bool is_option(struct slice option)
+/* is_option - "connect_timeout=10s" or "{ default_action = accept }": milter_NAME must take the value.  copy: may be written to. */
+static bool is_option(struct config *copy, struct slice option)
 {
+    static const struct {
+        const char *name, *parameter, *choices;
+    } known[] = {{"connect_timeout", "milter_connect_timeout", NULL},
+                 {"command_timeout", "milter_command_timeout", NULL},
+                 {"content_timeout", "milter_content_timeout", NULL},
+                 {"default_action", "milter_default_action", "accept|reject|tempfail|quarantine|shutdown"},
+                 {"protocol", "milter_protocol", "2|3|4|6"}};
     struct slice name, value;
 
     config_braced(option, &option);
@@ -52,14 +40,14 @@ static bool is_option(struct slice option)
         return false;
     name = slice_trim(name);
     value = slice_trim(value);
-    if (slice_equal(name, SLICE("default_action")))
-        return is_one_of(value, "accept reject tempfail quarantine shutdown");
-    if (slice_equal(name, SLICE("protocol")))
-        return is_one_of(value, "2 3 4 6");
-    return is_one_of(name, "connect_timeout command_timeout content_timeout") && is_time(value);
+    for (size_t i = 0; i < COUNT_OF(known); i++)
+        if (slice_equal(name, slice_of(known[i].name)))
+            return config_set_fits(copy, slice_of(known[i].parameter), value) &&
+                   (!known[i].choices || check_is_choice(slice_of(known[i].choices), value));
+    return false;
 }
 
-static void check_filter(struct check *c, const struct place *place, struct slice element)
+static void check_filter(struct check *c, const struct config *config, const struct place *place, struct slice element)
 {
     struct slice rest = {0}, endpoint = element, option;
 
@@ -68,10 +56,14 @@ static void check_filter(struct check *c, const struct place *place, struct slic
     if (!is_endpoint(endpoint))
         check_found(c, FINDING_MILTER, FINDING_ERROR, place->file, place->line, place->parameter,
                     "%s: need inet:host:port or unix:path instead of \"" SLICE_FORMAT "\"", place->parameter, SLICE_ARGS(endpoint));
+    if (rest.len == 0)
+        return;
+    struct config *copy = config_copy_quiet(config);
     while (config_list_next(&rest, &option))
-        if (!is_option(option))
+        if (!is_option(copy, option))
             check_found(c, FINDING_MILTER, FINDING_ERROR, place->file, place->line, place->parameter,
                         "%s: " SLICE_FORMAT ": bad option \"" SLICE_FORMAT "\"", place->parameter, SLICE_ARGS(endpoint), SLICE_ARGS(option));
+    config_free(copy);
 }
 
 static void check_list(struct check *c, struct config *config, const struct place *place)
@@ -79,7 +71,7 @@ static void check_list(struct check *c, struct config *config, const struct plac
     struct slice rest = slice_of(config_string(config, place->parameter)), element;
 
     while (config_list_next(&rest, &element))
-        check_filter(c, place, element);
+        check_filter(c, config, place, element);
 }
 
 void check_milters(struct check *c)

@@ -25,6 +25,8 @@ struct check {
 /* check_found - report; the text gets "FILE, line N: " in front. */
 void check_found(struct check *c, enum finding_kind kind, enum finding_weight weight, const char *file, int line, const char *subject,
                  const char *format, ...) PRINTF_LIKE(7, 8);
+/* check_is_choice - of "may|encrypt"; any case. */
+bool check_is_choice(struct slice choices, struct slice word);
 /* check_restrictions - the lists of smtpd in main.cf and in services of master.cf. */
 void check_restrictions(struct check *c);
 /* check_milters - smtpd_milters and non_smtpd_milters, in main.cf and in services of master.cf. */

@@ -104,6 +104,13 @@ static const struct {
     {"smtpd_milters =\n inet:127.0.0.1, { unix:/x, timeout=1 }\n", SMTPD,
      "fatal: main.cf, line 1: smtpd_milters: need inet:host:port or unix:path instead of \"inet:127.0.0.1\"\n"
      "fatal: main.cf, line 1: smtpd_milters: unix:/x: bad option \"timeout=1\"\n"},
+    /* as the programs take them: a unit is one byte, and whatever is behind it; names are in small letters */
+    {"smtpd_milters =\n { unix:/x, connect_timeout=5sec, default_action=Accept, protocol=4 }\n", SMTPD, ""},
+    {"smtpd_milters =\n { unix:/x, Connect_timeout=5s, command_timeout=0, default_action=acept, protocol=5 }\n", SMTPD,
+     "fatal: main.cf, line 1: smtpd_milters: unix:/x: bad option \"Connect_timeout=5s\"\n"
+     "fatal: main.cf, line 1: smtpd_milters: unix:/x: bad option \"command_timeout=0\"\n"
+     "fatal: main.cf, line 1: smtpd_milters: unix:/x: bad option \"default_action=acept\"\n"
+     "fatal: main.cf, line 1: smtpd_milters: unix:/x: bad option \"protocol=5\"\n"},
     {"", SMTPD "  -o non_smtpd_milters=host:25\n",
      "fatal: master.cf, line 1: non_smtpd_milters: need inet:host:port or unix:path instead of \"host:25\"\n"},
     {"smtpd_client_restrictions = permit_mynetworks, reject_rbl_clients x.y, nonsense\n", SMTPD,
