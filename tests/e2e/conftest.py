@@ -9,6 +9,7 @@ import pytest
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(__file__))
 import harness  # noqa: E402
+import milter_server  # noqa: E402
 
 
 @pytest.fixture
@@ -58,6 +59,21 @@ def dns():
 
     def start(zone):
         server = harness.Dns(zone)
+        made.append(server)
+        return server
+
+    yield start
+    for server in made:
+        server.close()
+
+
+@pytest.fixture
+def filter():
+    """filter(script, ...) makes a mail filter."""
+    made = []
+
+    def start(script=None, kind=milter_server.MilterServer, **settings):
+        server = kind(script, **settings)
         made.append(server)
         return server
 

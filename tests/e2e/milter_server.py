@@ -80,11 +80,6 @@ class MilterServer:
             except OSError:
                 pass
 
-    def wait_session(self, number=1, event="QUIT", timeout=TIMEOUT):
-        """The number-th session, when it has that event."""
-        wait_until(lambda: len(self.sessions) >= number and self.sessions[number - 1].has(event), f"{event} in session {number} of the filter", timeout)
-        return self.sessions[number - 1]
-
     def mail_session(self, number=1, event="MAIL", timeout=TIMEOUT):
         """The number-th session with a message (harness.Instance.start tries the port before), when it has that event."""
         def find():

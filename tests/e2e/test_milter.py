@@ -3,11 +3,10 @@ import os
 import re
 import socket
 import tempfile
-import time
 
 import pytest
 
-from milter_server import MilterServer
+from harness import wait_until
 
 NO_CONNECT, NO_HELO, NO_RCPT, NO_DATA, REJECTED_RCPT = 1, 2, 8, 1 << 9, 1 << 11
 SILENT = 1 << 12 | 1 << 13 | 1 << 14 | 1 << 15 | 1 << 16 | 1 << 17
@@ -21,19 +20,6 @@ smtpd_error_sleep_time = 0
 local_transport = discard:
 local_recipient_maps =
 """
-
-
-@pytest.fixture
-def filter():
-    made = []
-
-    def start(script=None, **settings):
-        made.append(MilterServer(script, **settings))
-        return made[-1]
-
-    yield start
-    for server in made:
-        server.close()
 
 
 @pytest.fixture
@@ -63,13 +49,13 @@ MAIL, RCPT = "MAIL FROM:<a@mail.test>", "RCPT TO:<b@here.test>"
 
 def session_with(server, event, extra="QUIT"):
     """The session that had such an event, when it is over."""
-    deadline = time.time() + 20
-    while time.time() < deadline:
-        for session in server.sessions:
-            if session.has(event) and session.has(extra):
-                return session
-        time.sleep(0.02)
-    raise AssertionError(f"no session with {event}: {[s.events for s in server.sessions]}")
+    def find():
+        return next((session for session in list(server.sessions) if session.has(event) and session.has(extra)), None)
+
+    try:
+        return wait_until(find, f"a session with {event} and {extra}")
+    except AssertionError as error:
+        raise AssertionError(f"{error}: {[session.events for session in server.sessions]}") from None
 
 
 def test_stages_in_order(system, filter):

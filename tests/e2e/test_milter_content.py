@@ -8,7 +8,6 @@ import time
 import pytest
 
 from harness import wait_until
-from milter_server import MilterServer
 
 CONFIG = """
 non_smtpd_milters = {filters}
@@ -29,20 +28,6 @@ virtual_minimum_uid = 1
 virtual_mailbox_limit = 0
 """
 NO_SUCH_DOMAIN = "transport_maps = inline:{{ {{none.test = error:5.1.2 no such domain}} }}\n"
-
-
-@pytest.fixture
-def filter():
-    """filter(script, ...) makes a filter."""
-    made = []
-
-    def start(script=None, **settings):
-        made.append(MilterServer(script, **settings))
-        return made[-1]
-
-    yield start
-    for server in made:
-        server.close()
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 from harness import free_port, wait_until
-from test_milter_content import by_sendmail, by_smtp, delivered, filter, system  # noqa: F401 (fixtures)
+from test_milter_content import by_sendmail, by_smtp, delivered, system  # noqa: F401 (a fixture)
 
 HAS_OPENDKIM = shutil.which("opendkim", path="/usr/sbin") and shutil.which("opendkim-genkey", path="/usr/sbin:/usr/bin")
 HAS_SPAMASS = shutil.which("spamass-milter", path="/usr/sbin") and shutil.which("spamd", path="/usr/sbin")

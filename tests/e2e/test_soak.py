@@ -44,19 +44,6 @@ PASS = "smtpd pass - - n - - smtpd\n"
 MANAGER = "tlsmgr unix - - n 1000? 1 tlsmgr\n"
 
 
-@pytest.fixture
-def filter():
-    made = []
-
-    def start(script, **settings):
-        made.append(Forgetful(script, **settings))
-        return made[-1]
-
-    yield start
-    for server in made:
-        server.close()
-
-
 class Forgetful(MilterServer):
     """A filter that keeps nothing of what it was told."""
 
@@ -242,7 +229,7 @@ def quiet(here, remote, accepted, tag, tls=None):
 
 def test_kill(make, sink, dns, filter):
     """Each message that got 250 arrives, with the filter's field, whatever was killed; and nothing is left of it."""
-    remote, server = sink(), filter(mark)
+    remote, server = sink(), filter(mark, kind=Forgetful)
     names = dns("far.test MX 10 mx.far.test.\nmx.far.test A 127.0.0.1\n")
     here = make(started=False, dns_port=names.port, master_cf=PASS + MANAGER, main_cf=ALL + GATE +
                 f"relay_transport = smtp:far.test:{remote.port}\nsmtp_tls_mta_sts = yes\nsmtp_tls_security_level = may\nsmtp_host_lookup = dns\n"
@@ -293,7 +280,7 @@ def test_kill(make, sink, dns, filter):
 
 def test_reload_storm(make, sink, filter, base):
     """Settings change twice a second; no session notices, no message is lost, nothing grows."""
-    remote, server = sink(), filter(mark)
+    remote, server = sink(), filter(mark, kind=Forgetful)
     authority = Authority(base + "/ca")
     authority.sign("here", "here.test")
     common = ALL + GATE + f"relay_transport = smtp:[127.0.0.1]:{remote.port}\nsmtpd_tls_chain_files = {authority.path('here.chain')}\n"
@@ -335,7 +322,7 @@ def test_reload_storm(make, sink, filter, base):
 
 def test_leaks(make, filter, base):
     """What a fifth of the messages needs is enough for all."""
-    server = filter(mark, steps=0x1 | 0x2 | 0x4 | 0x8 | 0x10 | 0x20 | 0x200)
+    server = filter(mark, kind=Forgetful, steps=0x1 | 0x2 | 0x4 | 0x8 | 0x10 | 0x20 | 0x200)
     authority = Authority(base + "/ca")
     for name in ("here", "there"):
         authority.sign(name, name + ".test")
@@ -380,7 +367,7 @@ def test_full_disks(make, sink, filter, when):
             return "continue"
         return ["add X-Soak: yes"] + ([large] * 8 if random.random() < 0.5 else []) + ["continue"]
 
-    server = filter(script)
+    server = filter(script, kind=Forgetful)
     here = make(started=False, main_cf=ALL + f"relay_transport = smtp:[127.0.0.1]:{remote.port}\nqueue_minfree = 0\nmessage_size_limit = 1000000\n"
                 f"smtpd_milters = {server.endpoint}\naddress_verify_positive_refresh_time = 1d\n")
     mounts = [(os.path.join(here.directory, name), size) for name, size in (("spool", "24m"), ("data", "2m"))]
