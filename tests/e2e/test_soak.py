@@ -2,7 +2,6 @@
 import collections
 import os
 import random
-import signal
 import socket
 import subprocess
 import threading
@@ -12,7 +11,7 @@ import pytest
 
 from harness import Dialogue, wait_until
 from milter_server import MilterServer
-from test_survival import QUICK, restart
+from test_survival import QUICK, kill_while, wait_arrived
 from test_tls_server import Authority, context
 
 SANITIZED = "ASAN_OPTIONS" in os.environ # which is slow, and keeps freed memory
@@ -206,15 +205,13 @@ def arrivals(remote):
 
 
 def all_arrived(here, remote, accepted, seconds):
-    """Counts of what came, when all came or time is over."""
-    end = time.monotonic() + seconds
-    while accepted - set(arrivals(remote)) and time.monotonic() < end:
-        here.command("postqueue", "-f")
-        time.sleep(1)
-    counts = arrivals(remote)
-    missing = accepted - set(counts)
-    assert not missing, f"{len(missing)} of {len(accepted)} lost: {sorted(missing)[:10]}\n{here.queue()[:3]}\n{here.log()[-3000:]}"
-    return counts
+    return wait_arrived(here, lambda: arrivals(remote), accepted, seconds)
+
+
+def of_some_program(generator, candidates):
+    """Anvil as often as smtpd, of which there are many."""
+    kind = generator.choice(sorted({name for _, name in candidates}))
+    return generator.choice([one for one in candidates if one[1] == kind])
 
 
 def quiet(here, remote, accepted, tag, tls=None):
@@ -241,27 +238,8 @@ def test_kill(make, sink, dns, filter):
     started = time.monotonic()
     feeders = [Feeder(n, lambda feeder: Client(here.port, user=f"user{feeder.number}@here.test"), accepted, lambda feeder, i: i >= KILL_MESSAGES // 15,
                       per_session=40) for n in range(15)]
-    kills = collections.Counter()
-    generator = random.Random(1)
-    while any(feeder.is_alive() for feeder in feeders):
-        time.sleep(0.3)
-        candidates = here.pids()
-        if not candidates:
-            restart(here)
-            continue
-        kind = generator.choice(sorted({name for _, name in candidates})) # anvil as often as smtpd, of which there are many
-        pid = generator.choice([pid for pid, name in candidates if name == kind])
-        try:
-            os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            continue
-        kills[kind] += 1
-        if kind == "master":
-            restart(here)
-    join(feeders)
+    kills = kill_while(here, feeders, of_some_program)
     seconds = time.monotonic() - started
-    if "master" not in [name for _, name in here.pids()]:
-        restart(here)
     counts = all_arrived(here, remote, accepted, 60)
     after = quiet(here, remote, accepted, "after")
     duplicates = sum(counts.values()) - len(counts)

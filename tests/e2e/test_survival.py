@@ -58,13 +58,8 @@ def restart(here):
     raise AssertionError("cannot start again\n" + here.log()[-3000:])
 
 
-def test_kill(make, sink):
-    remote = sink()
-    here = make(main_cf=f"relayhost = [127.0.0.1]:{remote.port}\nsmtpd_client_connection_count_limit = 0\n" + QUICK)
-    accepted = set()
-    feeders = [Feeder(here, n, KILL_MESSAGES // 20, accepted) for n in range(20)]
-    for feeder in feeders:
-        feeder.start()
+def kill_while(here, feeders, choose):
+    """Kills a process three times a second until the feeders are done; which that is, choose says.  How often each program was hit."""
     kills = collections.Counter()
     generator = random.Random(1)
     while any(feeder.is_alive() for feeder in feeders):
@@ -73,7 +68,7 @@ def test_kill(make, sink):
         if not candidates:
             restart(here)
             continue
-        pid, name = generator.choice(candidates)
+        pid, name = choose(generator, candidates)
         try:
             os.kill(pid, signal.SIGKILL)
         except ProcessLookupError:
@@ -85,20 +80,37 @@ def test_kill(make, sink):
         feeder.join()
     if "master" not in [name for _, name in here.pids()]:
         restart(here)
+    return kills
 
-    def arrived():
-        return collections.Counter(recipient.split("@")[0] for _, recipients, _ in list(remote.messages) for recipient in recipients)
 
-    end = time.monotonic() + 180
-    while set(accepted) - set(arrived()) and time.monotonic() < end:
+def wait_arrived(here, arrived, accepted, seconds):
+    """What arrived (a function) counts of each message, when all came or time is over."""
+    end = time.monotonic() + seconds
+    while accepted - set(arrived()) and time.monotonic() < end:
         here.command("postqueue", "-f")
         time.sleep(1)
     counts = arrived()
     missing = accepted - set(counts)
+    assert not missing, f"{len(missing)} of {len(accepted)} lost: {sorted(missing)[:10]}\n{here.queue()[:3]}\n{here.log()[-3000:]}"
+    return counts
+
+
+def test_kill(make, sink):
+    remote = sink()
+    here = make(main_cf=f"relayhost = [127.0.0.1]:{remote.port}\nsmtpd_client_connection_count_limit = 0\n" + QUICK)
+    accepted = set()
+    feeders = [Feeder(here, n, KILL_MESSAGES // 20, accepted) for n in range(20)]
+    for feeder in feeders:
+        feeder.start()
+    kills = kill_while(here, feeders, lambda generator, candidates: generator.choice(candidates))
+
+    def arrived():
+        return collections.Counter(recipient.split("@")[0] for _, recipients, _ in list(remote.messages) for recipient in recipients)
+
+    counts = wait_arrived(here, arrived, accepted, 180)
     duplicates = sum(count - 1 for count in counts.values())
-    print(f"\nkill test: {len(accepted)} accepted, {len(missing)} lost, {duplicates} duplicates, {sum(kills.values())} kills: {dict(kills)}")
+    print(f"\nkill test: {len(accepted)} accepted, 0 lost, {duplicates} duplicates, {sum(kills.values())} kills: {dict(kills)}")
     assert len(accepted) == KILL_MESSAGES // 20 * 20
-    assert not missing, f"{len(missing)} lost: {sorted(missing)[:10]}\n{here.queue()[:3]}"
     for _, recipients, text in remote.messages:
         assert f"body of {recipients[0].split('@')[0]}\r\n" in text
 
