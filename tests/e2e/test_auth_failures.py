@@ -1,4 +1,5 @@
 """smtpd_auth_failure_*: failed logins are counted, make the next attempt wait, and put an address on the list of offenders."""
+import functools
 import os
 import re
 import time
@@ -27,38 +28,66 @@ def attempt(here, client, user, password="wrong", command=None):
         return reply, time.monotonic() - start
 
 
+class Late(AssertionError):
+    """Longer than it should have been: by the mail system, or by a machine that has much to do."""
+
+
+def waited(seconds, pause, what=""):
+    """It was as long as the pause, and not longer."""
+    assert pause <= seconds, what
+    if seconds >= pause + 0.9:
+        raise Late(f"{seconds} instead of {pause} {what}")
+
+
+def not_by_chance(test):
+    """What the mail system makes late is late each time."""
+    @functools.wraps(test)
+    def tries(make):
+        for number in ("", "2", "3"):
+            try:
+                return test(lambda name="here", **settings: make(name + number, **settings)) # pylint: disable=cell-var-from-loop
+            except Late as error:
+                late = error
+        raise late
+
+    return tries
+
+
+@not_by_chance
 def test_delay_grows(make):
     here = make(main_cf=MAIN_CF, files={"users": USERS})
-    took = []
-    for _ in range(3):
+    for pause in (0, 1, 2):
         reply, seconds = attempt(here, "192.0.2.10", "alice")
         assert reply.startswith(WRONG)
-        took.append(seconds)
-    assert took[0] < 0.9 and 1 <= took[1] < 1.9 and 2 <= took[2] < 2.9, took
-    assert attempt(here, "198.51.100.1", "alice")[1] < 0.9, "another client, and the account has few failures"
+        waited(seconds, pause)
+    waited(attempt(here, "198.51.100.1", "alice")[1], 0, "another client, and the account has few failures")
     reply, seconds = attempt(here, "192.0.2.10", "alice", "Hello world!")
-    assert reply.startswith("235") and 4 <= seconds < 4.9, "the right password waits as long"
-    assert attempt(here, "192.0.2.10", "alice")[1] < 0.9, "and forgives the failures of that account"
+    assert reply.startswith("235")
+    waited(seconds, 4, "the right password waits as long")
+    waited(attempt(here, "192.0.2.10", "alice")[1], 0, "and forgives the failures of that account")
 
 
+@not_by_chance
 def test_unknown_accounts_are_no_different(make):
     said = WRONG + "authentication failure"
     here = make(main_cf=MAIN_CF, files={"users": USERS})
     for client, user in (("192.0.2.10", "alice"), ("198.51.100.10", "nobody"), ("203.0.113.10", "gone")):
         replies = [attempt(here, client, user) for _ in range(2)]
         assert [reply for reply, _ in replies] == [said] * 2
-        assert replies[0][1] < 0.9 and 1 <= replies[1][1] < 1.9
+        for (_, seconds), pause in zip(replies, (0, 1)):
+            waited(seconds, pause)
 
 
+@not_by_chance
 def test_accounts_and_networks(make):
     here = make(main_cf=MAIN_CF, files={"users": USERS})
     for n in range(4):
-        assert attempt(here, f"10.{n}.0.1", "alice")[1] < 0.9
-    assert 1 <= attempt(here, "10.99.0.1", "ALICE")[1] < 1.9, "one account, from everywhere"
-    assert attempt(here, "10.98.0.1", "other")[1] < 0.9
+        waited(attempt(here, f"10.{n}.0.1", "alice")[1], 0)
+    waited(attempt(here, "10.99.0.1", "ALICE")[1], 1, "one account, from everywhere")
+    waited(attempt(here, "10.98.0.1", "other")[1], 0)
     for n in range(4):
-        assert attempt(here, f"172.16.0.{n + 1}", f"user{n}")[1] < 0.9
-    assert 1 <= attempt(here, "172.16.0.99", "user99")[1] < 1.9, "one network, all accounts"
+        waited(attempt(here, f"172.16.0.{n + 1}", f"user{n}")[1], 0)
+    waited(attempt(here, "172.16.0.99", "user99")[1], 1, "one network, all accounts")
 
 
 def test_own_account_does_not_cover_guessing(make):
@@ -68,11 +97,12 @@ def test_own_account_does_not_cover_guessing(make):
     assert attempt(here, "192.0.2.10", "user")[1] >= 1
 
 
+@not_by_chance
 def test_other_mechanisms_and_what_is_no_guess(make):
     here = make(main_cf=MAIN_CF, files={"users": USERS})
     for command in ("AUTH GSSAPI", "AUTH PLAIN !!!", "AUTH PLAIN " + b64("x")):
         attempt(here, "192.0.2.10", None, command=command)
-    assert attempt(here, "192.0.2.10", "alice")[1] < 0.9
+    waited(attempt(here, "192.0.2.10", "alice")[1], 0)
     with here.smtp() as smtp:
         smtp.say("EHLO client.test")
         smtp.say("XCLIENT ADDR=192.0.2.10 NAME=[UNAVAILABLE]")
@@ -81,11 +111,11 @@ def test_other_mechanisms_and_what_is_no_guess(make):
         start = time.monotonic()
         assert smtp.say(b64("alice")).startswith("334")
         assert smtp.say(b64("Hello world!")).startswith("235")
-        assert 1 <= time.monotonic() - start < 1.9
+        waited(time.monotonic() - start, 1)
 
 
 def test_offenders(make):
-    here = make(main_cf=MAIN_CF + "smtpd_auth_failure_delay = 0s\nsmtpd_auth_failure_offender_limit = 2\nsmtpd_auth_failure_offender_time = 6s\n",
+    here = make(main_cf=MAIN_CF + "smtpd_auth_failure_delay = 0s\nsmtpd_auth_failure_offender_limit = 2\nsmtpd_auth_failure_offender_time = 12s\n",
                 files={"users": USERS})
     path = os.path.join(here.directory, "data/auth_offenders")
 
@@ -103,7 +133,7 @@ def test_offenders(make):
     here.reload()
     time.sleep(1)
     assert "192.0.2.10" in listed()
-    wait_until(lambda: listed() == [], "the end of their time")
+    wait_until(lambda: listed() == [], "the end of their time", 30)
 
 
 def test_off_by_default(make):
@@ -116,13 +146,14 @@ def test_off_by_default(make):
     assert not os.path.exists(os.path.join(here.directory, "data/auth_offenders"))
 
 
+@not_by_chance
 def test_shared_by_machines(make):
     redis = table_servers.Redis()
     try:
         cf = f"smtpd_auth_failure_cache_map = redis:shared\nshared_hosts = 127.0.0.1:{redis.port}\nshared_password = secret\n"
         one, two = (make(name, main_cf=MAIN_CF + cf, files={"users": USERS}) for name in ("one", "two"))
-        assert attempt(one, "192.0.2.10", "alice")[1] < 0.9
-        assert 1 <= attempt(two, "192.0.2.10", "alice")[1] < 1.9
+        waited(attempt(one, "192.0.2.10", "alice")[1], 0)
+        waited(attempt(two, "192.0.2.10", "alice")[1], 1)
         assert "postern:auth_failures:a:192.0.2.10" in redis.command("--scan")
     finally:
         redis.remove()

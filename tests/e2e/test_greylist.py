@@ -32,13 +32,13 @@ def attempt(here, client, sender="a@sender.test", recipients=("user@here.test",)
 
 
 def test_triplets(make):
-    here = make(main_cf=MAIN_CF)
+    here = make(main_cf=MAIN_CF + "greylist_delay = 5s\n")
     first = attempt(here, "192.0.2.1")[0]
-    assert first == "450 4.2.0 <user@here.test>: Recipient address rejected: Greylisted, try again in 2 seconds"
+    assert first == "450 4.2.0 <user@here.test>: Recipient address rejected: Greylisted, try again in 5 seconds"
     here.wait_log(r"NOQUEUE: reject: RCPT from unknown\[192.0.2.1\]: 450 4.2.0 <user@here.test>: Recipient address rejected: Greylisted, "
-                  r"try again in 2 seconds; from=<a@sender.test> to=<user@here.test> proto=ESMTP helo=<outside.test>")
+                  r"try again in 5 seconds; from=<a@sender.test> to=<user@here.test> proto=ESMTP helo=<outside.test>")
     assert attempt(here, "192.0.2.1")[0].startswith("450 4.2.0 ")
-    time.sleep(2.1)
+    time.sleep(5.1)
     assert attempt(here, "192.0.2.99")[0].startswith("250"), "another machine of the same network"
     here.wait_log(r"greylist: RCPT from unknown\[192.0.2.99\]: passed after [0-9]+ seconds; from=<a@sender.test> to=<user@here.test>")
     assert attempt(here, "192.0.2.1")[0].startswith("250"), "the triplet is known"

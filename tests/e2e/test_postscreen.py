@@ -367,10 +367,10 @@ def test_stop_and_reload(gate):
 
 def test_several_workers(gate):
     """Limits and memory are those of all workers together."""
-    here = gate("worker_processes = 2\npostscreen_pre_queue_limit = 10\npostscreen_greet_wait = 5s\n")
+    here = gate("worker_processes = 2\npostscreen_pre_queue_limit = 10\npostscreen_greet_wait = 8s\n")
     clients = []
     for number in range(50, 62):
-        clients.append(Client(here, number))
+        clients.append(Client(here, number, timeout=20))
         time.sleep(0.15)  # the workers look at each other ten times a second
     greetings = [client.line() for client in clients]
     assert greetings == 9 * ["220-here.test ESMTP Postfix"] + 3 * ["421 4.3.2 All screening ports are busy"]
