@@ -27,15 +27,9 @@ bool policy_ask(struct policy *policy UNUSED, struct slice request UNUSED, struc
 
 static struct server *servers[2];
 
-static void check_log(enum log_severity severity UNUSED, const char *text, void *context UNUSED)
-{
-    if (slice_find_any(slice_of(text), "\r\n") < strlen(text))
-        log_panic("line end in a log line");
-}
-
 int LLVMFuzzerInitialize(int *argc UNUSED, char ***argv UNUSED)
 {
-    log_set_watcher(check_log, NULL);
+    log_set_watcher(dialogue_check_log, NULL);
     servers[0] = dialogue_server("smtpd_recipient_restrictions = reject_unauth_destination, check_policy_service inet:192.0.2.1:1\n"
                                  "smtpd_restriction_classes = one\none = permit\n");
     servers[1] = dialogue_server("smtpd_delay_reject = no\nsmtpd_client_restrictions = check_policy_service inet:192.0.2.1:1\n"
@@ -43,21 +37,6 @@ int LLVMFuzzerInitialize(int *argc UNUSED, char ***argv UNUSED)
                                  "smtpd_data_restrictions = check_policy_service inet:192.0.2.1:1\nsmtpd_end_of_data_restrictions = check_policy_service inet:192.0.2.1:1\n"
                                  "smtpd_reject_footer = \\c. see $client_name $recipient_name\n");
     return 0;
-}
-
-static void check_replies(struct slice output)
-{
-    struct slice line, text;
-    int code;
-    bool more;
-
-    while (slice_next_line(&output, &line)) {
-        if (!slice_ends(line, SLICE("\r")))
-            log_panic("reply line end");
-        line.len--;
-        if (slice_has_control(line) || !smtp_reply_parse(line, &code, &more, &text))
-            log_panic("malformed reply: " SLICE_FORMAT, SLICE_ARGS(line));
-    }
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -71,12 +50,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     action_text = slice_first(action_text, slice_find(action_text, '\n'));
     cleanup_forget();
     dialogue_run(servers[data[0] & 1], &script, "192.0.2.1");
-    check_replies(buffer_slice(&script.output));
-    for (size_t i = 0; i < cleanup.content.len; i++)
-        if (cleanup.content.data[i] == '\n' && (i == 0 || cleanup.content.data[i - 1] != '\r'))
-            log_panic("bare LF in what is queued");
-    if (cleanup.opened != cleanup.finished + cleanup.cancelled)
-        log_panic("a submission was left open");
+    dialogue_check(&script);
     buffer_release(&script.output);
     return 0;
 }

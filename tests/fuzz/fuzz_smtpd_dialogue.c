@@ -7,12 +7,6 @@ int LLVMFuzzerInitialize(int *argc, char ***argv);
 
 static struct server *servers[4];
 
-static void ignore(enum log_severity severity UNUSED, const char *text, void *context UNUSED)
-{
-    if (slice_find_any(slice_of(text), "\r\n") < strlen(text))
-        log_panic("line end in a log line");
-}
-
 int LLVMFuzzerInitialize(int *argc UNUSED, char ***argv UNUSED)
 {
     static const char *const configurations[COUNT_OF(servers)] = {
@@ -32,36 +26,10 @@ int LLVMFuzzerInitialize(int *argc UNUSED, char ***argv UNUSED)
         "smtpd_sender_restrictions = reject_known_sender_login_mismatch\nsmtpd_sender_login_maps = inline:{ { a@x.test = a } }\nsmtpd_recipient_restrictions = check_recipient_access inline:{ {r.test = DISCARD}, {alice@ = DEFER_IF_PERMIT} }\n",
     };
 
-    log_set_watcher(ignore, NULL);
+    log_set_watcher(dialogue_check_log, NULL);
     for (size_t i = 0; i < COUNT_OF(servers); i++)
         servers[i] = dialogue_server(configurations[i]);
     return 0;
-}
-
-/* check_replies - each line: code, separator, CRLF, no control characters, not too long. */
-static void check_replies(struct slice output)
-{
-    struct slice line;
-    int code;
-    bool more;
-    struct slice text;
-
-    while (slice_next_line(&output, &line)) {
-        if (!slice_ends(line, SLICE("\r")) || line.len > SMTP_REPLY_LINE_MAX + 1)
-            log_panic("reply line end");
-        line.len--;
-        if (slice_has_control(line) || !smtp_reply_parse(line, &code, &more, &text))
-            log_panic("malformed reply: " SLICE_FORMAT, SLICE_ARGS(line));
-    }
-}
-
-static void check_content(struct slice content)
-{
-    for (size_t i = 0; i < content.len; i++)
-        if (content.data[i] == '\n' && (i == 0 || content.data[i - 1] != '\r'))
-            log_panic("bare LF in what is queued");
-    if (content.len && !slice_ends(content, SLICE("\r\n")))
-        log_panic("unfinished line in what is queued");
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -76,10 +44,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         cleanup.refuse_text = "5.7.1 message content rejected";
     }
     dialogue_run(servers[data[0] % COUNT_OF(servers)], &script, "192.0.2.1");
-    check_replies(buffer_slice(&script.output));
-    check_content(buffer_slice(&cleanup.content));
-    if (cleanup.opened != cleanup.finished + cleanup.cancelled)
-        log_panic("a submission was left open");
+    dialogue_check(&script);
     buffer_release(&script.output);
     return 0;
 }

@@ -179,4 +179,46 @@ static inline void dialogue_run(struct server *server, struct script *script, co
     stream_free(stream);
 }
 
+/* ---- what holds whatever the client says (fuzz targets) ---- */
+
+/* dialogue_check_log - for log_set_watcher. */
+static inline void dialogue_check_log(enum log_severity severity UNUSED, const char *text, void *context UNUSED)
+{
+    if (slice_find_any(slice_of(text), "\r\n") < strlen(text))
+        log_panic("line end in a log line");
+}
+
+/* dialogue_next_reply - a line of the server's output: code, separator, CRLF, no control characters, not too long. */
+static inline bool dialogue_next_reply(struct slice *output, int *code, struct slice *text)
+{
+    struct slice line;
+    bool more;
+
+    if (!slice_next_line(output, &line))
+        return false;
+    if (!slice_ends(line, SLICE("\r")) || line.len > SMTP_REPLY_LINE_MAX + 1)
+        log_panic("reply line end");
+    line.len--;
+    if (slice_has_control(line) || !smtp_reply_parse(line, code, &more, text))
+        log_panic("malformed reply: " SLICE_FORMAT, SLICE_ARGS(line));
+    return true;
+}
+
+/* dialogue_check - the replies, and what cleanup got. */
+static inline void dialogue_check(const struct script *script)
+{
+    struct slice output = buffer_slice(&script->output), content = buffer_slice(&cleanup.content), text;
+    int code;
+
+    while (dialogue_next_reply(&output, &code, &text))
+        ;
+    for (size_t i = 0; i < content.len; i++)
+        if (content.data[i] == '\n' && (i == 0 || content.data[i - 1] != '\r'))
+            log_panic("bare LF in what is queued");
+    if (content.len && !slice_ends(content, SLICE("\r\n")))
+        log_panic("unfinished line in what is queued");
+    if (cleanup.opened != cleanup.finished + cleanup.cancelled)
+        log_panic("a submission was left open");
+}
+
 #endif
