@@ -128,8 +128,7 @@ static void on_vain_call(void *arg, int events UNUSED)
 /* turns_away - a private service whose program does not start, and no worker is left; clients of others may wait. */
 static bool turns_away(const struct service_entry *service)
 {
-    return service->hopeless && service->line->type == SERVICE_UNIX && service->path && strncmp(service->path, "private/", 8) == 0 &&
-           count_workers(service).live == 0;
+    return service->hopeless && service->line->type == SERVICE_UNIX && service->line->is_private && count_workers(service).live == 0;
 }
 
 /* set_stress - event-driven workers are told; processes started from now on have stress=yes. */
