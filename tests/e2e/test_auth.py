@@ -45,6 +45,18 @@ def auth_failed(here, layer):
     return here.wait_log(f"auth-failed: .*layer={layer}: ")[-1]
 
 
+def alice_by_each_mechanism(make, there, logged):
+    """Our client logs in as alice with the password secret; logged: who that is in the server's log."""
+    for number, mechanism in enumerate(("SCRAM-SHA-256", "SCRAM-SHA-1", "CRAM-MD5", "PLAIN", "LOGIN")):
+        here = make(name=f"client{number}", main_cf="smtp_sasl_auth_enable = yes\nsmtp_sasl_password_maps = inline:{{ {{ 127.0.0.1 = alice:secret }} }}\n"
+                    f"smtp_sasl_security_options = noanonymous\nsmtp_sasl_mechanism_filter = {mechanism}\nmydestination =\n"
+                    f"default_transport = smtp:[127.0.0.1]:{there.port}\n")
+        here.inject("a@x.test", "b@elsewhere.test")
+        here.wait_log("status=sent")
+        there.wait_log(f"sasl_method={mechanism}, sasl_username={logged}")
+        here.cleanup()
+
+
 def test_a_table_of_users(make):
     here = make(main_cf=FILE, files={"users": USERS})
     with here.smtp() as smtp:

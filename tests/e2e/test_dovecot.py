@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 import harness
-from test_auth import auth_failed, b64, plain
+from test_auth import alice_by_each_mechanism, auth_failed, b64, plain
 
 CONFIGURATION = """\
 base_dir = {directory}/run
@@ -83,14 +83,7 @@ def test_every_mechanism(make, dovecot):
         assert smtp.say(b64("alice")) == "334 UGFzc3dvcmQ6"
         assert smtp.say(b64("secret")) == "235 2.7.0 Authentication successful"
     assert "user=<alice>" in auth_failed(there, "credentials")
-    for number, mechanism in enumerate(("SCRAM-SHA-256", "SCRAM-SHA-1", "CRAM-MD5", "PLAIN", "LOGIN")):
-        here = make(name=f"client{number}", main_cf="smtp_sasl_auth_enable = yes\nsmtp_sasl_password_maps = inline:{{ {{ 127.0.0.1 = alice:secret }} }}\n"
-                    f"smtp_sasl_security_options = noanonymous\nsmtp_sasl_mechanism_filter = {mechanism}\nmydestination =\n"
-                    f"default_transport = smtp:[127.0.0.1]:{there.port}\n")
-        here.inject("a@x.test", "b@elsewhere.test")
-        here.wait_log("status=sent")
-        there.wait_log(f"sasl_method={mechanism}, sasl_username=alice")
-        here.cleanup()
+    alice_by_each_mechanism(make, there, "alice")
 
 
 @needed
