@@ -7,6 +7,7 @@
 #include "template.h"
 #include "history.h"
 #include "run/run.h"
+#include "service/address_log.h"
 
 enum { REPLY_TEXT_MAX = 8192 };
 
@@ -171,7 +172,7 @@ static void append_address(struct session *s, const char *name, struct slice add
         mail_address_split(address, s->scratch, &parts);
         address = mail_address_join(parts.local_part, parts.domain, s->scratch);
     }
-    buffer_printf(line, " %s=<" SLICE_FORMAT ">", name, SLICE_ARGS(address));
+    address_log_append(line, name, address);
 }
 
 static void append_place(struct session *s, struct slice recipient, struct buffer *line)

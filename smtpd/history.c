@@ -20,10 +20,11 @@ void history_flush(struct session *s)
 static void send_notice(struct session *s)
 {
     const struct smtpd_params *p = &s->server->params;
-    struct slice recipient = slice_of(p->error_notice_recipient);
+    bool refused = s->trouble & s->server->trouble_reported & TROUBLE_BOUNCE; /* mail that would have bounced */
+    struct slice recipient = slice_of(refused ? p->bounce_notice_recipient : p->error_notice_recipient);
     struct transcript_notice notice = {
         .cleanup = s->server->cleanup, .mail_name = p->mail_name, .myhostname = p->myhostname, .double_bounce_sender = p->double_bounce_sender,
-        .recipient = recipient, .recipient_shown = route_rewrite(s->server->route, SLICE("local"), recipient, s->scratch), .program = "SMTP server",
+        .recipient = recipient, .recipient_shown = route_rewrite(s->server->route, SLICE("local"), slice_of(p->error_notice_recipient), s->scratch), .program = "SMTP server",
         .peer = s->client.text, .filtered = config_list_has(p->internal_mail_filter_classes, "notify"), .end_reason = s->end_reason};
 
     transcript_send(s->history, &notice);

@@ -20,7 +20,7 @@
     X(STRING, smtpd_reject_footer_maps) X(STRING, smtpd_reject_filter_maps) X(RAW, smtpd_expansion_filter) \
     X(STRING, smtpd_authorized_verp_clients) X(STRING, verp_delimiter_filter) X(STRING, default_verp_delimiters) \
     X(STRING, smtpd_authorized_xclient_hosts) X(STRING, smtpd_authorized_xforward_hosts) X(STRING, fast_flush_domains) \
-    X(STRING, notify_classes) X(STRING, error_notice_recipient) X(INT, smtpd_history_flush_threshold) \
+    X(STRING, notify_classes) X(STRING, error_notice_recipient) X(STRING, bounce_notice_recipient) X(INT, smtpd_history_flush_threshold) \
     X(STRING, smtpd_upstream_proxy_protocol) X(TIME, smtpd_upstream_proxy_timeout) \
     /* the message */ \
     X(SIZE, message_size_limit) X(SIZE, queue_minfree) X(INT, smtpd_recipient_limit) X(INT, smtpd_recipient_overshoot_limit) \

@@ -1,5 +1,6 @@
 /* delivery_log.c - the delivery status record (compat.md i.6) */
 #include "base/log.h"
+#include "service/address_log.h"
 #include "service/agent.h"
 
 static int64_t digit_limit = 2;
@@ -84,9 +85,12 @@ void delivery_log(struct slice queue_id, const struct recipient *recipient, cons
                   const struct delivery_status *status)
 {
     struct buffer line = BUFFER_INIT;
-    buffer_printf(&line, SLICE_FORMAT ": to=<" SLICE_FORMAT ">", SLICE_ARGS(queue_id), SLICE_ARGS(recipient->address));
-    if (recipient->original.len && !slice_equal_case(recipient->original, recipient->address))
-        buffer_printf(&line, ", orig_to=<" SLICE_FORMAT ">", SLICE_ARGS(recipient->original));
+    buffer_printf(&line, SLICE_FORMAT ":", SLICE_ARGS(queue_id));
+    address_log_append(&line, "to", recipient->address);
+    if (recipient->original.len && !slice_equal_case(recipient->original, recipient->address)) {
+        buffer_append_byte(&line, ',');
+        address_log_append(&line, "orig_to", recipient->original);
+    }
     buffer_printf(&line, ", relay=%s", status->relay ? status->relay : "none");
     if (connection_use > 1)
         buffer_printf(&line, ", conn_use=%u", connection_use);

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include "net/address.h"
+#include "service/address_log.h"
 #include "service/log_target.h"
 
 static const char syslog_path[] = "/dev/log";
@@ -101,6 +102,7 @@ void log_target_use(struct config *config, const struct log_target *target, cons
     struct buffer tag = BUFFER_INIT;
     buffer_printf(&tag, "%s/%s", prefix && *prefix ? prefix : config_string(config, "syslog_name"), program);
     log_set_facility(config_string(config, "syslog_facility"));
+    address_log_format(config_string(config, "info_log_address_format"));
     log_open(buffer_string(&tag), target->sink, target->fd);
     buffer_release(&tag);
 }

@@ -43,9 +43,7 @@ static bool wants_notice(const struct recipient *recipient, int64_t kind)
         return recipient->notify == 0 || (recipient->notify & NOTIFY_FAILURE);
     case NOTICE_DELAY:
         return recipient->notify == 0 || (recipient->notify & NOTIFY_DELAY);
-    case NOTICE_SUCCESS:
-        return (recipient->notify & NOTIFY_SUCCESS) != 0;
-    default:
+    default: /* whoever asks knows who wants to hear of success */
         return true;
     }
 }

@@ -2,6 +2,7 @@
 #include "base/log.h"
 #include "base/verdict.h"
 #include "message/checks.h"
+#include "service/address_log.h"
 #include "transaction.h"
 
 
@@ -24,7 +25,7 @@ static void append_session(struct transaction *t, struct slice recipient, struct
 {
     const struct envelope *e = &t->envelope;
     if (recipient.len)
-        buffer_printf(line, " to=<" SLICE_FORMAT ">", SLICE_ARGS(recipient));
+        address_log_append(line, "to", recipient);
     if (e->log_protocol_name.len)
         buffer_printf(line, " proto=" SLICE_FORMAT, SLICE_ARGS(e->log_protocol_name));
     if (e->log_helo_name.len)
@@ -35,7 +36,8 @@ static void append_origin(struct transaction *t, struct buffer *line)
 {
     const struct envelope *e = &t->envelope;
     struct slice origin = e->log_message_origin.len ? e->log_message_origin : SLICE("unknown");
-    buffer_printf(line, " from " SLICE_FORMAT "; from=<" SLICE_FORMAT ">", SLICE_ARGS(origin), SLICE_ARGS(e->sender));
+    buffer_printf(line, " from " SLICE_FORMAT ";", SLICE_ARGS(origin));
+    address_log_append(line, "from", e->sender);
     append_session(t, t->last_recipient, line);
 }
 
@@ -67,8 +69,9 @@ void log_milter_action(struct transaction *t, const char *verb, const char *even
     struct buffer line = BUFFER_INIT;
     struct slice name = e->client_name.len ? e->client_name : SLICE("localhost");
     struct slice address = e->client_address.len ? e->client_address : SLICE("127.0.0.1");
-    buffer_printf(&line, SLICE_FORMAT ": milter-%s: %s from " SLICE_FORMAT "[" SLICE_FORMAT "]: " SLICE_FORMAT "; from=<" SLICE_FORMAT ">",
-                  SLICE_ARGS(t->queue_id), verb, event, SLICE_ARGS(name), SLICE_ARGS(address), SLICE_ARGS(text), SLICE_ARGS(e->sender));
+    buffer_printf(&line, SLICE_FORMAT ": milter-%s: %s from " SLICE_FORMAT "[" SLICE_FORMAT "]: " SLICE_FORMAT ";", SLICE_ARGS(t->queue_id), verb,
+                  event, SLICE_ARGS(name), SLICE_ARGS(address), SLICE_ARGS(text));
+    address_log_append(&line, "from", e->sender);
     append_session(t, recipient, &line);
     log_info("%s", buffer_string(&line));
     buffer_release(&line);

@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "pickup.h"
+#include "service/address_log.h"
 
 static const int64_t open_timeout = 10 * MICROSECONDS, finish_timeout = 1000 * MICROSECONDS;
 
@@ -55,11 +56,14 @@ static void complete_envelope(const struct pickup *pickup, struct dropped *dropp
 static void log_arrival(const struct dropped *dropped, uid_t uid)
 {
     const struct envelope *envelope = &dropped->envelope;
+    struct buffer line = BUFFER_INIT;
+
+    buffer_printf(&line, SLICE_FORMAT ": uid=%ld", SLICE_ARGS(envelope->queue_id), (long)uid);
+    address_log_append(&line, "from", envelope->sender);
     if (dropped->old_queue_id.len)
-        log_info(SLICE_FORMAT ": uid=%ld from=<" SLICE_FORMAT "> orig_id=" SLICE_FORMAT, SLICE_ARGS(envelope->queue_id), (long)uid,
-                 SLICE_ARGS(envelope->sender), SLICE_ARGS(dropped->old_queue_id));
-    else
-        log_info(SLICE_FORMAT ": uid=%ld from=<" SLICE_FORMAT ">", SLICE_ARGS(envelope->queue_id), (long)uid, SLICE_ARGS(envelope->sender));
+        buffer_printf(&line, " orig_id=" SLICE_FORMAT, SLICE_ARGS(dropped->old_queue_id));
+    log_info("%s", buffer_string(&line));
+    buffer_release(&line);
 }
 
 static enum pickup_result finish(struct submission *submission, struct dropped *dropped, int64_t size)

@@ -5,6 +5,7 @@
 #include "arrive.h"
 #include "base/log.h"
 #include "probes.h"
+#include "service/address_log.h"
 
 enum { BACKLOG = 100 /* jobs of a destination that has enough to do for now */ };
 
@@ -285,8 +286,11 @@ static uint32_t settle_sinks(struct qmgr *q, struct message *m, struct target *t
 static void log_active(const struct message *m)
 {
     const struct envelope *e = &m->envelope;
-    log_info(SLICE_FORMAT ": from=<" SLICE_FORMAT ">, size=%lld, nrcpt=%zu (queue active)", SLICE_ARGS(e->queue_id), SLICE_ARGS(e->sender),
-             (long long)e->message_size, e->recipients_count);
+    struct buffer line = BUFFER_INIT;
+    buffer_printf(&line, SLICE_FORMAT ":", SLICE_ARGS(e->queue_id));
+    address_log_append(&line, "from", e->sender);
+    log_info("%s, size=%lld, nrcpt=%zu (queue active)", buffer_string(&line), (long long)e->message_size, e->recipients_count);
+    buffer_release(&line);
 }
 
 void message_activate(struct qmgr *q, struct message *m, bool may_spill)

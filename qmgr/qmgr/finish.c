@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "probes.h"
+#include "service/address_log.h"
 #include "service/agent.h"
 
 static const int64_t unsaved_pause = 60 * MICROSECONDS; /* after a failed write to the index */
@@ -22,9 +23,10 @@ static bool owes_success(const struct qmgr *q, const struct message *m, const st
 {
     if (message_is_probe(m) || result->outcome != OUTCOME_SENT || m->envelope.sender.len == 0)
         return false;
-    if (m->warned && q->params.confirm_delay_cleared)
+    int notify = message_recipient(m, slot)->notify;
+    if (m->warned && q->params.confirm_delay_cleared && (notify == 0 || (notify & NOTIFY_DELAY)))
         return true;
-    return (message_recipient(m, slot)->notify & NOTIFY_SUCCESS) && !result->notice_passed_on;
+    return (notify & NOTIFY_SUCCESS) && !result->notice_passed_on;
 }
 
 static enum slot_state state_of(const struct message *m, int64_t outcome)
@@ -180,8 +182,11 @@ static bool is_expired(const struct qmgr *q, const struct message *m)
         return false;
     if (!m->forced_expire && age < qmgr_params_lifetime(&q->params, m->envelope.sender))
         return false;
-    log_info(SLICE_FORMAT ": from=<" SLICE_FORMAT ">, status=%s, returned to sender", SLICE_ARGS(m->envelope.queue_id),
-             SLICE_ARGS(m->envelope.sender), m->forced_expire ? "force-expired" : "expired");
+    struct buffer line = BUFFER_INIT;
+    buffer_printf(&line, SLICE_FORMAT ":", SLICE_ARGS(m->envelope.queue_id));
+    address_log_append(&line, "from", m->envelope.sender);
+    log_info("%s, status=%s, returned to sender", buffer_string(&line), m->forced_expire ? "force-expired" : "expired");
+    buffer_release(&line);
     return true;
 }
 

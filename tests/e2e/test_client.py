@@ -251,3 +251,12 @@ def test_transcript_to_the_postmaster(make, sink):
     assert sender.startswith("double-bounce@") and "\r\nTo: Postmaster <boss@remote.test>\r\n" in text
     assert f"\r\nSubject: Postfix SMTP client: errors from 127.0.0.1[127.0.0.1]:{remote.port}\r\n" in text
     assert "\r\n Out: RCPT TO:<odd@remote.test>\r\n" in text and "\r\n In:  555 5.5.4 what?\r\n" in text and "no@remote.test" not in text
+
+
+def test_notices_of_refused_recipients_go_to_whom_bounces_go(make, sink):
+    remote = sink()
+    here = make(main_cf=f"relayhost = [127.0.0.1]:{remote.port}\nnotify_classes = bounce\nbounce_notice_recipient = bounces@remote.test\nerror_notice_recipient = errors@remote.test\n"
+                "local_recipient_maps = inline:{{a=x}}\n")
+    assert here.inject("x@client.test", "nobody-here@here.test").startswith("550 5.1.1 ")
+    _, recipients, text = remote.wait_messages(1)[0]
+    assert recipients == ["bounces@remote.test"] and "To: Postmaster <errors@remote.test>" in text and "SMTP server: errors from localhost[127.0.0.1]" in text

@@ -1,6 +1,8 @@
 """Relaying: next hops, fallback, deferral, notifications, LMTP."""
 import re
 
+from harness import wait_until
+
 ZONE = "remote.test MX 10 mx1.remote.test\nremote.test MX 20 mx2.remote.test\nmx1.remote.test A 127.0.0.1\nmx2.remote.test A 127.0.0.1\nnull.test MX 0 .\n"
 RETRY = "queue_run_delay = 1s\nminimal_backoff_time = 1s\nmaximal_backoff_time = 2s\n"
 
@@ -154,3 +156,19 @@ def test_alias_of_a_server(make, sink, dns):
     here.reload()
     here.inject("a@here.test", "c@remote.test")
     here.wait_log(r"to=<c@remote\.test>, relay=real\.remote\.test\[127\.0\.0\.1\]")
+
+
+def test_the_end_of_a_delay_is_told(make, sink):
+    remote = sink(replies={"RCPT TO:<late": ["451 4.2.0 later", "451 4.2.0 later", "250 ok"], "RCPT TO:<quiet": ["451 4.2.0 later", "451 4.2.0 later", "250 ok"]})
+    here = make(main_cf=f"relayhost = [127.0.0.1]:{remote.port}\n" + RETRY + "delay_warning_time = 1s\nconfirm_delay_cleared = yes\ninfo_log_address_format = internal\n")
+    with here.smtp() as smtp:
+        smtp.say("EHLO client.test")
+        smtp.say('MAIL FROM:<"a b"@remote.test>')
+        smtp.say("RCPT TO:<late@remote.test>")
+        smtp.say("RCPT TO:<quiet@remote.test> NOTIFY=FAILURE")
+        assert smtp.data("Subject: x\r\n\r\nx\r\n").startswith("250")
+    here.wait_log("sender delay notification: ")
+    here.wait_log("sender delivery status notification: ")
+    text = wait_until(lambda: [m[2] for m in remote.messages if "Successful Mail Delivery Report" in m[2]], "the report")[0]
+    assert "late@remote.test" in text and "quiet@remote.test" not in text
+    here.wait_log(": from=<a b@remote.test>, size=")
