@@ -2,6 +2,7 @@
 #include "cleanup.h"
 
 #include "base/log.h"
+#include "dns/dns.h"
 #include "milter/milter.h"
 
 enum { SEGMENT_SIZE = 64 << 20, LARGE_CONTENT = 256 << 10 };
@@ -138,7 +139,9 @@ void cleanup_free(struct cleanup *c)
 
 void cleanup_open(struct service_context *context)
 {
-    context->state = cleanup_new(context->config, context->worker);
+    struct cleanup *c = context->state = cleanup_new(context->config, context->worker);
+    if (!milter_list_is_empty(c->non_smtpd_milters)) /* one of them may be given by host name */
+        dns_start(&(struct dns_options){.servers = c->params.dns_servers});
 }
 
 void cleanup_start(struct service_context *context)

@@ -16,7 +16,7 @@
     X(STRING, sender_canonical_classes) X(STRING, recipient_canonical_classes) X(STRING, masquerade_classes)                \
     X(STRING, masquerade_domains) X(STRING, masquerade_exceptions) X(STRING, propagate_unmatched_extensions)                \
     X(STRING, header_checks) X(STRING, mime_header_checks) X(STRING, nested_header_checks) X(STRING, body_checks)           \
-    X(STRING, milter_header_checks) X(STRING, non_smtpd_milters)                                                          \
+    X(STRING, milter_header_checks) X(STRING, non_smtpd_milters) X(STRING, dns_servers)                                     \
     X(STRING, message_drop_headers) X(STRING, message_reject_characters) X(STRING, message_strip_characters)                \
     X(STRING, undisclosed_recipients_header) X(STRING, header_from_format) X(STRING, empty_address_recipient)               \
     X(STRING, smtputf8_autodetect_classes) X(STRING, non_empty_end_of_header_action)                                                                                \

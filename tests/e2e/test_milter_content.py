@@ -357,3 +357,11 @@ def test_default_action_accept_and_quarantine(system, filter):
     assert by_smtp(here, MESSAGE).startswith("250 ")
     here.wait_log(r"milter-hold: END-OF-MESSAGE from localhost\[127\.0\.0\.1\]: milter triggers HOLD action")
     assert [entry["queue_name"] for entry in here.queue()] == ["hold"]
+
+
+def test_filter_with_an_unknown_name(system, dns):
+    names = dns("other.test A 127.0.0.1")
+    here = system("inet:filter.test:9", main_cf=f"dns_servers = 127.0.0.1:{names.port}\nmilter_default_action = accept\n")
+    by_sendmail(here, MESSAGE)
+    assert len(delivered(here)) == 1
+    here.wait_log("cleanup.*: warning: connect to Milter service inet:filter.test:9: Cannot assign requested address")
