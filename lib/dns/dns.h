@@ -68,6 +68,9 @@ bool dns_hosts_name(const struct net_address *address, struct arena *arena, stru
    side by side), /etc/hosts first when use_hosts.  Waits. */
 struct dns_answer dns_reverse(const struct net_address *address, struct arena *arena);
 struct dns_answer dns_addresses(struct slice name, int families, bool use_hosts, struct arena *arena);
+/* dns_connect - to a service that is given by host name (/etc/hosts first): its addresses one after the other.  As net_connect; that the name was not
+   found is logged (EADDRNOTAVAIL).  Waits. */
+int dns_connect(struct slice host, uint16_t port, int64_t deadline);
 /* dns_mx - MX records sorted by preference, equal preferences shuffled when randomize.  Null MX (RFC 7505): one record with an empty name. Waits. */
 struct dns_answer dns_mx(struct slice domain, bool randomize, struct arena *arena);
 /* dns_status_text - words of compat.md g.1: "Host not found", "Host not found, try again", "Host found but no data record of requested type", ... */

@@ -161,31 +161,14 @@ bool milter_receive(struct milter *f, char command, int64_t timeout, struct buff
 
 /* ---- connecting ---- */
 
-static bool find_address(const struct milter_endpoint *e, struct net_address *address)
-{
-    *address = e->address;
-    if (address->len > 0)
-        return true;
-    struct arena *arena = arena_new(0);
-    struct dns_answer answer = dns_addresses(e->host, 3, true, arena);
-    if (answer.count) {
-        *address = answer.records[0].address;
-        net_address_set_port(address, e->port);
-    }
-    arena_free(arena);
-    return address->len > 0;
-}
-
 static bool connect_now(struct milter *f)
 {
     const struct milter_endpoint *e = f->endpoint;
-    struct net_address address;
-    int fd = -1;
+    int64_t deadline = clock_after(e->connect_timeout);
+    int fd = e->address.len > 0 ? net_connect(&e->address, NULL, deadline) : -1;
 
-    if (find_address(e, &address))
-        fd = net_connect(&address, NULL, clock_after(e->connect_timeout));
-    else
-        errno = EADDRNOTAVAIL;
+    if (fd < 0 && e->name.len > 0)
+        fd = dns_connect(e->name, e->port, deadline);
     if (fd < 0) {
         log_warning("connect to Milter service %s: %s", f->name, strerror(errno));
         return false;

@@ -22,9 +22,9 @@ struct milter_params {
 /* One filter as configured. */
 struct milter_endpoint {
     char *text;                 /* as in log lines: "inet:127.0.0.1:8891" */
-    struct slice host;          /* of text: host or path */
+    struct slice name;          /* of text: the host, when it is no address */
     uint16_t port;              /* 0: a Unix socket */
-    struct net_address address; /* len 0: not known yet */
+    struct net_address address; /* of a name: what it was at start; len 0: not known then */
     int64_t connect_timeout, command_timeout, content_timeout;
     char *default_action;
     char *protocol;

@@ -1,7 +1,6 @@
 /* settings.c - which filters there are, and what main.cf says about each */
 #include "milter/private.h"
 
-#include "dns/dns.h"
 #include "table/server.h"
 
 /* CONFIG_BINDINGS wants to know whose members they are. */
@@ -28,18 +27,21 @@ static void find_now(struct milter_endpoint *e)
 static bool take_inet(struct milter_endpoint *e, struct slice place)
 {
     size_t colon = slice_find_last(place, ':');
+    struct slice host = slice_first(place, colon);
 
-    e->host = slice_first(place, colon);
-    if (slice_starts(e->host, SLICE("[")) && slice_ends(e->host, SLICE("]")))
-        e->host = slice_make(e->host.data + 1, e->host.len - 2);
+    if (slice_starts(host, SLICE("[")) && slice_ends(host, SLICE("]")))
+        host = slice_make(host.data + 1, host.len - 2);
     e->port = colon < place.len ? net_service_port(slice_from(place, colon + 1)) : 0;
     if (e->port == 0) {
         log_warning("Milter service %s: need inet:host:port", e->text);
         return false;
     }
-    struct slice host = e->host.len == 0 || slice_equal_case(e->host, SLICE("localhost")) ? SLICE("127.0.0.1") : e->host;
-    if (!net_address_parse(&e->address, host, e->port))
+    if (host.len == 0 || slice_equal_case(host, SLICE("localhost")))
+        host = SLICE("127.0.0.1");
+    if (!net_address_parse(&e->address, host, e->port)) {
+        e->name = host;
         find_now(e);
+    }
     return true;
 }
 
@@ -54,10 +56,8 @@ static bool take_endpoint(struct milter_endpoint *e, struct slice text)
     }
     if (slice_equal(type, SLICE("inet")))
         return take_inet(e, place);
-    if (slice_equal(type, SLICE("unix")) || slice_equal(type, SLICE("local"))) {
-        e->host = place;
+    if (slice_equal(type, SLICE("unix")) || slice_equal(type, SLICE("local")))
         return net_address_unix(&e->address, place);
-    }
     log_warning("invalid transport name: " SLICE_FORMAT " in Milter service: %s", SLICE_ARGS(type), e->text);
     return false;
 }

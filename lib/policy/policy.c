@@ -175,29 +175,10 @@ static struct connection *take_idle(struct policy *policy)
     return NULL;
 }
 
-/* connect_by_name - the addresses of the host one after the other; -1 with errno. */
-static int connect_by_name(const struct policy *policy, int64_t deadline)
-{
-    struct arena *arena = arena_new(0);
-    struct dns_answer answer = dns_addresses(policy->server.host, 3, true, arena);
-    int fd = -1, error = EADDRNOTAVAIL;
-
-    if (answer.count == 0)
-        log_warning("host or service " SLICE_FORMAT " not found", SLICE_ARGS(policy->shown));
-    for (size_t i = 0; fd < 0 && i < answer.count; i++) {
-        net_address_set_port(&answer.records[i].address, policy->server.port);
-        fd = net_connect(&answer.records[i].address, NULL, deadline);
-        error = errno;
-    }
-    arena_free(arena);
-    errno = error;
-    return fd;
-}
-
 /* open_connection - NULL with an errno in *error. */
 static struct connection *open_connection(struct policy *policy, int64_t deadline, int *error)
 {
-    int fd = policy->address.len > 0 ? net_connect(&policy->address, NULL, deadline) : connect_by_name(policy, deadline);
+    int fd = policy->address.len > 0 ? net_connect(&policy->address, NULL, deadline) : dns_connect(policy->server.host, policy->server.port, deadline);
 
     if (fd < 0) {
         *error = errno;

@@ -365,3 +365,13 @@ def test_filter_with_an_unknown_name(system, dns):
     by_sendmail(here, MESSAGE)
     assert len(delivered(here)) == 1
     here.wait_log("cleanup.*: warning: connect to Milter service inet:filter.test:9: Cannot assign requested address")
+
+
+def test_filter_by_host_name(system, filter, dns):
+    """smtpd and cleanup find the host themselves, and go on to its next address where the filter is not."""
+    server = filter({"END": ["add X-Filtered: yes", "continue"]})
+    names = dns("filter.test A 127.0.0.9\nfilter.test A 127.0.0.1")
+    here = system(server.endpoint.replace("127.0.0.1", "filter.test"), main_cf=f"dns_servers = 127.0.0.1:{names.port}\n")
+    assert by_smtp(here, MESSAGE).startswith("250 ")
+    by_sendmail(here, MESSAGE)
+    assert all("X-Filtered: yes" in text for text in delivered(here, 2))
