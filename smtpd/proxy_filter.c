@@ -121,40 +121,38 @@ bool proxy_filter_say(struct proxy_filter *p, struct slice command, int wanted, 
 
 /* ---- connecting ---- */
 
-/* find_address - "host:port", ":port" or "port" (on this host), "unix:path". */
-static bool find_address(struct slice endpoint, struct arena *arena, struct net_address *address)
+/* connect_inet - "host:port", ":port" or "port" (on this host); -1 with errno. */
+static int connect_inet(struct slice place, int64_t deadline)
 {
-    if (slice_starts(endpoint, SLICE("unix:")))
-        return net_address_unix(address, slice_from(endpoint, 5));
-    size_t colon = slice_find_last(endpoint, ':');
-    struct slice host = colon < endpoint.len ? slice_first(endpoint, colon) : (struct slice){0};
-    uint16_t port = net_service_port(colon < endpoint.len ? slice_from(endpoint, colon + 1) : endpoint);
+    struct net_address address;
+    size_t colon = slice_find_last(place, ':');
+    struct slice host = colon < place.len ? slice_first(place, colon) : (struct slice){0};
+    uint16_t port = net_service_port(colon < place.len ? slice_from(place, colon + 1) : place);
 
     if (slice_starts(host, SLICE("[")) && slice_ends(host, SLICE("]")))
         host = slice_make(host.data + 1, host.len - 2);
-    if (port == 0)
-        return false;
     if (host.len == 0 || slice_equal_case(host, SLICE("localhost")))
         host = SLICE("127.0.0.1");
-    if (net_address_parse(address, host, port))
-        return true;
-    struct dns_answer answer = dns_addresses(host, 3, true, arena);
-    if (answer.count == 0)
-        return false;
-    *address = answer.records[0].address;
-    net_address_set_port(address, port);
-    return true;
+    errno = EADDRNOTAVAIL;
+    if (port == 0)
+        return -1;
+    return net_address_parse(&address, host, port) ? net_connect(&address, NULL, deadline) : dns_connect(host, port, deadline);
 }
 
-static struct stream *connect_now(struct proxy_filter *p, struct arena *arena)
+static int connect_unix(struct slice path, int64_t deadline)
 {
     struct net_address address;
 
-    if (!find_address(slice_of(p->endpoint), arena, &address)) {
-        log_warning("connect to proxy filter %s: address not found", p->endpoint);
-        return NULL;
-    }
-    int fd = net_connect(&address, NULL, clock_after(p->timeout));
+    errno = EADDRNOTAVAIL;
+    return net_address_unix(&address, path) ? net_connect(&address, NULL, deadline) : -1;
+}
+
+static struct stream *connect_now(struct proxy_filter *p)
+{
+    struct slice endpoint = slice_of(p->endpoint);
+    int64_t deadline = clock_after(p->timeout);
+    int fd = slice_starts(endpoint, SLICE("unix:")) ? connect_unix(slice_from(endpoint, 5), deadline) : connect_inet(endpoint, deadline);
+
     if (fd < 0)
         log_warning("connect to proxy filter %s: %s", p->endpoint, strerror(errno));
     return fd < 0 ? NULL : stream_new_fd(fd);
@@ -205,7 +203,7 @@ static bool start(struct proxy_filter *p, struct arena *arena, struct submit_out
     struct slice hello = arena_format(arena, "EHLO %s", s->server->params.smtpd_proxy_ehlo);
 
     *refusal = unavailable;
-    return (p->stream = connect_now(p, arena)) != NULL && converse(p, (struct slice){0}, "connection request", 2) && converse(p, hello, hello.data, 2) &&
+    return (p->stream = connect_now(p)) != NULL && converse(p, (struct slice){0}, "connection request", 2) && converse(p, hello, hello.data, 2) &&
            (!p->takes_xforward || tell_client(s, p)) && proxy_filter_say(p, s->mail->command, 2, arena, refusal);
 }
 

@@ -73,3 +73,10 @@ def test_speed_adjust(make, sink):
     body = "".join(f"line {i} of a long message\n" for i in range(100000))
     assert here.inject("a@client.test", "b@here.test", "Subject: large\n\n" + body) == "250 2.0.0 stored"
     assert len(filter.messages) == 2 and filter.messages[1][2].endswith(body.replace("\n", "\r\n"))
+
+
+def test_the_filter_is_at_another_address_of_its_host(make, sink, dns):
+    filter = sink()
+    names = dns("filter.test A 127.0.0.9\nfilter.test A 127.0.0.1")
+    here = make(main_cf=f"smtpd_proxy_filter = filter.test:{filter.port}\ndns_servers = 127.0.0.1:{names.port}\n")
+    assert talk(here)[-1] == "250 2.0.0 stored"
