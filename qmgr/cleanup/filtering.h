@@ -19,7 +19,6 @@ struct filtering {
     struct field_list header;
     bool header_changed;
     struct content_sink *body;   /* NULL: what lies in the transaction's sink */
-    struct content_scan body_scan;
     bool held_cr, body_open;     /* of the body that is being replaced: CR, or anything but a line end, came last */
     /* what else they said */
     bool over;                   /* before the content */

@@ -105,12 +105,10 @@ static const char *replace_body(void *context, struct slice piece, bool first)
     if (first) {
         content_sink_free(f->body);
         f->body = content_sink_new(t->cleanup->writer);
-        f->body_scan = (struct content_scan){0};
         f->held_cr = f->body_open = false;
     }
     piece = content_clean(t, piece, &f->held_cr, &cleaned);
-    content_scan_feed(&f->body_scan, piece);
-    bool fits = limit <= 0 || f->body_scan.bytes <= (uint64_t)limit;
+    bool fits = limit <= 0 || content_sink_size(f->body) + piece.len <= (uint64_t)limit;
     bool good = fits && content_sink_write(f->body, piece);
     if (piece.len)
         f->body_open = !slice_ends(piece, SLICE("\n"));
