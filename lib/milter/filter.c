@@ -106,22 +106,35 @@ static const char *error_text(const struct milter *f)
 
 /* ---- packets ---- */
 
-void milter_send(struct milter *f, char command, const struct buffer *macros, struct slice data)
+/* output - where the next packet is put; NULL: the connection is lost. */
+static struct buffer *output(struct milter *f)
 {
-    struct buffer *out;
-
     if (f->stream && stream_unsent(f->stream) > MILTER_CHUNK) {
         stream_set_deadline(f->stream, clock_after(f->content_timeout));
         stream_flush(f->stream);
     }
-    if (!f->stream || !(out = stream_output(f->stream)))
+    return f->stream ? stream_output(f->stream) : NULL;
+}
+
+void milter_send_macros(struct milter *f, char command, const struct buffer *macros)
+{
+    struct buffer *out = output(f);
+
+    if (!out)
         return;
-    if (macros) {
-        size_t place = milter_begin(out, 'D');
-        buffer_append_byte(out, command);
-        buffer_append_slice(out, buffer_slice(macros));
-        milter_finish(out, place);
-    }
+    size_t place = milter_begin(out, 'D');
+    buffer_append_byte(out, command);
+    buffer_append_slice(out, buffer_slice(macros));
+    milter_finish(out, place);
+}
+
+void milter_send(struct milter *f, char command, const struct buffer *macros, struct slice data)
+{
+    if (macros)
+        milter_send_macros(f, command, macros);
+    struct buffer *out = output(f);
+    if (!out)
+        return;
     size_t place = milter_begin(out, command);
     buffer_append_slice(out, data);
     milter_finish(out, place);

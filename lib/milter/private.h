@@ -86,6 +86,8 @@ void milter_set_refusal(struct milter_outcome *outcome, int code, const char *st
 void milter_open(struct milter *f, struct milter_outcome *outcome);
 /* milter_send - append one command; macros (data without the letter) are sent before when not NULL. */
 void milter_send(struct milter *f, char command, const struct buffer *macros, struct slice data);
+/* milter_send_macros - only what goes before a command. */
+void milter_send_macros(struct milter *f, char command, const struct buffer *macros);
 /* milter_receive - the next packet: its code, and its data into packet.  Flushes first; command names it in warnings.  False: lost, logged.  Waits. */
 bool milter_receive(struct milter *f, char command, int64_t timeout, struct buffer *packet, char *code);
 /* milter_await - the answer to a command that has no edits: updates the filter's state and the outcome.  for_session: accept and reject are about the

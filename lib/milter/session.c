@@ -75,14 +75,7 @@ static void tell(struct milter *f, const struct stage *stage, struct slice data,
         return;
     milter_macros(f, stage->macros, &macros);
     if (f->steps & stage->no) {
-        /* The reference tells the macros of a stage also where nothing else is told of it. */
-        struct buffer *out = stream_output(f->stream);
-        if (out) {
-            size_t place = milter_begin(out, 'D');
-            buffer_append_byte(out, stage->command);
-            buffer_append_slice(out, buffer_slice(&macros));
-            milter_finish(out, place);
-        }
+        milter_send_macros(f, stage->command, &macros); /* the reference tells them also where nothing else is told of the stage */
     } else {
         milter_send(f, stage->command, &macros, data);
         if (!(f->steps & stage->silent))
