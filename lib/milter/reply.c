@@ -85,7 +85,7 @@ const char *milter_command_name(char command)
 
 uint32_t milter_actions_of(int version)
 {
-    return version >= 6 ? 0x1ff : version >= 4 ? 0x3f : 0x3f;
+    return version >= 6 ? 0x1ff : 0x3f;
 }
 
 uint32_t milter_steps_of(int version)
@@ -155,30 +155,29 @@ static bool parse_nothing(struct slice data UNUSED, struct milter_reply *r UNUSE
 struct reply_row {
     char code;
     enum milter_reply_kind kind;
-    uint32_t action;
     bool (*parse)(struct slice data, struct milter_reply *r);
 };
 
 static const struct reply_row rows[] = {
-    {'c', REPLY_IS_CONTINUE, 0, parse_nothing},
-    {'a', REPLY_IS_ACCEPT, 0, parse_nothing},
-    {'r', REPLY_IS_REJECT, 0, parse_nothing},
-    {'t', REPLY_IS_TEMPFAIL, 0, parse_nothing},
-    {'d', REPLY_IS_DISCARD, 0, parse_nothing},
-    {'s', REPLY_IS_SKIP, 0, parse_nothing},
-    {'p', REPLY_IS_PROGRESS, 0, parse_nothing},
-    {'4', REPLY_IS_SHUTDOWN, 0, parse_nothing},
-    {'f', REPLY_IS_CONNECTION_FAILURE, 0, parse_nothing},
-    {'y', REPLY_IS_CODE, 0, parse_text},
-    {'h', REPLY_IS_ADD_HEADER, ACTION_ADD_HEADERS, parse_header},
-    {'i', REPLY_IS_INSERT_HEADER, ACTION_ADD_HEADERS, parse_indexed_header},
-    {'m', REPLY_IS_CHANGE_HEADER, ACTION_CHANGE_HEADERS, parse_indexed_header},
-    {'b', REPLY_IS_BODY, ACTION_CHANGE_BODY, parse_body},
-    {'+', REPLY_IS_ADD_RECIPIENT, ACTION_ADD_RECIPIENT, parse_address},
-    {'2', REPLY_IS_ADD_RECIPIENT, ACTION_ADD_RECIPIENT_PARAMETERS, parse_address_with_parameters},
-    {'-', REPLY_IS_DELETE_RECIPIENT, ACTION_DELETE_RECIPIENT, parse_address},
-    {'e', REPLY_IS_CHANGE_SENDER, ACTION_CHANGE_SENDER, parse_address_with_parameters},
-    {'q', REPLY_IS_QUARANTINE, ACTION_QUARANTINE, parse_reason},
+    {'c', REPLY_IS_CONTINUE, parse_nothing},
+    {'a', REPLY_IS_ACCEPT, parse_nothing},
+    {'r', REPLY_IS_REJECT, parse_nothing},
+    {'t', REPLY_IS_TEMPFAIL, parse_nothing},
+    {'d', REPLY_IS_DISCARD, parse_nothing},
+    {'s', REPLY_IS_SKIP, parse_nothing},
+    {'p', REPLY_IS_PROGRESS, parse_nothing},
+    {'4', REPLY_IS_SHUTDOWN, parse_nothing},
+    {'f', REPLY_IS_CONNECTION_FAILURE, parse_nothing},
+    {'y', REPLY_IS_CODE, parse_text},
+    {'h', REPLY_IS_ADD_HEADER, parse_header},
+    {'i', REPLY_IS_INSERT_HEADER, parse_indexed_header},
+    {'m', REPLY_IS_CHANGE_HEADER, parse_indexed_header},
+    {'b', REPLY_IS_BODY, parse_body},
+    {'+', REPLY_IS_ADD_RECIPIENT, parse_address},
+    {'2', REPLY_IS_ADD_RECIPIENT, parse_address_with_parameters},
+    {'-', REPLY_IS_DELETE_RECIPIENT, parse_address},
+    {'e', REPLY_IS_CHANGE_SENDER, parse_address_with_parameters},
+    {'q', REPLY_IS_QUARANTINE, parse_reason},
 };
 
 void milter_parse_reply(char code, struct slice data, struct milter_reply *reply)
@@ -187,10 +186,8 @@ void milter_parse_reply(char code, struct slice data, struct milter_reply *reply
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
         if (rows[i].code != code)
             continue;
-        if (rows[i].parse(data, reply)) {
+        if (rows[i].parse(data, reply))
             reply->kind = rows[i].kind;
-            reply->action = rows[i].action;
-        }
         return;
     }
 }

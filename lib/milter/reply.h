@@ -54,7 +54,6 @@ enum milter_reply_kind {
 };
 struct milter_reply {
     enum milter_reply_kind kind;
-    uint32_t action; /* ACTION_ bit that allows it; 0: always */
     uint32_t index;
     struct slice name, value; /* of a header; value also: text of "y", body, address, reason */
     struct slice parameters;
