@@ -314,7 +314,7 @@ void filters_hand_over(struct session *s, struct intake *intake)
     if (!is_listening(s))
         return;
     s->filters->subject.content = true;
-    milters_hand_over(s->filters->milters, s->scratch, hand_over, intake);
+    milters_hand_over(s->filters->milters, hand_over, intake);
     s->filters->subject.content = false;
 }
 

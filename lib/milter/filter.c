@@ -225,7 +225,6 @@ static bool options_are_good(const struct milter *f, const struct milter_options
 static void take_options(struct milter *f, const struct milter_options *o)
 {
     f->version = o->version;
-    f->actions = o->actions;
     f->steps = o->steps;
     for (size_t i = 0; i < MILTER_STAGES; i++) {
         if (!o->macros[i].data || !(o->actions & ACTION_SET_MACROS))

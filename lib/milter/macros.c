@@ -52,24 +52,15 @@ static struct slice names_of(const struct milter *f, enum milter_stage stage)
     return slice_of(lists[stage]);
 }
 
-void milter_macros_each(struct milter *f, enum milter_stage stage, void (*put)(void *context, struct slice name, struct slice value), void *context)
+void milter_macros(struct milter *f, enum milter_stage stage, struct buffer *out)
 {
     struct slice rest = names_of(f, stage), name;
 
     while (slice_next_token(&rest, ", \t\r\n", &name)) {
         struct slice value = value_of(f->all, name);
-        if (value.data)
-            put(context, name, value);
+        if (!value.data)
+            continue;
+        milter_put_text(out, name);
+        milter_put_text(out, value);
     }
-}
-
-static void append(void *context, struct slice name, struct slice value)
-{
-    milter_put_text(context, name);
-    milter_put_text(context, value);
-}
-
-void milter_macros(struct milter *f, enum milter_stage stage, struct buffer *out)
-{
-    milter_macros_each(f, stage, append, out);
 }

@@ -95,7 +95,7 @@ void milters_restart(struct milters *m);
 
 /* milters_hand_over - call send for each filter that wants to see the content of this message; fd is the filter's connection, still owned by m.  Macros of
    the end of the header and of the message are resolved now.  Waits. */
-void milters_hand_over(struct milters *m, struct arena *arena, void (*send)(void *context, const struct submit_milter *message, int fd), void *context);
+void milters_hand_over(struct milters *m, void (*send)(void *context, const struct submit_milter *message, int fd), void *context);
 /* milters_take - a filter's connection that smtpd handed over; fd is owned from now on (-1: counts as a failure of that filter). */
 void milters_take(struct milters *m, const struct submit_milter *message, int fd);
 

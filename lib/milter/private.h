@@ -53,7 +53,7 @@ struct milter {
     char *default_action;
     enum milter_state state;
     struct stream *stream;
-    uint32_t version, actions, steps;       /* as negotiated */
+    uint32_t version, steps;                /* as negotiated */
     uint32_t skipped;                       /* STEP_NO_ bits: no more of these until the message ends */
     char *macros[STAGE_COUNT];              /* lists that the filter asked for; NULL: as configured */
     struct milter_outcome *settled;         /* answer to everything from now on (left), or to the content (decided); NULL: continue */
@@ -99,7 +99,5 @@ bool milter_obey(struct milter *f, const struct milter_reply *reply, bool for_se
 /* ---- macros.c ---- */
 /* milter_macros - the names and values of a stage, as data of "D" without the letter. */
 void milter_macros(struct milter *f, enum milter_stage stage, struct buffer *out);
-/* milter_macros_each - the same, pair by pair. */
-void milter_macros_each(struct milter *f, enum milter_stage stage, void (*put)(void *context, struct slice name, struct slice value), void *context);
 
 #endif

@@ -246,58 +246,30 @@ void milters_restart(struct milters *m)
 
 /* ---- from smtpd to cleanup ---- */
 
-struct macro_list {
-    struct arena *arena;
-    struct milter_macro *macros;
-    size_t count, room;
-};
-
-static void keep(void *context, struct slice name, struct slice value)
+static void hand_over(struct milter *f, void (*send)(void *context, const struct submit_milter *message, int fd), void *context)
 {
-    struct macro_list *list = context;
+    struct buffer header = BUFFER_INIT, message = BUFFER_INIT;
 
-    if (list->count == list->room) {
-        size_t room = list->room ? list->room * 2 : 8;
-        struct milter_macro *larger = arena_alloc(list->arena, room * sizeof(*larger));
-        if (list->count)
-            memcpy(larger, list->macros, list->count * sizeof(*larger));
-        list->macros = larger;
-        list->room = room;
-    }
-    list->macros[list->count++] = (struct milter_macro){arena_slice(list->arena, name), arena_slice(list->arena, value)};
-}
-
-static void hand_over(struct milter *f, struct arena *arena, void (*send)(void *context, const struct submit_milter *message, int fd), void *context)
-{
-    struct macro_list header = {.arena = arena}, message = {.arena = arena};
-
-    milter_macros_each(f, STAGE_END_OF_HEADER, keep, &header);
-    milter_macros_each(f, STAGE_END_OF_MESSAGE, keep, &message);
-    struct submit_milter m = {.endpoint = slice_of(f->name), .version = f->version, .actions = f->actions, .steps = f->steps,
-                              .command_timeout = f->command_timeout, .content_timeout = f->content_timeout,
-                              .default_action = slice_of(f->default_action), .header_macros = header.macros, .header_macros_count = header.count,
-                              .message_macros = message.macros, .message_macros_count = message.count};
+    milter_macros(f, STAGE_END_OF_HEADER, &header);
+    milter_macros(f, STAGE_END_OF_MESSAGE, &message);
+    struct submit_milter m = {.endpoint = slice_of(f->name), .steps = f->steps, .command_timeout = f->command_timeout,
+                              .content_timeout = f->content_timeout, .default_action = slice_of(f->default_action),
+                              .header_macros = buffer_slice(&header), .message_macros = buffer_slice(&message)};
     stream_set_deadline(f->stream, clock_after(f->command_timeout));
     stream_flush(f->stream); /* an error shows itself in cleanup, or at the next command */
     bool in_step = stream_buffered(f->stream) == 0;
     if (!in_step)
         log_warning("milter %s: speaks without being asked", f->name);
     send(context, &m, in_step ? stream_fd(f->stream) : -1);
+    buffer_release(&header);
+    buffer_release(&message);
 }
 
-void milters_hand_over(struct milters *m, struct arena *arena, void (*send)(void *context, const struct submit_milter *message, int fd), void *context)
+void milters_hand_over(struct milters *m, void (*send)(void *context, const struct submit_milter *message, int fd), void *context)
 {
     for (size_t i = 0; i < m->count; i++)
         if (m->filters[i]->state == MILTER_IS_OPEN)
-            hand_over(m->filters[i], arena, send, context);
-}
-
-static void put_macros(struct buffer *out, const struct milter_macro *macros, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        milter_put_text(out, macros[i].name);
-        milter_put_text(out, macros[i].value);
-    }
+            hand_over(m->filters[i], send, context);
 }
 
 void milters_take(struct milters *m, const struct submit_milter *message, int fd)
@@ -307,14 +279,12 @@ void milters_take(struct milters *m, const struct submit_milter *message, int fd
     struct milter_outcome failed;
 
     free(name);
-    f->version = (uint32_t)message->version;
-    f->actions = (uint32_t)message->actions;
     f->steps = (uint32_t)message->steps;
     f->command_timeout = message->command_timeout;
     f->content_timeout = message->content_timeout;
     f->default_action = slice_string(message->default_action);
-    put_macros(&f->header_macros, message->header_macros, message->header_macros_count);
-    put_macros(&f->message_macros, message->message_macros, message->message_macros_count);
+    buffer_append_slice(&f->header_macros, message->header_macros);
+    buffer_append_slice(&f->message_macros, message->message_macros);
     add(m, f);
     f->state = MILTER_IS_OPEN;
     if (fd < 0) {

@@ -79,7 +79,7 @@ static struct milters *connect_filter(void)
     ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
     server_fd = fds[1];
     fiber_start("filter", filter_fiber, NULL);
-    struct submit_milter milter = {.endpoint = SLICE("test"), .version = 6, .actions = 0x1ff, .command_timeout = 5 * MICROSECONDS,
+    struct submit_milter milter = {.endpoint = SLICE("test"), .command_timeout = 5 * MICROSECONDS,
                                    .content_timeout = 5 * MICROSECONDS, .default_action = SLICE("tempfail")};
     struct milters *milters = milters_new(NULL, NULL, NULL);
     milters_take(milters, &milter, fds[0]);

@@ -327,13 +327,12 @@ static void hand_over(void *arg UNUSED)
     static const struct answer script[] = {{'E', {{"q\0", 2}, {"a", 1}}}, {0}};
     struct milter_list *list;
     struct milter_outcome o;
-    struct arena *arena = arena_new(0);
     struct milters *m = begin(script, "command_timeout=5s", &list);
 
     greet(m, &o);
     milters_mail(m, SLICE("<a@b>"), SLICE(""), &o);
     taken = milters_new(NULL, NULL, NULL);
-    milters_hand_over(m, arena, pass, NULL);
+    milters_hand_over(m, pass, NULL);
     buffer_clear(&filter.macros);
     struct milter *f = milters_next(taken, NULL);
     ck_assert(f && milter_header(f, SLICE("A"), SLICE(" 1")));
@@ -346,7 +345,6 @@ static void hand_over(void *arg UNUSED)
     milters_mail(m, SLICE("<a@b>"), SLICE(""), &o);
     ck_assert_int_eq(o.verdict, MILTER_CONTINUE);
     ck_assert_str_eq(buffer_string(&filter.letters), "OCHMLEAM");
-    arena_free(arena);
     end(m, list);
 }
 
