@@ -45,6 +45,19 @@ static void forget(struct transaction *t, const struct recipient *r)
     buffer_release(&key);
 }
 
+/* append - to a list that grows by doubling, or a long one would take memory by the square of its length. */
+static void append(struct transaction *t, struct recipient **list, size_t *count, size_t *room, const struct recipient *r)
+{
+    if (*count >= *room) { /* what the submitter gave has no room beside it */
+        *room = *count ? *count * 2 : 4;
+        struct recipient *larger = arena_alloc(t->arena, *room * sizeof(*larger));
+        if (*count)
+            memcpy(larger, *list, *count * sizeof(*larger));
+        *list = larger;
+    }
+    (*list)[(*count)++] = *r;
+}
+
 static void add(struct transaction *t, const struct recipient *r)
 {
     struct envelope *e = &t->envelope;
@@ -56,26 +69,13 @@ static void add(struct transaction *t, const struct recipient *r)
         return;
     if (e->recipients_count == 0)
         t->first_is_copy = t->adding_copy;
-    if (e->recipients_count == t->recipient_room) {
-        size_t room = t->recipient_room ? t->recipient_room * 2 : 4;
-        struct recipient *larger = arena_alloc(t->arena, room * sizeof(*larger));
-        if (e->recipients_count)
-            memcpy(larger, e->recipients, e->recipients_count * sizeof(*larger));
-        e->recipients = larger;
-        t->recipient_room = room;
-    }
-    e->recipients[e->recipients_count++] = *r;
+    append(t, &e->recipients, &e->recipients_count, &t->recipient_room, r);
 }
 
 /* note_expanded - the sender wants to hear of success: the way ends here, for it (RFC 3461 5.2.7.3). */
 static void note_expanded(struct transaction *t, const struct recipient *r)
 {
-    struct envelope *e = &t->envelope;
-    struct recipient *larger = arena_alloc(t->arena, (e->expanded_count + 1) * sizeof(*larger));
-    if (e->expanded_count)
-        memcpy(larger, e->expanded, e->expanded_count * sizeof(*larger));
-    larger[e->expanded_count++] = *r;
-    e->expanded = larger;
+    append(t, &t->envelope.expanded, &t->envelope.expanded_count, &t->expanded_room, r);
 }
 
 /* expand_and_add - a rewritten recipient through virtual_alias_maps. */

@@ -28,7 +28,7 @@ struct transaction {
     struct refusal refusal;
 
     /* recipients.c */
-    size_t recipient_room;
+    size_t recipient_room, expanded_room;
     bool adding_copy, first_is_copy; /* blind copies are no duplicates of recipients that were given */
     struct map *recipients_seen; /* duplicate filter; NULL as long as there is one recipient */
 

@@ -24,6 +24,7 @@ struct outcome {
     struct envelope envelope; /* as read back */
     struct slice content;     /* LF line ends */
     struct buffer recipients; /* "address(original)[notify] ..." */
+    size_t memory;            /* bytes that the transaction had taken before its end */
     struct buffer log;
 };
 
@@ -139,6 +140,7 @@ static void job_fiber(void *arg)
     for (size_t i = 0; i < wire.len; i += job->piece ? job->piece : wire.len)
         transaction_content(t, job->piece ? slice_first(slice_from(wire, i), job->piece) : wire);
     transaction_decide(t, &job->end);
+    o->memory = arena_size(t->arena);
     transaction_finish(t, &o->refusal);
     snprintf(o->reply, sizeof(o->reply), "%d " SLICE_FORMAT, o->refusal.reply_code, SLICE_ARGS(o->refusal.reply));
     transaction_free(t);
@@ -153,7 +155,7 @@ static void job_fiber(void *arg)
 UNUSED static struct outcome *submit_job(struct job *job, const char *sender, const char *recipients)
 {
     static struct outcome outcome;
-    static struct recipient list[64];
+    static struct recipient list[4000];
     struct slice rest = slice_of(recipients), token;
     buffer_release(&outcome.recipients);
     buffer_release(&outcome.log);

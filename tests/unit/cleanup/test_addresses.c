@@ -142,5 +142,20 @@ START_TEST(original_recipient_off)
 }
 END_TEST
 
+START_TEST(many_aliases_with_success_notices)
+{
+    struct buffer recipients = BUFFER_INIT;
+    for (int i = 0; i < 3000; i++)
+        buffer_printf(&recipients, "r%d@other.virtual.test ", i);
+    struct job job = {.config = aliases, .content = BODY, .submitted.envelope.ret = 1};
+    struct outcome *o = submit_job(&job, "a@b.test", buffer_string(&recipients));
+    ASSERT_STORED(o);
+    ck_assert_uint_eq(o->envelope.expanded_count, 3000);
+    ASSERT_SLICE(o->envelope.expanded[2999].address, "r2999@other.virtual.test");
+    ck_assert_msg(o->memory < 8 << 20, "got %zu bytes", o->memory);
+    buffer_release(&recipients);
+}
+END_TEST
+
 TEST_MAIN("cleanup/addresses", plain, null_sender_and_empty_recipient, canonical_and_masquerade, virtual_aliases, alias_limits, blind_copies, decided_at_the_end,
-          original_recipient_off)
+          original_recipient_off, many_aliases_with_success_notices)
