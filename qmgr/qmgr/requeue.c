@@ -34,6 +34,8 @@ static void fill_envelope(const struct message *m, struct slice queue_id, struct
     *envelope = m->envelope;
     envelope->queue_id = queue_id;
     envelope->hold = false;
+    if (m->attempts > 0) /* the first one told of them */
+        envelope->expanded_count = 0;
     envelope->recipients = arena_alloc(arena, (m->slot_count + 1) * sizeof(*envelope->recipients));
     envelope->recipients_count = 0;
     for (uint32_t i = 0; i < m->slot_count; i++) {

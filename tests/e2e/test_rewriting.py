@@ -141,3 +141,22 @@ def test_variable_return_path_of_an_alias(make, sink):
     here = make(main_cf=braced("virtual_alias_maps = inline:{ {list@here.test = one@remote.test} }\n") + f"relayhost = [127.0.0.1]:{remote.port}\n")
     here.command("sendmail", "-XV", "-f", "sender@here.test", "list@here.test", input="Subject: x\n\nbody\n")
     assert remote.wait_messages(1)[0][:2] == ("sender+list=here.test@here.test", ["one@remote.test"])
+
+
+def test_success_notice_for_an_alias_is_not_sent_again_by_a_requeue(make):
+    here = make(main_cf=braced("virtual_alias_maps = inline:{ {list@here.test = one@here.test} }\nlocal_recipient_maps =\n"
+                               "local_transport = retry:4.0.0 later\ntransport_maps = inline:{ {a@here.test = box:} }\n"),
+                master_cf="box unix - n n - - pipe\n  user={user} argv=/bin/sh -c {{ cat >> {directory}/mail/box }}\n")
+    with here.smtp() as smtp:
+        for line in ("EHLO client.test", "MAIL FROM:<a@here.test>", "RCPT TO:<list@here.test> NOTIFY=SUCCESS", "DATA"):
+            smtp.say(line)
+        assert smtp.say("Subject: x\r\n\r\nHello.\r\n.").startswith("250")
+    here.wait_log(r"to=<one@here\.test>.*status=deferred")
+    here.wait_log(r"to=<a@here\.test>.*status=sent")
+    here.command("postsuper", "-r", "ALL", check=True)
+    new = here.wait_log(r": requeued as (\w+)$")[-1].split()[-1]
+    here.wait_log(rf"{new}: to=<one@here\.test>.*status=deferred")
+    here.command("postsuper", "-d", new, check=True)
+    here.wait_queue_empty()
+    with open(f"{here.directory}/mail/box") as f:
+        assert f.read().count("\n<list@here.test>: alias expanded\n") == 1
