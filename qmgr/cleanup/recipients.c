@@ -58,17 +58,17 @@ static void append(struct transaction *t, struct recipient **list, size_t *count
     (*list)[(*count)++] = *r;
 }
 
-static void add(struct transaction *t, const struct recipient *r)
+static void add(struct transaction *t, const struct recipient *r, bool copy)
 {
     struct envelope *e = &t->envelope;
     if (e->recipients_count == 1 && !t->recipients_seen) {
         t->recipients_seen = map_new(NULL);
         is_duplicate(t, &e->recipients[0], t->first_is_copy);
     }
-    if (t->recipients_seen && is_duplicate(t, r, t->adding_copy))
+    if (t->recipients_seen && is_duplicate(t, r, copy))
         return;
     if (e->recipients_count == 0)
-        t->first_is_copy = t->adding_copy;
+        t->first_is_copy = copy;
     append(t, &e->recipients, &e->recipients_count, &t->recipient_room, r);
 }
 
@@ -78,20 +78,20 @@ static void note_expanded(struct transaction *t, const struct recipient *r)
     append(t, &t->envelope.expanded, &t->envelope.expanded_count, &t->expanded_room, r);
 }
 
-/* expand_and_add - a rewritten recipient through virtual_alias_maps. */
-static void expand_and_add(struct transaction *t, struct recipient *r)
+/* expand_and_add - a rewritten recipient through virtual_alias_maps; copy: a blind copy, which is no duplicate of a recipient that was given. */
+static void expand_and_add(struct transaction *t, struct recipient *r, bool copy)
 {
     struct slice *results;
     size_t count;
     if ((t->options & SUBMIT_NO_ADDRESS_MAPPING) || table_list_is_empty(t->cleanup->maps->virtual_alias)) {
-        add(t, r);
+        add(t, r, copy);
         return;
     }
     if (!recipients_expand(t, r->address, &results, &count))
         return;
     if (count > 1 && (t->envelope.trace & TRACE_PROBE)) {
         t->envelope.trace |= TRACE_SEVERAL; /* the probe is answered: qmgr says so */
-        add(t, r);
+        add(t, r, copy);
         return;
     }
     bool itself = count == 1 && slice_equal_case(results[0], r->address);
@@ -108,7 +108,7 @@ static void expand_and_add(struct transaction *t, struct recipient *r)
         child.original = original;
         if (slice_equal(original, results[i]))
             child.original.len = 0;
-        add(t, &child);
+        add(t, &child, copy);
     }
 }
 
@@ -128,9 +128,7 @@ void recipients_add_bcc(struct transaction *t, struct slice address)
         return;
     if (!slice_equal(given, r.address))
         r.original = given;
-    t->adding_copy = true;
-    expand_and_add(t, &r);
-    t->adding_copy = false;
+    expand_and_add(t, &r, true);
 }
 
 /* add_mapped_bcc - the copies that sender_bcc_maps or recipient_bcc_maps give for an address. */
@@ -165,7 +163,7 @@ void recipients_add_later(struct transaction *t, struct recipient recipient)
 {
     recipient.address = recipients_rewrite(t, recipient.address);
     if (recipient.address.len && address_map(t, CLASS_ENVELOPE_RECIPIENT, &recipient.address))
-        expand_and_add(t, &recipient);
+        expand_and_add(t, &recipient, false);
 }
 
 void recipients_delete(struct transaction *t, struct slice given)
@@ -215,7 +213,7 @@ static void rewrite_recipient(struct transaction *t, const struct recipient *giv
         r.original = (struct slice){0};
     t->last_recipient = r.address;
     add_mapped_bcc(t, t->cleanup->recipient_bcc, "recipient_bcc_maps", r.address);
-    expand_and_add(t, &r);
+    expand_and_add(t, &r, false);
 }
 
 void envelope_rewrite(struct transaction *t)

@@ -29,7 +29,7 @@ struct transaction {
 
     /* recipients.c */
     size_t recipient_room, expanded_room;
-    bool adding_copy, first_is_copy; /* blind copies are no duplicates of recipients that were given */
+    bool first_is_copy;          /* a blind copy */
     struct map *recipients_seen; /* duplicate filter; NULL as long as there is one recipient */
 
     /* content.c */
