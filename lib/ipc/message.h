@@ -58,7 +58,7 @@ enum { SOURCE_SMTPD = 0, SOURCE_PICKUP = 1, SOURCE_BOUNCE = 2 /* notifications *
 /* submit_envelope.options: what cleanup leaves out or does besides (receive_override_options, access actions) */
 enum { SUBMIT_NO_ADDRESS_MAPPING = 1, SUBMIT_NO_HEADER_BODY_CHECKS = 2, SUBMIT_NO_MILTERS = 4, SUBMIT_NO_BCC = 8,
        SUBMIT_HOLD = 16, SUBMIT_DISCARD = 32, SUBMIT_NO_UNKNOWN_RECIPIENT_CHECKS = 64,
-       SUBMIT_BOUNCE = 128 /* what cleanup refuses goes back to the sender as a bounce: pickup, local */ };
+       SUBMIT_BOUNCE = 128 /* what cleanup refuses goes back to the sender as a bounce: pickup */ };
 /* submit_reply.status */
 enum { SUBMIT_STATUS_ACCEPTED = 0, SUBMIT_STATUS_TEMPORARY = 1, SUBMIT_STATUS_REFUSED = 2 };
 /* delivery_result.outcome */
