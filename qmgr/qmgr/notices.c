@@ -83,7 +83,7 @@ static bool send_request(struct qmgr *q, int kind, const struct message *m, stru
     uint64_t key;
     request.envelope.sender = sender;
     request.envelope.recipients = NULL;
-    request.envelope.recipients_count = 0;
+    request.envelope.recipients_count = request.envelope.expanded_count = 0;
     semaphore_take(&q->notices->places, CLOCK_NEVER);
     if (!q->closed && store_content(q->store, &m->place, &fd, &key)) {
         request.content_attached = true;

@@ -160,3 +160,19 @@ def test_success_notice_for_an_alias_is_not_sent_again_by_a_requeue(make):
     here.wait_queue_empty()
     with open(f"{here.directory}/mail/box") as f:
         assert f.read().count("\n<list@here.test>: alias expanded\n") == 1
+
+
+def test_success_notice_for_an_alias_is_not_sent_again_by_forwarding(make):
+    here = make(main_cf=braced("virtual_alias_maps = inline:{ {list@here.test = one@here.test} }\nlocal_recipient_maps =\n"
+                               "alias_maps = inline:{ {one = c@away.test} }\n"
+                               "transport_maps = inline:{ {a@here.test = box:} {c@away.test = discard:} }\n"),
+                master_cf="box unix - n n - - pipe\n  user={user} argv=/bin/sh -c {{ cat >> {directory}/mail/box }}\n")
+    with here.smtp() as smtp:
+        for line in ("EHLO client.test", "MAIL FROM:<a@here.test>", "RCPT TO:<list@here.test> NOTIFY=SUCCESS", "DATA"):
+            smtp.say(line)
+        assert smtp.say("Subject: x\r\n\r\nHello.\r\n.").startswith("250")
+    here.wait_log(r"to=<c@away\.test>.*status=sent")
+    here.wait_log(r"to=<a@here\.test>.*status=sent")
+    here.wait_queue_empty()
+    with open(f"{here.directory}/mail/box") as f:
+        assert f.read().count("\n<list@here.test>: alias expanded\n") == 1
