@@ -127,8 +127,9 @@ bool content_sink_export(struct content_sink *sink, int fd)
 ssize_t content_sink_read(struct content_sink *sink, uint64_t offset, void *bytes, size_t size)
 {
     size_t from_file = offset >= sink->written ? 0 : sink->written - offset < size ? (size_t)(sink->written - offset) : size;
-    if (from_file && segment_file_read(sink->fd, bytes, from_file, offset) != (ssize_t)from_file) {
-        errno = errno ? errno : EIO;
+    ssize_t n = from_file ? segment_file_read(sink->fd, bytes, from_file, offset) : 0;
+    if (n != (ssize_t)from_file) {
+        errno = n < 0 ? errno : EIO;
         return -1;
     }
     if (from_file == size)
