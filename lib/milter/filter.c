@@ -31,11 +31,6 @@ void milter_free(struct milter *f)
     free(f);
 }
 
-const char *milter_name(const struct milter *f)
-{
-    return f->name;
-}
-
 /* ---- leaving and failing ---- */
 
 void milter_leave(struct milter *f, const struct milter_outcome *settle)

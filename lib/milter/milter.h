@@ -105,7 +105,6 @@ void milters_take(struct milters *m, const struct submit_milter *message, int fd
 struct milter *milters_next(struct milters *m, struct milter *previous);
 /* milters_want_content - is there any?  Then nothing of the message may be final before all were asked. */
 bool milters_want_content(struct milters *m);
-const char *milter_name(const struct milter *f); /* endpoint, as in log lines */
 
 /* milter_header - one field: value is what follows the colon, with its leading blank, without the last line end; line ends in it are CRLF or LF.
    milter_end_of_header.  milter_body - a piece in wire form (CRLF line ends), any cut.
