@@ -38,7 +38,8 @@ struct policy {
     char *endpoint;          /* as written */
     struct slice shown;      /* without the type */
     struct server server;    /* where it is; never connected itself */
-    struct net_address address;
+    struct net_address address; /* of a name: what it was at start; len 0: not known then */
+    bool by_name;
     struct connection *idle; /* the one used last comes first */
     size_t idle_count;
 };
@@ -82,11 +83,12 @@ static bool find_address(struct policy *policy)
         return false;
     if (server->port == 0)
         return net_address_unix(&policy->address, server->host);
-    policy->address = server->known;
-    if (policy->address.len > 0)
-        return true;
     struct slice host = slice_equal_case(server->host, SLICE("localhost")) ? SLICE("127.0.0.1") : server->host;
-    return net_address_parse(&policy->address, host, server->port) || host.len > 0; /* a name: asked for when we connect */
+    if (net_address_parse(&policy->address, host, server->port))
+        return true;
+    policy->address = server->known;
+    policy->by_name = host.len > 0;
+    return policy->by_name;
 }
 
 /* CONFIG_BINDINGS wants to know whose members they are. */
@@ -178,8 +180,10 @@ static struct connection *take_idle(struct policy *policy)
 /* open_connection - NULL with an errno in *error. */
 static struct connection *open_connection(struct policy *policy, int64_t deadline, int *error)
 {
-    int fd = policy->address.len > 0 ? net_connect(&policy->address, NULL, deadline) : dns_connect(policy->server.host, policy->server.port, deadline);
+    int fd = policy->address.len > 0 ? net_connect(&policy->address, NULL, deadline) : -1;
 
+    if (fd < 0 && policy->by_name)
+        fd = dns_connect(policy->server.host, policy->server.port, deadline);
     if (fd < 0) {
         *error = errno;
         log_warning("connect to " SLICE_FORMAT ": %s", SLICE_ARGS(policy->shown), strerror(*error));
