@@ -56,7 +56,7 @@ static void append_orcpt(struct buffer *out, struct slice orcpt)
 /* append_original - ORCPT= as it was given, or the address that the message was first sent to. */
 static void append_original(struct buffer *out, const struct recipient *recipient)
 {
-    struct slice original = recipient->original.len > 0 ? recipient->original : recipient->address;
+    struct slice original = recipient_original(recipient);
 
     if (recipient->orcpt.len > 0) {
         append_orcpt(out, recipient->orcpt);

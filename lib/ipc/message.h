@@ -46,6 +46,11 @@ enum message_type {
 
 /* recipient.notify (RFC 3461) */
 enum { NOTIFY_NEVER = 1, NOTIFY_SUCCESS = 2, NOTIFY_FAILURE = 4, NOTIFY_DELAY = 8 };
+/* recipient_original - the address that the sender knows: as it was given, before rewriting. */
+static inline struct slice recipient_original(const struct recipient *r)
+{
+    return r->original.len ? r->original : r->address;
+}
 /* envelope.content_flags */
 enum { CONTENT_8BIT_HEADER = 1, CONTENT_8BIT_BODY = 2, CONTENT_DOT_LINES = 4, CONTENT_LONG_LINES = 8 /* over 998 bytes */, CONTENT_STRAY_CR_LF = 16 };
 /* envelope.send_options (compat.md k.5 field 6): how the message must go on; the last two are RFC 8689 */

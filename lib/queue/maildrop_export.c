@@ -98,7 +98,7 @@ static void put_client(struct export *export)
 static void put_recipient(struct export *export, size_t i)
 {
     const struct recipient *r = &export->record->envelope.recipients[i];
-    struct slice original = r->original.len ? r->original : r->address;
+    struct slice original = recipient_original(r);
     bool pending = export->record->recipient_states[i] == RECIPIENT_STATE_PENDING;
     put_number(export, "notify_flags", r->notify);
     if (r->orcpt.len)

@@ -198,7 +198,7 @@ static struct recipient as_expanded(const struct recipient *recipient, const str
 {
     struct recipient shown = *recipient;
     if (status->address.len > 0 && !slice_equal_case(status->address, recipient->address)) {
-        shown.original = recipient->original.len > 0 ? recipient->original : recipient->address;
+        shown.original = recipient_original(recipient);
         shown.address = status->address;
     }
     if (status->original_hidden)

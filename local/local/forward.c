@@ -67,7 +67,7 @@ static void fill_envelope(const struct job *job, const struct forward *forward, 
             wishes.notify &= ~NOTIFY_SUCCESS;
             wishes.notify = wishes.notify == 0 ? NOTIFY_NEVER : wishes.notify;
         }
-        wishes.original = recipient->original.len > 0 ? recipient->original : recipient->address;
+        wishes.original = recipient_original(recipient);
         wishes.orcpt = recipient->orcpt;
     }
     for (size_t i = 0; i < forward->count; i++) {

@@ -17,7 +17,7 @@ static struct slice original_address(const struct job *job)
 
     if (!slice_equal(job->sender, job->delivery->request->envelope.sender))
         return (struct slice){0};
-    return recipient->original.len > 0 ? recipient->original : recipient->address;
+    return recipient_original(recipient);
 }
 
 static void copy_init(const struct job *job, const char *kind, int flags, struct copy *copy)

@@ -31,7 +31,7 @@ void pass_on(struct job *job, const struct target *target, struct slice transpor
     request.envelope.recipients_count = 1;
     request.envelope.sender = job->sender;
     if (!slice_equal_case(target->address, recipient.address)) {
-        recipient.original = recipient.original.len > 0 ? recipient.original : recipient.address;
+        recipient.original = recipient_original(&recipient);
         recipient.address = target->address;
     }
     log_info(SLICE_FORMAT ": passing <" SLICE_FORMAT "> to transport=" SLICE_FORMAT, SLICE_ARGS(request.envelope.queue_id),

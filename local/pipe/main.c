@@ -66,7 +66,7 @@ static void prepare_copy(struct delivery *delivery, struct copy *copy)
 
     struct slice sender = delivery->request->envelope.sender;
     *copy = (struct copy){.delivery = delivery, .sender = sender.len > 0 ? sender : slice_of(pipe_service.null_sender), .end_of_line = pipe_service.end_of_line,
-                          .delivered_to = first->address, .original_to = first->original.len > 0 ? first->original : first->address};
+                          .delivered_to = first->address, .original_to = recipient_original(first)};
     copy->flags = (f & FLAG_FROM ? COPY_FROM_LINE : 0) | (f & FLAG_RETURN_PATH ? COPY_RETURN_PATH : 0) | (f & FLAG_ORIGINAL_TO ? COPY_ORIGINAL_TO : 0) |
                   (f & FLAG_DELIVERED_TO ? COPY_DELIVERED_TO : 0) | (f & FLAG_QUOTE_FROM ? COPY_QUOTE_FROM : 0) | (f & FLAG_DOT ? COPY_DOT_STUFF : 0) |
                   (f & FLAG_EMPTY_LINE ? COPY_EMPTY_LINE : 0);

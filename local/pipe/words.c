@@ -49,7 +49,7 @@ static struct slice recipient_value(struct macros *m, struct slice name, bool *k
     if (slice_equal(name, SLICE("domain")))
         return domain;
     if (slice_equal(name, SLICE("original_recipient")))
-        return written(m, to->original.len > 0 ? to->original : to->address);
+        return written(m, recipient_original(to));
     *known = false;
     return (struct slice){0};
 }

@@ -40,7 +40,7 @@ static void prepare_copy(const struct virtual *v, struct delivery *delivery, siz
                           .delivered_to = to->address, .end_of_line = SLICE("\n")};
     if (v->params.enable_original_recipient) {
         copy->flags |= COPY_ORIGINAL_TO;
-        copy->original_to = to->original.len > 0 ? to->original : to->address;
+        copy->original_to = recipient_original(to);
     }
     if (!maildir)
         copy->flags |= COPY_FROM_LINE | COPY_QUOTE_FROM | COPY_EMPTY_LINE;

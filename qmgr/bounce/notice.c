@@ -279,7 +279,7 @@ static void recipient_fields(struct writer *w, const struct bounce_recipient *r)
         line(w, "Original-Recipient: " SLICE_FORMAT, SLICE_ARGS(clean(r->recipient.orcpt, &copy)));
     else if (n->request->envelope.dsn_sender.len == 0) {
         struct arena *arena = arena_new(0);
-        struct slice original = mail_address_internal(r->recipient.original.len ? r->recipient.original : r->recipient.address, arena);
+        struct slice original = mail_address_internal(recipient_original(&r->recipient), arena);
         line(w, "Original-Recipient: rfc822;" SLICE_FORMAT, SLICE_ARGS(clean(original, &copy)));
         arena_free(arena);
     }

@@ -101,7 +101,7 @@ static void expand_and_add(struct transaction *t, struct recipient *r, bool copy
         if (r->notify == 0)
             r->notify = NOTIFY_NEVER;
     }
-    struct slice original = r->original.len ? r->original : r->address;
+    struct slice original = recipient_original(r);
     for (size_t i = 0; i < count; i++) {
         struct recipient child = *r;
         child.address = results[i];
@@ -172,7 +172,7 @@ void recipients_delete(struct transaction *t, struct slice given)
     size_t kept = 0;
     for (size_t i = 0; i < e->recipients_count; i++) {
         const struct recipient *r = &e->recipients[i];
-        if (slice_equal(r->original.len ? r->original : r->address, given))
+        if (slice_equal(recipient_original(r), given))
             forget(t, r);
         else
             e->recipients[kept++] = *r;
@@ -199,7 +199,7 @@ static void rewrite_recipient(struct transaction *t, const struct recipient *giv
 {
     struct recipient r = *given;
     struct slice address = r.address.len ? r.address : slice_of(t->cleanup->params.empty_address_recipient);
-    struct slice original = r.original.len ? r.original : r.address;
+    struct slice original = recipient_original(&r);
     r.address = recipients_rewrite(t, address);
     /* Notices name the completed address; where nothing was completed they make it from the original. */
     if (r.orcpt.len == 0 && !slice_equal(original, r.address) && t->envelope.source != SOURCE_FORWARD) {

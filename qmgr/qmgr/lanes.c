@@ -142,7 +142,7 @@ static void fill_request(struct worker *w, const struct claim *claim, struct del
     request->envelope.recipients_count = claim->count;
     request->envelope.expanded_count = 0; /* told here, and not again by a message that an agent makes of this one */
     if (m->envelope.verp_delimiters.len)
-        request->envelope.sender = verp_sender(m->envelope.verp_delimiters, m->envelope.sender, verp_recipient(&recipients[0]), w->arena);
+        request->envelope.sender = verp_sender(m->envelope.verp_delimiters, m->envelope.sender, recipient_original(&recipients[0]), w->arena);
     request->flags = (m->envelope.trace & TRACE_VERBOSE ? DELIVERY_TRACE : 0) | (message_is_probe(m) ? DELIVERY_PROBE : 0) |
                      (claim->more_follows ? DELIVERY_KEEP_CONNECTION : 0) | DELIVERY_TELL_WRITTEN;
 }

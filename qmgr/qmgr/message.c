@@ -58,7 +58,7 @@ static void redirect(struct message *m)
         if (slice_compare(other->address, shown->address) < 0)
             shown = other;
     }
-    first->original = shown->original.len ? shown->original : shown->address;
+    first->original = recipient_original(shown);
     m->slot_count = 1;
     first->address = m->envelope.redirect;
 }

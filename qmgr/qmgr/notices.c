@@ -105,7 +105,7 @@ bool notices_send(struct qmgr *q, int kind, const struct message *m, struct boun
     if (!one_by_one)
         done = send_request(q, kind, m, m->envelope.sender, recipients, count, arena);
     for (size_t i = 0; one_by_one && i < count; i++) {
-        struct slice sender = verp_sender(m->envelope.verp_delimiters, m->envelope.sender, verp_recipient(&recipients[i].recipient), arena);
+        struct slice sender = verp_sender(m->envelope.verp_delimiters, m->envelope.sender, recipient_original(&recipients[i].recipient), arena);
         done = send_request(q, kind, m, sender, &recipients[i], 1, arena) && done;
     }
     arena_free(arena);

@@ -68,7 +68,7 @@ void probes_record(const struct message *m)
                 best = at;
         }
         enum address_status status = status_of(best->result.outcome);
-        record(recipient->original.len ? recipient->original : recipient->address, status, best->result.reason);
+        record(recipient_original(recipient), status, best->result.reason);
         if (recipient->original.len && !slice_equal(recipient->original, recipient->address))
             record(recipient->address, status, best->result.reason);
     }

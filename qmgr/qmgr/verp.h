@@ -3,15 +3,9 @@
 #define POSTERN_QMGR_VERP_H
 
 #include "base/arena.h"
-#include "ipc/message.h"
 
 /* verp_sender - user@dom, rcpt@there -> user{d1}rcpt{d2}there@dom (delimiters: the two characters d1 d2).  The sender itself when it is null or
    the delimiters are not two.  External form, memory of the arena. */
 struct slice verp_sender(struct slice delimiters, struct slice sender, struct slice recipient, struct arena *arena);
-/* verp_recipient - the address of a recipient that its sender knows: the one before rewriting. */
-static inline struct slice verp_recipient(const struct recipient *r)
-{
-    return r->original.len ? r->original : r->address;
-}
 
 #endif
