@@ -37,6 +37,16 @@ static void take_backslash(struct lexeme *lexeme, struct slice *rest)
     *rest = slice_from(*rest, 1);
 }
 
+/* drop_begun - half an address would be another one: the cut is made where the last whole one ends, if there is one. */
+static void drop_begun(struct list_parser *p)
+{
+    size_t end = p->lexemes_count;
+    while (end > 0 && !lexeme_is(&p->lexemes[end - 1], ','))
+        end--;
+    if (end > 1)
+        p->lexemes_count = end - 1;
+}
+
 /* cut - false: there are more than limit of them. */
 static bool cut(struct list_parser *p, struct slice rest, size_t limit)
 {
@@ -50,9 +60,10 @@ static bool cut(struct list_parser *p, struct slice rest, size_t limit)
             last->text.len += lexeme.text.len;
         else if (lexeme.kind == LEXEME_ATOM && lexeme.text.len == 0)
             continue;
-        else if (p->lexemes_count == limit)
+        else if (p->lexemes_count == limit) {
+            drop_begun(p);
             return false;
-        else
+        } else
             add_lexeme(p, &lexeme);
     }
     return true;

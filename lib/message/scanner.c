@@ -40,6 +40,7 @@ struct message_scanner {
     enum mime_type type;
     enum mime_encoding encoding;
     struct buffer boundary;
+    struct buffer too_deep; /* the header that asks for one level too much */
     bool body_8bit_reported;
 };
 
@@ -72,6 +73,7 @@ void message_scanner_free(struct message_scanner *s)
     buffer_release(&s->raw.memory);
     buffer_release(&s->partial);
     buffer_release(&s->boundary);
+    buffer_release(&s->too_deep);
     free(s);
 }
 
@@ -179,8 +181,13 @@ static void end_header(struct message_scanner *s)
     struct slice text = header_text(s, &name, &value, &parsed);
     if ((s->limits.strict_7bit_headers || s->limits.strict_8bitmime) && !slice_is_ascii(text))
         report(s, "improper use of 8-bit data in message header", text);
-    if (s->limits.mime_processing && parsed && slice_starts_case(name, SLICE("content-")))
+    if (s->limits.mime_processing && parsed && slice_starts_case(name, SLICE("content-"))) {
         note_mime_header(s, name, value);
+        if (s->depth >= s->limits.mime_nesting_limit + 2 && header_known(name) == HEADER_CONTENT_TYPE) {
+            buffer_clear(&s->too_deep);
+            buffer_append_slice(&s->too_deep, text);
+        }
+    }
     s->events.header(s->context, s->state, text, s->truncated);
     span_clear(&s->header);
     s->header_lines = 0;
@@ -207,7 +214,7 @@ static void add_to_header(struct message_scanner *s, struct slice line)
 static void push_boundary(struct message_scanner *s)
 {
     if (s->depth >= s->limits.mime_nesting_limit + 2) {
-        report(s, "MIME nesting exceeds safety limit", buffer_slice(&s->boundary));
+        report(s, "MIME nesting exceeds safety limit", buffer_slice(&s->too_deep));
         return;
     }
     struct boundary *b = memory_alloc(sizeof(*b) + s->boundary.len);

@@ -21,31 +21,31 @@ struct check {
 
 /* ---- log lines ---- */
 
-static void append_session(struct transaction *t, struct slice recipient, struct buffer *line)
+static void append_session(struct transaction *t, struct buffer *line)
 {
     const struct envelope *e = &t->envelope;
-    if (recipient.len)
-        address_log_append(line, "to", recipient);
     if (e->log_protocol_name.len)
         buffer_printf(line, " proto=" SLICE_FORMAT, SLICE_ARGS(e->log_protocol_name));
     if (e->log_helo_name.len)
         buffer_printf(line, " helo=<" SLICE_FORMAT ">", SLICE_ARGS(e->log_helo_name));
 }
 
-static void append_origin(struct transaction *t, struct buffer *line)
+static void append_envelope(struct transaction *t, struct buffer *line)
 {
     const struct envelope *e = &t->envelope;
     struct slice origin = e->log_message_origin.len ? e->log_message_origin : SLICE("unknown");
     buffer_printf(line, " from " SLICE_FORMAT ";", SLICE_ARGS(origin));
     address_log_append(line, "from", e->sender);
-    append_session(t, t->last_recipient, line);
+    if (t->last_recipient.len)
+        address_log_append(line, "to", t->last_recipient);
 }
 
 void log_content_action(struct transaction *t, const char *verb, const char *what, struct slice content, struct slice text)
 {
     struct buffer line = BUFFER_INIT;
     check_log_begin(&line, t->queue_id, verb, what, content);
-    append_origin(t, &line);
+    append_envelope(t, &line);
+    append_session(t, &line);
     if (text.len)
         buffer_printf(&line, ": " SLICE_FORMAT, SLICE_ARGS(text));
     log_info("%s", buffer_string(&line));
@@ -57,7 +57,7 @@ void log_mime_error(struct transaction *t, const char *error, struct slice conte
     struct buffer line = BUFFER_INIT, what = BUFFER_INIT;
     buffer_printf(&what, "mime-error %s:", error);
     check_log_begin(&line, t->queue_id, "reject", buffer_string(&what), content);
-    append_origin(t, &line);
+    append_envelope(t, &line);
     log_info("%s", buffer_string(&line));
     buffer_release(&line);
     buffer_release(&what);
@@ -72,7 +72,9 @@ void log_milter_action(struct transaction *t, const char *verb, const char *even
     buffer_printf(&line, SLICE_FORMAT ": milter-%s: %s from " SLICE_FORMAT "[" SLICE_FORMAT "]: " SLICE_FORMAT ";", SLICE_ARGS(t->queue_id), verb,
                   event, SLICE_ARGS(name), SLICE_ARGS(address), SLICE_ARGS(text));
     address_log_append(&line, "from", e->sender);
-    append_session(t, recipient, &line);
+    if (recipient.len)
+        address_log_append(&line, "to", recipient);
+    append_session(t, &line);
     log_info("%s", buffer_string(&line));
     buffer_release(&line);
 }

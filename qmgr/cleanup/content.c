@@ -166,6 +166,15 @@ static bool is_line_end(struct slice data, size_t i)
     return data.data[i] == '\n' || (data.data[i] == '\r' && i + 1 < data.len && data.data[i + 1] == '\n');
 }
 
+/* line_of - the line (as far as the piece has it) around a byte, without what follows a NUL. */
+static struct slice line_of(struct slice data, size_t at)
+{
+    size_t start = slice_find_last(slice_first(data, at), '\n');
+    struct slice line = slice_from(data, start < at ? start + 1 : 0);
+    line = slice_first(line, slice_find(line, '\r'));
+    return slice_first(line, slice_find(line, '\0'));
+}
+
 /* filter_bytes - message_reject_characters and message_strip_characters. */
 static struct slice filter_bytes(struct transaction *t, struct slice data, struct buffer *out)
 {
@@ -176,8 +185,7 @@ static struct slice filter_bytes(struct transaction *t, struct slice data, struc
     for (size_t i = 0; i < data.len; i++) {
         unsigned char c = (unsigned char)data.data[i];
         if (reject->has[c] && !is_line_end(data, i)) {
-            struct slice line = slice_from(data, i);
-            log_content_action(t, "reject", "content", slice_first(line, slice_find(line, '\r')), SLICE("5.7.1 disallowed character"));
+            log_content_action(t, "reject", "content", line_of(data, i), SLICE("5.7.1 disallowed character"));
             transaction_refuse_content(t, SUBMIT_STATUS_REFUSED, 550, SLICE("5.7.1 disallowed character"));
             return data;
         }

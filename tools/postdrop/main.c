@@ -56,8 +56,6 @@ static int finish(struct drop_file *file, const struct filter *filter, const cha
     const char *reason = filter_reason(filter);
     if (status == FILTER_SIZE)
         log_warning("uid=%ld: %s", (long)getuid(), strerror(EFBIG));
-    if (status == FILTER_BAD)
-        log_warning("uid=%ld: malformed input", (long)getuid());
     if (status == FILTER_OK && !drop_file_complete(file)) {
         log_warning("uid=%ld: %s: %s", (long)getuid(), drop_file_id(file), strerror(errno));
         status = FILTER_WRITE;

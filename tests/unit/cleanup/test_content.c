@@ -155,7 +155,7 @@ START_TEST(limits)
     ASSERT_STORED(o);
     o = submit("mime_nesting_limit = 1\nstrict_7bit_headers = yes\n", "a@b.test", "x@y.test", buffer_string(&content));
     ck_assert_str_eq(o->reply, "550 5.6.0 MIME nesting exceeds safety limit");
-    ASSERT_LOGGED(o, "ABCDE123456: reject: mime-error MIME nesting exceeds safety limit: ");
+    ASSERT_LOGGED(o, "ABCDE123456: reject: mime-error MIME nesting exceeds safety limit: Content-Type: multipart/mixed; boundary=b from ");
     buffer_release(&content);
     o = submit("non_empty_end_of_header_action = reject\n", "a@b.test", "x@y.test", "A: b\nno header\n");
     ck_assert_str_eq(o->reply, "550 5.6.0 primary header was terminated with non-empty line");
@@ -188,6 +188,7 @@ START_TEST(byte_filters)
     ASSERT_SLICE(o->content, "Message-Id: a\nDate: d\nFrom: f@a.test\n\nab\n");
     o = submit("message_reject_characters = \\002\n", "a@b.test", "x@y.test", "A: b\n\na\002b\n");
     ck_assert_str_eq(o->reply, "550 5.7.1 disallowed character");
+    ASSERT_LOGGED(o, "ABCDE123456: reject: content a?b from ");
 }
 END_TEST
 
