@@ -63,7 +63,7 @@ static int find_forward(struct job *job, const struct target *target, const stru
         const char *pattern = arena_string(job->arena, word);
         if (strstr(pattern, "xtension") != NULL && target->extension.len == 0 && strchr(pattern, '?') == NULL)
             continue; /* a path with a macro that has no value here */
-        *path = macro_expand(job, target, account, pattern, NULL, &undefined);
+        *path = macro_expand(job, target, account, pattern, job->params->forward_expansion_filter, &undefined);
         if (*path == NULL || (*path)[0] != '/')
             continue;
         int fd = open_forward(account, *path, &info);

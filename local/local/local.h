@@ -16,7 +16,7 @@
     X(STRING, mailbox_transport) X(STRING, mailbox_transport_maps) X(STRING, fallback_transport) X(STRING, fallback_transport_maps) \
     X(RAW, luser_relay) X(STRING, mailbox_delivery_lock) X(STRING, default_privs) X(STRING, local_command_shell) \
     X(STRING, prepend_delivered_header) X(STRING, propagate_unmatched_extensions) X(STRING, export_environment) \
-    X(STRING, command_expansion_filter) X(STRING, execution_directory_expansion_filter) X(RAW, command_execution_directory) \
+    X(STRING, command_expansion_filter) X(STRING, forward_expansion_filter) X(STRING, execution_directory_expansion_filter) X(RAW, command_execution_directory) \
     X(STRING, myhostname) X(STRING, mail_name) X(STRING, myorigin) X(BOOL, owner_request_special) X(BOOL, expand_owner_alias) \
     X(BOOL, require_home_directory) X(BOOL, biff) X(BOOL, strict_mailbox_ownership) X(BOOL, reset_owner_alias) X(BOOL, enable_original_recipient) \
     X(BOOL, frozen_delivered_to) \

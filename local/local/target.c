@@ -22,6 +22,7 @@ void target_init(struct job *job, struct target *target, struct slice address)
         log_warning(SLICE_FORMAT ": address with illegal extension: " SLICE_FORMAT, SLICE_ARGS(job->delivery->request->envelope.queue_id),
                     SLICE_ARGS(target->local));
         target->extension = (struct slice){0};
+        target->local = target->user;
     }
 }
 

@@ -53,6 +53,15 @@ def test_expansion_and_failures(make):
     assert len(here.maildir("dir")) == 1
 
 
+def test_an_extension_with_a_slash_is_none(make):
+    here = local(make)
+    here.command("postconf", "-e", "recipient_delimiter = +", check=True)
+    here.reload()
+    here.inject("a@client.test", "cmd+a/b@here.test")
+    here.wait_log(r"warning: \w+: address with illegal extension: cmd\+a/b$")
+    here.wait_log(r"to=<cmd\+a/b@here\.test>, relay=local, .*status=sent \(delivered to command: ")
+
+
 def test_forwarding_loop_is_found(make):
     here = local(make)
     here.inject("", "box@here.test", "Delivered-To: box@here.test\nSubject: again\n\nx\n")
