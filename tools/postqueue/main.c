@@ -14,7 +14,7 @@
 #include "service/command.h"
 #include "source.h"
 
-enum { EXIT_UNAVAILABLE = 69 };
+enum { EXIT_UNAVAILABLE = 69, NARROW = 80 /* columns of a qshape table, at least */ };
 /* Modes that have no letter. */
 enum { MODE_JSON = 256, MODE_IDS, MODE_COUNT, MODE_GROUP, MODE_SUMMARY, OPTION_DRY_RUN };
 #define POSTQUEUE_USAGE "usage: postqueue -f | postqueue -i queueid | postqueue -j | postqueue -p | postqueue -s site"
@@ -260,7 +260,7 @@ static void shape_group(void *context, const struct queue_group *group)
 static int qshape(int argc, char **argv)
 {
     struct buffer queues = BUFFER_INIT;
-    struct qshape_options options = {.minimum_subdomains = 5, .buckets = 10, .first_bucket = 5, .width = 80};
+    struct qshape_options options = {.minimum_subdomains = 5, .buckets = 10, .first_bucket = 5, .width = NARROW};
     const char *directory = NULL;
     int letter;
     while ((letter = getopt(argc, argv, "spm:b:t:lw:N:n:c:")) > 0) {
@@ -271,7 +271,7 @@ static int qshape(int argc, char **argv)
         case 'm': options.minimum_subdomains = number(optarg, 1000000); break;
         case 'b': options.buckets = number(optarg, options.linear ? QSHAPE_BUCKETS_MAX : 30); break;
         case 't': options.first_bucket = number(optarg, 100000); break;
-        case 'w': options.width = number(optarg, 1000); break;
+        case 'w': options.width = number(optarg, 1000) > NARROW ? number(optarg, 1000) : NARROW; break;
         case 'c': directory = optarg; break;
         case 'N': /* intermediate results: */
         case 'n': /* not needed, it is fast */
@@ -326,7 +326,7 @@ static const char qshape_help[] =
     "  -p  parent domains too\n"
     "  -s  by sender domain\n"
     "  -t minutes  age of the first column (5)\n"
-    "  -w columns  width of the table (80)\n"
+    "  -w columns  width of the table (80, not less)\n"
     "See qshape(1).\n";
 
 int main(int argc, char **argv)

@@ -127,7 +127,7 @@ static int widths(const struct qshape *s, int width[QSHAPE_BUCKETS_MAX + 1])
     for (unsigned c = 0; c <= s->options.buckets; c++) {
         heading_of(s, c, text);
         int heading = (int)strlen(text);
-        int number = snprintf(text, sizeof(text), "%llu", (unsigned long long)cell(&s->all, c));
+        int number = snprintf(text, sizeof(text), "%2llu", (unsigned long long)cell(&s->all, c));
         width[c] = 1 + (heading > number ? heading : number);
         left -= width[c];
     }

@@ -160,15 +160,15 @@ START_TEST(qshape_table)
 {
     struct qshape_options options = {.buckets = 3, .first_bucket = 5, .width = 40, .minimum_subdomains = 2};
     ck_assert_str_eq(shape(&options),
-                     "                              T 5 10 10+\n"
-                     "                        TOTAL 3 1  1   1\n"
-                     "                     a.b.test 2 1  1   0\n"
-                     "                     c.b.test 1 0  0   1\n");
+                     "                             T  5 10 10+\n"
+                     "                      TOTAL  3  1  1   1\n"
+                     "                   a.b.test  2  1  1   0\n"
+                     "                   c.b.test  1  0  0   1\n");
     options.parents = true;
-    ck_assert_ptr_nonnull(strstr(shape(&options), " .b.test 3 1  1   1\n"));
+    ck_assert_ptr_nonnull(strstr(shape(&options), " .b.test  3  1  1   1\n"));
     options.by_sender = true;
-    ck_assert_ptr_nonnull(strstr(shape(&options), " one.test 2 1  1   0\n"));
-    ck_assert_ptr_nonnull(strstr(printed, " MAILER-DAEMON 1 0  0   1\n"));
+    ck_assert_ptr_nonnull(strstr(shape(&options), " one.test  2  1  1   0\n"));
+    ck_assert_ptr_nonnull(strstr(printed, " MAILER-DAEMON  1  0  0   1\n"));
 }
 END_TEST
 
