@@ -90,8 +90,10 @@ static NO_RETURN void child(const struct command *command, int input, int output
     if (dup2(input, STDIN_FILENO) < 0 || dup2(output, STDOUT_FILENO) < 0 || dup2(output, STDERR_FILENO) < 0)
         _exit(75);
     close_range(3, ~0u, 0);
-    if (command->root != NULL && chroot(command->root) < 0)
+    if (command->root != NULL && chroot(command->root) < 0) {
+        dprintf(STDERR_FILENO, "cannot change root directory to %s: %s\n", command->root, strerror(errno));
         _exit(75);
+    }
     child_identity(command);
     umask(077);
     if (command->directory != NULL && chdir(command->directory) < 0) {
