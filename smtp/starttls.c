@@ -120,10 +120,11 @@ static bool find_policy(const struct client_params *params, struct slice destina
     if (found == TABLE_TRY_AGAIN) {
         log_warning("%s_tls_policy_maps: lookup error for \"" SLICE_FORMAT "\"", params->name, SLICE_ARGS(destination));
         good = false;
-    } else if (found == TABLE_FOUND && !tls_policy_parse(buffer_slice(&value), arena, policy, &why)) {
-        log_warning("%s_tls_policy_maps, next-hop destination \"" SLICE_FORMAT "\": %s", params->name, SLICE_ARGS(destination), buffer_string(&why));
-        good = false;
+    } else if (found == TABLE_FOUND) {
+        good = tls_policy_parse(buffer_slice(&value), arena, policy, &why);
     }
+    if (why.len)
+        log_warning("%s_tls_policy_maps, next-hop destination \"" SLICE_FORMAT "\": %s", params->name, SLICE_ARGS(destination), buffer_string(&why));
     *decided = found == TABLE_FOUND;
     plan->origin = arena_printf(arena, "%s_%s", params->name, found == TABLE_FOUND ? "tls_policy_maps" : "tls_security_level");
     buffer_release(&value);
@@ -235,6 +236,25 @@ static const char *plan_dane(const struct client_params *params, const struct ho
     return NULL;
 }
 
+/* plan_dane_without_dnssec - smtp_dns_support_level does not ask for DNSSEC: there can be no TLSA records. */
+static const char *plan_dane_without_dnssec(struct tls_plan *plan)
+{
+    bool only = plan->policy.level == TLS_DANE_ONLY;
+
+    log_warning("%s: %s configured with dnssec lookups disabled", plan->connect.next_hop, tls_level_name(plan->policy.level));
+    plan->policy.level = TLS_MAY;
+    return only ? "client TLS configuration problem" : NULL;
+}
+
+/* check_fingerprints - NULL, or why nobody can be who he should be. */
+static const char *check_fingerprints(const struct client_params *params, const struct tls_plan *plan)
+{
+    if (plan->policy.match.len || params->tls_params.tls_fingerprint_cert_match[0])
+        return NULL;
+    log_warning("nexthop domain %s: configured at fingerprint security level, but with no fingerprints to match.", plan->connect.next_hop);
+    return "client TLS configuration problem";
+}
+
 /* check_plan - NULL, or what cannot be. */
 static const char *check_plan(const struct client_params *params, const struct tls_plan *plan)
 {
@@ -256,7 +276,9 @@ static const char *decide(const struct client_params *params, const struct host 
     if (host->destination && host->destination->mx_lookup && !by_table)
         plan->results.domain = plan->connect.next_hop;
     if (plan->policy.level == TLS_DANE || plan->policy.level == TLS_DANE_ONLY)
-        trouble = plan_dane(params, host, arena, plan);
+        trouble = strcmp(params->dns_support_level, "dnssec") == 0 ? plan_dane(params, host, arena, plan) : plan_dane_without_dnssec(plan);
+    else if (plan->policy.level == TLS_FINGERPRINT)
+        trouble = check_fingerprints(params, plan);
     if (!trouble && by_table)
         trouble = mta_sts_by_plugin(params, arena, plan);
     else if (!trouble && !tls_level_authenticates(plan->policy.level))
@@ -337,20 +359,24 @@ bool starttls_wrap(const struct client_params *params, struct session *session, 
     return !session->plan || !params->tls_params.tls_wrappermode || shake_hands(params, session, arena, failure);
 }
 
-/* begin_without - the server does not offer TLS, or refuses it. */
-static bool begin_without(const struct client_params *params, struct session *session, struct slice reply, struct arena *arena, struct failure *failure)
+/* begin_without - the server does not offer TLS, or refuses it: what its reply says of the time that lasts is believed. */
+static bool begin_without(const struct client_params *params, struct session *session, const struct reply *reply, struct arena *arena,
+                          struct failure *failure)
 {
-    const char *reason;
-
     tls_results_no_starttls(params, session);
     if (session->plan->policy.level <= TLS_MAY)
         return true;
-    if (reply.len)
-        reason = arena_printf(arena, "TLS is required, but host %s[%s] refused to start TLS: " SLICE_FORMAT, session->host, session->address,
-                              SLICE_ARGS(reply));
-    else
-        reason = arena_printf(arena, "TLS is required, but was not offered by host %s[%s]", session->host, session->address);
-    fail(failure, session, arena, "4.7.4", by_whom(session->plan, arena, reason));
+    if (!reply) {
+        const char *reason = arena_printf(arena, "TLS is required, but was not offered by host %s[%s]", session->host, session->address);
+        fail(failure, session, arena, "4.7.4", by_whom(session->plan, arena, reason));
+        return false;
+    }
+    const char *reason = arena_printf(arena, "TLS is required, but host %s[%s] refused to start TLS: " SLICE_FORMAT, session->host, session->address,
+                                      SLICE_ARGS(reply->text));
+    session_said(session, reply, "", arena, failure);
+    failure->handshake = true;
+    failure->relay = arena_strdup(arena, session->relay);
+    failure->reason = arena_slice(arena, slice_of(by_whom(session->plan, arena, reason)));
     return false;
 }
 
@@ -366,7 +392,7 @@ bool starttls_begin(const struct client_params *params, struct session *session,
         return true;
     }
     if (!(session->features & EHLO_STARTTLS))
-        return begin_without(params, session, (struct slice){0}, arena, failure);
+        return begin_without(params, session, NULL, arena, failure);
     if (!tls_client_is_ready(params->tls))
         return true; /* level may: the others were stopped before */
     session_say(session, SLICE("STARTTLS\r\n"));
@@ -378,7 +404,7 @@ bool starttls_begin(const struct client_params *params, struct session *session,
         return false;
     }
     if (reply.code / 100 != 2)
-        return begin_without(params, session, reply.text, arena, failure);
+        return begin_without(params, session, &reply, arena, failure);
     return shake_hands(params, session, arena, failure);
 }
 

@@ -1,7 +1,6 @@
 /* policy.c (tls) - see policy.h */
 #include "tls/policy.h"
 
-#include "base/log.h"
 #include "tls/settings.h"
 
 static const char *const level_names[] = {
@@ -45,6 +44,18 @@ static bool bad(struct attribute *a, const char *what)
     return false;
 }
 
+static bool bad_empty(struct attribute *a)
+{
+    buffer_printf(a->why, "attribute \"" SLICE_FORMAT "\" has empty value", SLICE_ARGS(shown(a->name)));
+    return false;
+}
+
+static bool bad_for_level(struct attribute *a)
+{
+    buffer_printf(a->why, "attribute \"" SLICE_FORMAT "\" invalid at security level \"%s\"", SLICE_ARGS(shown(a->name)), tls_level_name(a->policy->level));
+    return false;
+}
+
 static bool take_protocols(struct attribute *a)
 {
     if (tls_versions_parse(a->value) < 0)
@@ -79,7 +90,7 @@ static bool take_match(struct attribute *a)
     char separator = a->policy->level == TLS_FINGERPRINT ? '|' : ':';
 
     if (!tls_level_authenticates(a->policy->level) || a->policy->level == TLS_DANE || a->policy->level == TLS_DANE_ONLY)
-        return bad(a, "the level takes no match:");
+        return bad_for_level(a);
     if (a->policy->match.len)
         a->policy->match = arena_format(a->arena, SLICE_FORMAT "%c" SLICE_FORMAT, SLICE_ARGS(a->policy->match), separator, SLICE_ARGS(a->value));
     else
@@ -121,7 +132,7 @@ static bool add_line(struct attribute *a, struct slice *lines)
 static bool take_anchor_file(struct attribute *a)
 {
     if (a->policy->level < TLS_VERIFY)
-        return bad(a, "the level takes no tafile:");
+        return bad_for_level(a);
     return add_line(a, &a->policy->anchor_files);
 }
 
@@ -160,17 +171,19 @@ static bool take_attribute(struct attribute *a)
     static const struct {
         struct slice name;
         bool (*take)(struct attribute *a);
+        bool may_be_empty; /* no list at all */
     } rows[] = {
-        {{"protocols", 9}, take_protocols}, {{"ciphers", 7}, take_ciphers}, {{"exclude", 7}, take_exclude}, {{"match", 5}, take_match},
-        {{"servername", 10}, take_server_name}, {{"connection_reuse", 16}, take_connection_reuse}, {{"enable_rpk", 10}, take_nothing},
-        {{"tafile", 6}, take_anchor_file},
-        {{"policy_type", 11}, take_policy_type}, {{"policy_domain", 13}, take_policy_domain}, {{"policy_string", 13}, take_policy_string},
-        {{"mx_host_pattern", 15}, take_mx_pattern}, {{"policy_ttl", 10}, take_nothing}, {{"policy_failure", 14}, take_policy_failure},
+        {{"protocols", 9}, take_protocols, true}, {{"ciphers", 7}, take_ciphers, false}, {{"exclude", 7}, take_exclude, true},
+        {{"match", 5}, take_match, false}, {{"servername", 10}, take_server_name, false}, {{"connection_reuse", 16}, take_connection_reuse, false},
+        {{"enable_rpk", 10}, take_nothing, false}, {{"tafile", 6}, take_anchor_file, false},
+        {{"policy_type", 11}, take_policy_type, false}, {{"policy_domain", 13}, take_policy_domain, false},
+        {{"policy_string", 13}, take_policy_string, false}, {{"mx_host_pattern", 15}, take_mx_pattern, false},
+        {{"policy_ttl", 10}, take_nothing, false}, {{"policy_failure", 14}, take_policy_failure, false},
     };
 
     for (size_t i = 0; i < COUNT_OF(rows); i++)
         if (slice_equal_case(a->name, rows[i].name))
-            return a->value.len ? rows[i].take(a) : bad(a, "attribute without a value:");
+            return a->value.len || rows[i].may_be_empty ? rows[i].take(a) : bad_empty(a);
     buffer_printf(a->why, "invalid attribute name: \"" SLICE_FORMAT "\"", SLICE_ARGS(shown(a->name)));
     return false;
 }
@@ -207,7 +220,8 @@ bool tls_policy_parse(struct slice text, struct arena *arena, struct tls_policy 
     while (next_word(&rest, &word)) {
         struct attribute a = {.policy = policy, .arena = arena, .why = why};
         if (policy->level == TLS_NONE) {
-            log_warning("TLS policy: ignoring attribute \"" SLICE_FORMAT "\" with TLS disabled", SLICE_ARGS(shown(word)));
+            buffer_clear(why);
+            buffer_printf(why, "ignoring attribute \"" SLICE_FORMAT "\" with TLS disabled", SLICE_ARGS(shown(word)));
             continue;
         }
         if (!slice_cut(word, '=', &a.name, &a.value)) {

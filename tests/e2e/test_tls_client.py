@@ -192,6 +192,28 @@ def test_a_server_without_tls(make, sink):
     assert not plain.messages
 
 
+@pytest.mark.parametrize("reply, status, outcome", [("454 4.7.0 not now", "4.7.0", "deferred"), ("500 5.5.1 what", "5.5.1", "bounced"), ("454 later", "4.0.0", "deferred")])
+def test_a_server_that_refuses_to_start_tls(make, sink, reply, status, outcome):
+    server = sink(ehlo=("PIPELINING", "STARTTLS"), replies={"STARTTLS": reply})
+    here = make(main_cf=f"default_transport = smtp:[127.0.0.1]:{server.port}\nsmtp_tls_security_level = encrypt\n")
+    here.inject("", "b@there.test")
+    here.wait_log(rf"dsn={re.escape(status)}, status={outcome} \(TLS is required, but host 127\.0\.0\.1\[127\.0\.0\.1\] refused to start TLS: {reply}\)")
+
+
+@pytest.mark.parametrize("policy, said, outcome", [
+    ("dane", "127.0.0.1: dane configured with dnssec lookups disabled", "status=sent"),
+    ("dane-only", "127.0.0.1: dane-only configured with dnssec lookups disabled", r"dsn=4\.7\.5, status=deferred \(client TLS configuration problem\)"),
+    ("fingerprint", "nexthop domain 127.0.0.1: configured at fingerprint security level, but with no fingerprints to match.",
+     r"dsn=4\.7\.5, status=deferred \(client TLS configuration problem\)"),
+    ("none ciphers=high", "ignoring attribute \"ciphers=high\" with TLS disabled", "status=sent")])
+def test_policies_that_cannot_be(make, sink, policy, said, outcome):
+    server = sink()
+    here = make(main_cf=f"relayhost = [127.0.0.1]:{server.port}\nsmtp_tls_policy_maps = inline:{{{{ {{{{ [127.0.0.1]:{server.port} = {policy} }}}} }}}}\n")
+    here.inject("", "b@there.test")
+    here.wait_log("warning: .*" + re.escape(said))
+    here.wait_log(outcome)
+
+
 def test_per_site(make, base):
     """smtp_tls_per_site: what was before smtp_tls_policy_maps."""
     here, there = pair(make, base, "none", client="smtp_tls_security_level =\nsmtp_tls_policy_maps =\nsmtp_use_tls = yes\n"
