@@ -116,7 +116,7 @@ static void span_add(struct span *span, struct slice data, bool volatile_data)
 
 static void flush_raw(struct message_scanner *s)
 {
-    if (s->raw.len == 0)
+    if (!s->events.raw || s->raw.len == 0)
         return;
     s->events.raw(s->context, span_slice(&s->raw));
     span_clear(&s->raw);
