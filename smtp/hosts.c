@@ -75,15 +75,24 @@ bool destination_parse(const struct client_params *params, struct slice text, st
 static void native_failure(struct host_failure *failure, struct slice name, enum dns_status status, struct arena *arena)
 {
     failure->temporary = status == DNS_TRY_AGAIN || status == DNS_MALFORMED;
-    failure->status = failure->temporary ? "4.4.3" : "5.4.4";
+    failure->status = failure->temporary ? "4.4.3" : status == DNS_NO_DATA ? "5.3.0" : "5.4.4"; /* as Postfix has it */
     failure->reason = arena_format(arena, "unable to look up host " SLICE_FORMAT ": %s", SLICE_ARGS(name),
                                    failure->temporary ? "Temporary failure in name resolution"
                                    : status == DNS_NO_DATA ? "No address associated with hostname" : "Name or service not known");
 }
 
 static void dns_failure(struct host_failure *failure, const struct client_params *params, struct slice name, const char *type,
-                        enum dns_status status, struct arena *arena)
+                        const struct dns_answer *answer, struct arena *arena)
 {
+    enum dns_status status = answer->status;
+
+    if (answer->endless) {
+        failure->status = "5.4.4";
+        failure->reason = arena_format(arena, "Name server loop for " SLICE_FORMAT, SLICE_ARGS(name));
+        return;
+    }
+    if (answer->alias.len > 0)
+        name = answer->alias;
     if (status >= DNS_FILTERED) {
         failure->temporary = true;
         failure->status = status == DNS_FILTERED ? "4.7.0" : "4.4.3";
@@ -123,15 +132,15 @@ static struct dns_answer find_addresses(const struct client_params *params, stru
     return answer;
 }
 
-/* add_addresses - the addresses of one host.  Returns the status of the lookup. */
-static enum dns_status add_addresses(const struct client_params *params, struct slice name, uint16_t port, unsigned preference,
-                                     struct arena *arena, struct host **hosts, size_t *count)
+/* add_addresses - the addresses of one host.  Returns what became of the lookup. */
+static struct dns_answer add_addresses(const struct client_params *params, struct slice name, uint16_t port, unsigned preference,
+                                       struct arena *arena, struct host **hosts, size_t *count)
 {
     struct net_address literal;
 
     if (net_address_parse(&literal, name, port)) {
         add_host(hosts, count, name, &literal, port, preference);
-        return DNS_FOUND;
+        return (struct dns_answer){.status = DNS_FOUND};
     }
     struct dns_answer answer = find_addresses(params, name, arena);
     for (size_t i = 0; i < answer.count; i++)
@@ -142,7 +151,8 @@ static enum dns_status add_addresses(const struct client_params *params, struct 
             if (params->cname_overrides_servername && answer.records[i].owner.len > 0)
                 (*hosts)[*count - 1].name = answer.records[i].owner;
         }
-    return answer.count > 0 ? DNS_FOUND : answer.status == DNS_FOUND ? DNS_NO_DATA : answer.status;
+    answer.status = answer.count > 0 ? DNS_FOUND : answer.status == DNS_FOUND ? DNS_NO_DATA : answer.status;
+    return answer;
 }
 
 /* comes_before - by MX preference; of equal ones the family that smtp_address_preference wants first. */
@@ -209,12 +219,12 @@ static void loop_failure(struct host_failure *failure, struct slice domain, stru
 static void find_plain(const struct client_params *params, const struct destination *to, struct arena *arena, struct host **hosts,
                        size_t *count, struct host_failure *failure)
 {
-    enum dns_status status = add_addresses(params, to->host, to->port, 0, arena, hosts, count);
+    struct dns_answer answer = add_addresses(params, to->host, to->port, 0, arena, hosts, count);
 
-    if (*count == 0 && params->use_native && status < DNS_FILTERED)
-        native_failure(failure, to->host, status, arena);
+    if (*count == 0 && params->use_native && answer.status < DNS_FILTERED)
+        native_failure(failure, to->host, answer.status, arena);
     else if (*count == 0)
-        dns_failure(failure, params, to->host, last_type(params), status, arena);
+        dns_failure(failure, params, to->host, last_type(params), &answer, arena);
     else if (to->port == SMTP_PORT && !params->lmtp && !drop_self(*hosts, count))
         loop_failure(failure, to->host, arena);
 }
@@ -231,24 +241,24 @@ static void warn_numeric(struct slice domain, struct slice name)
 static void find_exchanges(const struct client_params *params, const struct destination *to, const struct dns_answer *mx,
                            struct arena *arena, struct host **hosts, size_t *count, struct host_failure *failure)
 {
-    enum dns_status status = DNS_NO_DOMAIN, worst = DNS_NO_DOMAIN;
+    struct dns_answer answer, worst = {.status = DNS_NO_DOMAIN};
     struct slice failed = to->host;
     bool temporary = false;
 
     for (size_t i = 0; i < mx->count && i < MX_HOSTS_MAX; i++) {
         warn_numeric(to->host, mx->records[i].name);
         size_t first = *count;
-        status = add_addresses(params, mx->records[i].name, to->port, mx->records[i].preference, arena, hosts, count);
+        answer = add_addresses(params, mx->records[i].name, to->port, mx->records[i].preference, arena, hosts, count);
         note_mx(*hosts, first, *count, mx->authentic);
-        if (status != DNS_FOUND && !temporary) {
-            worst = status;
+        if (answer.status != DNS_FOUND && !temporary) {
+            worst = answer;
             failed = mx->records[i].name;
-            temporary = status == DNS_TRY_AGAIN;
+            temporary = answer.status == DNS_TRY_AGAIN;
         }
     }
     if (*count == 0) {
         log_warning("no MX host for " SLICE_FORMAT " has a valid address record", SLICE_ARGS(to->host));
-        dns_failure(failure, params, failed, last_type(params), worst, arena);
+        dns_failure(failure, params, failed, last_type(params), &worst, arena);
         if (params->defer_if_no_mx_address_found && !failure->temporary) {
             failure->temporary = true;
             failure->status = "4.4.4";
@@ -280,7 +290,7 @@ static void find_by_mx(const struct client_params *params, const struct destinat
         find_plain(params, to, arena, hosts, count, failure);
         note_mx(*hosts, 0, *count, mx.authentic);
     } else {
-        dns_failure(failure, params, to->host, "MX", mx.status, arena);
+        dns_failure(failure, params, to->host, "MX", &mx, arena);
     }
 }
 
@@ -302,21 +312,21 @@ static void find_by_other(const struct client_params *params, const struct desti
 static void find_targets(const struct client_params *params, const struct dns_answer *srv, struct slice name, struct arena *arena,
                          struct host **hosts, size_t *count, struct host_failure *failure)
 {
-    enum dns_status status = DNS_NO_DOMAIN, worst = DNS_NO_DOMAIN;
+    struct dns_answer answer, worst = {.status = DNS_NO_DOMAIN};
     struct slice failed = name;
 
     for (size_t i = 0; i < srv->count && i < MX_HOSTS_MAX; i++) {
         size_t first = *count;
-        status = add_addresses(params, srv->records[i].name, srv->records[i].port, (unsigned)i, arena, hosts, count);
+        answer = add_addresses(params, srv->records[i].name, srv->records[i].port, (unsigned)i, arena, hosts, count);
         note_mx(*hosts, first, *count, srv->authentic);
-        if (status != DNS_FOUND && worst != DNS_TRY_AGAIN) {
-            worst = status;
+        if (answer.status != DNS_FOUND && worst.status != DNS_TRY_AGAIN) {
+            worst = answer;
             failed = srv->records[i].name;
         }
     }
     if (*count == 0) {
         log_warning("no SRV host for " SLICE_FORMAT " has a valid address record", SLICE_ARGS(name));
-        dns_failure(failure, params, failed, last_type(params), worst, arena);
+        dns_failure(failure, params, failed, last_type(params), &worst, arena);
     } else if (!params->lmtp && srv->records[0].port == SMTP_PORT && !drop_self(*hosts, count)) {
         loop_failure(failure, name, arena);
     }
@@ -336,7 +346,7 @@ static void find_by_srv(const struct client_params *params, const struct destina
     } else if (params->allow_srv_lookup_fallback || (params->ignore_srv_lookup_error && srv.status != DNS_NO_DOMAIN && srv.status != DNS_NO_DATA)) {
         find_by_other(params, to, arena, hosts, count, failure);
     } else {
-        dns_failure(failure, params, name, "SRV", srv.status, arena);
+        dns_failure(failure, params, name, "SRV", &srv, arena);
     }
 }
 

@@ -12,6 +12,7 @@
 #include "run/run.h"
 
 #define CACHE_SECONDS_MAX 60   /* positive answers are kept at most that long */
+#define ALIASES_MAX 10         /* that are asked for one after the other */
 #define CACHE_ENTRIES_MAX 4096 /* then the cache starts anew: simple, and bounded */
 #define UDP_SIZE 1232          /* EDNS buffer that needs no fragments */
 #define SOCKETS_MAX 64
@@ -314,7 +315,8 @@ static bool cached_answer(struct slice name, enum dns_type type, struct arena *a
     return true;
 }
 
-struct dns_answer dns_query(struct slice name, enum dns_type type, struct arena *arena)
+/* query_once - without following what the server did not follow. */
+static struct dns_answer query_once(struct slice name, enum dns_type type, struct arena *arena)
 {
     struct dns_answer answer;
     struct query query;
@@ -324,6 +326,34 @@ struct dns_answer dns_query(struct slice name, enum dns_type type, struct arena 
     query_start(&query, name, type, NULL);
     query_wait(&query);
     return query_answer(&query, name, type, arena);
+}
+
+/* follow_aliases - ask for what an answer of nothing but aliases leads to. */
+static void follow_aliases(struct slice name, enum dns_type type, struct arena *arena, struct dns_answer *answer)
+{
+    for (int links = 0; answer->status == DNS_NO_DATA && answer->alias.len > 0; links++) {
+        struct slice alias = answer->alias;
+        bool authentic = answer->authentic;
+        answer->endless = links == ALIASES_MAX;
+        if (answer->endless)
+            break;
+        *answer = query_once(alias, type, arena);
+        answer->authentic = answer->authentic && authentic;
+        if (answer->status == DNS_NO_DATA && answer->alias.len == 0) {
+            answer->alias = alias;
+            break;
+        }
+    }
+    if (answer->endless)
+        log_warning("dns_lookup: Name server loop for " SLICE_FORMAT, SLICE_ARGS(name));
+}
+
+struct dns_answer dns_query(struct slice name, enum dns_type type, struct arena *arena)
+{
+    struct dns_answer answer = query_once(name, type, arena);
+
+    follow_aliases(name, type, arena, &answer);
+    return answer;
 }
 
 /* A question that no fiber waits for. */
@@ -395,6 +425,8 @@ static struct dns_answer join_answers(struct dns_answer a, struct dns_answer b, 
         joined.status = a.status == DNS_TRY_AGAIN || b.status == DNS_TRY_AGAIN ? DNS_TRY_AGAIN : a.status == DNS_NO_DATA ? b.status : a.status;
         if (a.status == DNS_NO_DATA || b.status == DNS_NO_DATA)
             joined.status = joined.status == DNS_TRY_AGAIN ? DNS_TRY_AGAIN : DNS_NO_DATA;
+        joined.alias = b.alias.len > 0 ? b.alias : a.alias;
+        joined.endless = a.endless || b.endless;
         return joined;
     }
     joined.status = DNS_FOUND;
@@ -445,6 +477,7 @@ struct dns_answer dns_addresses(struct slice name, int families, bool use_hosts,
             query_wait(&queries[i]);
             answers[i] = query_answer(&queries[i], name, types[i], arena);
         }
+        follow_aliases(name, types[i], arena, &answers[i]);
     }
     if (!(families & 2))
         return answers[0];

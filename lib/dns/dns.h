@@ -35,6 +35,8 @@ struct dns_answer {
     bool authentic;            /* AD bit: the resolver validated it (dns_options.dnssec) */
     struct dns_record *records;
     size_t count;
+    struct slice alias;        /* of DNS_NO_DATA: where the CNAME chain ends, if there is one */
+    bool endless;              /* of DNS_NO_DATA: it does not end */
     uint32_t seconds;          /* how long it holds: the least TTL of the records, or what the SOA says of there being none; 0: not told */
 };
 
@@ -55,7 +57,8 @@ struct dns_options {
 void dns_start(const struct dns_options *options);
 void dns_stop(void);
 
-/* dns_query - one type; follows CNAME chains (bounded); TCP fallback.  The answer is in the arena.  Waits. */
+/* dns_query - one type; follows CNAME chains (bounded), and asks for their end when the server does not follow them; TCP fallback.  That they do not
+   end is logged.  The answer is in the arena.  Waits. */
 struct dns_answer dns_query(struct slice name, enum dns_type type, struct arena *arena);
 /* dns_ask - dns_query without a fiber, and without dns_options.filter: done gets the answer once, on the loop's stack (or before dns_ask returns when it
    is known already), and must not wait.  The answer is gone after the call. */

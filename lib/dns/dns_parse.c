@@ -206,8 +206,9 @@ static enum dns_status status_of_code(unsigned code)
     }
 }
 
-/* follow_chain - the owner at the end of the CNAME chain that starts at the question's name (RFC 1034 3.6.2). */
-static void follow_chain(struct slice packet, const struct raw_record *raws, size_t count, char owner[NAME_MAX_TEXT + 1])
+/* follow_chain - the owner at the end of the CNAME chain that starts at the question's name (RFC 1034 3.6.2).  Returns the number of links, CNAME_LIMIT
+   when it does not end. */
+static int follow_chain(struct slice packet, const struct raw_record *raws, size_t count, char owner[NAME_MAX_TEXT + 1])
 {
     for (int links = 0; links < CNAME_LIMIT; links++) {
         size_t i = 0;
@@ -215,8 +216,9 @@ static void follow_chain(struct slice packet, const struct raw_record *raws, siz
             i++;
         size_t at = i < count ? raws[i].data_at : 0;
         if (i == count || !read_name(packet, &at, owner))
-            return;
+            return links;
     }
+    return CNAME_LIMIT;
 }
 
 /* collect - records of the wanted type whose owner is the end of the chain. */
@@ -283,12 +285,14 @@ enum dns_status dns_parse(struct slice packet, enum dns_type type, struct arena 
     while (count < total && read_raw(packet, &at, &raws[count]))
         count++;
     dropped = count < total;
-    if (type != DNS_CNAME)
-        follow_chain(packet, raws, count, owner);
+    int links = type == DNS_CNAME ? 0 : follow_chain(packet, raws, count, owner);
     collect(packet, raws, count, type, owner, arena, answer, &dropped);
     free(raws);
     if (answer->count == 0)
         answer->status = dropped ? DNS_MALFORMED : DNS_NO_DATA;
+    answer->endless = answer->status == DNS_NO_DATA && links == CNAME_LIMIT;
+    if (answer->status == DNS_NO_DATA && links > 0 && links < CNAME_LIMIT)
+        answer->alias = arena_slice(arena, slice_of(owner));
     answer->seconds = answer->count ? least_ttl(answer) : dropped ? 0 : negative_seconds(packet, at);
     return answer->status;
 }

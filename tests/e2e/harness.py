@@ -443,7 +443,8 @@ class Sink:
 
 
 class Dns:
-    """A name server on loopback: zone text lines "name TYPE data"; a name with the type SERVFAIL or DROP misbehaves."""
+    """A name server on loopback: zone text lines "name TYPE data"; a name with the type SERVFAIL or DROP misbehaves.  ALIAS is a CNAME that is not
+    followed: whoever asked has to ask for where it leads."""
 
     def __init__(self, zone="", port=0):
         self.records = {}
@@ -500,6 +501,8 @@ class Dns:
             if row_kind == "SERVFAIL":
                 reply.header.rcode = dnslib.RCODE.SERVFAIL
                 return reply
+            if row_kind == "ALIAS":
+                reply.add_answer(*dnslib.RR.fromZone(f"{name}. 60 IN CNAME {data}."))
             if row_kind == kind:
                 reply.add_answer(*dnslib.RR.fromZone(f"{name}. 60 IN {kind} {data}"))
         return reply

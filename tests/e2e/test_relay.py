@@ -158,6 +158,18 @@ def test_alias_of_a_server(make, sink, dns):
     here.wait_log(r"to=<c@remote\.test>, relay=real\.remote\.test\[127\.0\.0\.1\]")
 
 
+def test_aliases_that_the_name_server_does_not_follow(make, sink, dns):
+    remote = sink()
+    names = dns("one.test ALIAS two.test\ntwo.test ALIAS three.test\nthree.test A 127.0.0.1\nring.test ALIAS other.test\nother.test ALIAS ring.test\n"
+                "ends.test ALIAS none.test\nnone.test TXT x\n")
+    here = make(main_cf=f"smtp_tcp_port = {remote.port}\n", dns_port=names.port)
+    here.inject("a@here.test", ["x@one.test", "y@ring.test", "z@ends.test"])
+    here.wait_log(r"to=<x@one\.test>, relay=one\.test\[127\.0\.0\.1\]:\d+, .*status=sent")
+    here.wait_log(r"warning: dns_lookup: Name server loop for ring\.test", 2)
+    here.wait_log(r"to=<y@ring\.test>, relay=none, .*dsn=5\.4\.4, status=bounced \(Name server loop for ring\.test\)")
+    here.wait_log(r"to=<z@ends\.test>, .*dsn=5\.4\.4, status=bounced \(Host or domain name not found\. Name service error for name=none\.test type=A: Host found but")
+
+
 def test_the_end_of_a_delay_is_told(make, sink):
     remote = sink(replies={"RCPT TO:<late": ["451 4.2.0 later", "451 4.2.0 later", "250 ok"], "RCPT TO:<quiet": ["451 4.2.0 later", "451 4.2.0 later", "250 ok"]})
     here = make(main_cf=f"relayhost = [127.0.0.1]:{remote.port}\n" + RETRY + "delay_warning_time = 1s\nconfirm_delay_cleared = yes\ninfo_log_address_format = internal\n")

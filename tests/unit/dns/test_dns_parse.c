@@ -74,6 +74,26 @@ START_TEST(alias_chain)
 }
 END_TEST
 
+START_TEST(aliases_without_an_address)
+{
+    static const struct { const char *target; size_t len; bool endless; const char *alias; } rows[] = {
+        {"\1b\xC0\x0E", 4, false, "b.test"}, {"\xC0\x0C", 2, true, ""}};
+
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct buffer b = BUFFER_INIT;
+        struct arena *arena = arena_new(0);
+        struct dns_answer answer;
+        start_packet(&b, 0x8180, 1, DNS_A);
+        add_record(&b, DNS_CNAME, rows[i].target, rows[i].len);
+        ck_assert_int_eq(dns_parse(buffer_slice(&b), DNS_A, arena, &answer), DNS_NO_DATA);
+        ck_assert_int_eq(answer.endless, rows[i].endless);
+        ASSERT_SLICE(answer.alias, rows[i].alias);
+        buffer_release(&b);
+        arena_free(arena);
+    }
+}
+END_TEST
+
 START_TEST(negative_answers)
 {
     static const struct { unsigned flags; enum dns_status want; } rows[] = {
@@ -130,4 +150,4 @@ START_TEST(reverse_names)
 }
 END_TEST
 
-TEST_MAIN("dns/parse", address_record, null_mx, alias_chain, negative_answers, hostile, reverse_names)
+TEST_MAIN("dns/parse", address_record, null_mx, alias_chain, aliases_without_an_address, negative_answers, hostile, reverse_names)
