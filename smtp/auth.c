@@ -167,7 +167,7 @@ static bool is_known_to_fail(const struct login *l)
         return false;
     *l->failure = (struct failure){.status = status, .remote_mta = arena_strdup(l->arena, s->host), .diagnostic = reply};
     soften(l);
-    l->failure->reason = arena_format(l->arena, "SASL [CACHED] authentication failed; server %s[%s] said: " SLICE_FORMAT, s->host, s->address, SLICE_ARGS(reply));
+    l->failure->reason = arena_format(l->arena, "SASL [CACHED] authentication failed; server %s said: " SLICE_FORMAT, s->host, SLICE_ARGS(reply));
     return true;
 }
 
@@ -219,7 +219,7 @@ static bool converse(const struct login *l, struct buffer *line)
 
     for (;;) {
         if (!session_reply(l->session, l->params->helo_timeout, &reply)) {
-            session_lost(l->session, "performing the AUTH dialogue", l->arena, l->failure);
+            session_lost(l->session, "performing the EHLO handshake", l->arena, l->failure);
             return false;
         }
         if (reply.code / 100 == 2)
@@ -256,9 +256,11 @@ static bool choose_and_log_in(struct login *l)
     const struct auth_rules *rules = l->params->auth;
     struct slice offered = usable(rules, l->session->mechanisms, l->arena);
 
-    if (offered.len == 0)
+    if (offered.len == 0) {
+        log_warning("%s offered no supported AUTH mechanisms: '" SLICE_FORMAT "'", l->session->relay, SLICE_ARGS(l->session->mechanisms));
         return fail(l, "4.7.0", arena_format(l->arena, "SASL authentication failed: server %s[%s] offered no compatible authentication mechanisms for "
                                              "this type of connection security", l->session->host, l->session->address));
+    }
     struct slice mechanism = sasl_client_choose(offered, security_of(rules, l->session), !match_list_is_empty(rules->mechanisms));
     if (mechanism.len == 0) {
         log_warning("SASL authentication failure: No worthy mechs found");
@@ -276,11 +278,12 @@ bool auth_begin(const struct client_params *params, struct session *session, con
     if (!params->auth || !(session->features & EHLO_AUTH) || session->mechanisms.len == 0)
         return true;
     enum table_result found = find_password(params, session, delivery->request->envelope.sender, &value);
-    if (found == TABLE_TRY_AGAIN)
-        good = fail(&l, "4.3.0", arena_format(l.arena, "SASL password lookup error for %s", session->host));
-    else if (found == TABLE_FOUND) {
+    if (found == TABLE_TRY_AGAIN) {
+        log_warning(SLICE_FORMAT ": %s_sasl_password_maps lookup error", SLICE_ARGS(delivery->request->envelope.queue_id), params->name);
+        good = fail(&l, "4.3.0", arena_format(l.arena, "local data error while talking to %s[%s]", session->host, session->address));
+    } else if (found == TABLE_FOUND) {
         l.value = buffer_slice(&value);
-        good = choose_and_log_in(&l);
+        session->logged_in = good = choose_and_log_in(&l);
     }
     if (value.data)
         OPENSSL_cleanse(value.data, value.len);

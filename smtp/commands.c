@@ -25,6 +25,8 @@ void command_mail(const struct envelope *envelope, struct slice sender, int feat
     }
     if ((features & EHLO_DSN) && envelope->ret != 0)
         buffer_printf(out, " RET=%s", envelope->ret == 1 ? "FULL" : "HDRS");
+    if (features & EHLO_AUTH)
+        buffer_append_string(out, " AUTH=<>");
     buffer_append_string(out, "\r\n");
 }
 

@@ -4,7 +4,8 @@
 
 #include "ipc/message.h"
 
-/* command_mail, command_rcpt - append the command with its CRLF.  sender, address: as the server is to see them; features: EHLO_ bits. */
+/* command_mail, command_rcpt - append the command with its CRLF.  sender, address: as the server is to see them; features: EHLO_ bits; EHLO_AUTH: say
+   AUTH=<> (RFC 4954 5). */
 void command_mail(const struct envelope *envelope, struct slice sender, int features, struct buffer *out);
 void command_rcpt(const struct recipient *recipient, struct slice address, int features, struct buffer *out);
 

@@ -19,7 +19,7 @@
     X(BOOL, send_xforward_command) X(BOOL, bind_address_enforce) X(STRING, address_verify_target) \
     X(BOOL, sasl_auth_enable) X(STRING, sasl_password_maps) X(STRING, sasl_type) X(STRING, sasl_mechanism_filter) X(STRING, sasl_security_options) \
     X(STRING, sasl_tls_security_options) X(STRING, sasl_tls_verified_security_options) X(BOOL, sasl_auth_soft_bounce) \
-    X(STRING, sasl_password_result_delimiter) X(STRING, sasl_auth_cache_name) X(TIME, sasl_auth_cache_time) X(BOOL, sender_dependent_authentication) X(BOOL, tls_note_starttls_offer) X(BOOL, tls_force_insecure_host_tlsa_lookup) \
+    X(STRING, sasl_password_result_delimiter) X(STRING, sasl_auth_cache_name) X(TIME, sasl_auth_cache_time) X(BOOL, sender_dependent_authentication) X(BOOL, send_dummy_mail_auth) X(BOOL, tls_note_starttls_offer) X(BOOL, tls_force_insecure_host_tlsa_lookup) \
     X(INT, mx_address_limit) X(INT, mx_session_limit) X(INT, line_length_limit) X(INT, connection_reuse_count_limit) \
     X(TIME, connect_timeout) X(TIME, helo_timeout) X(TIME, mail_timeout) X(TIME, rcpt_timeout) X(TIME, data_init_timeout) \
     X(TIME, data_xfer_timeout) X(TIME, data_done_timeout) X(TIME, rset_timeout) X(TIME, quit_timeout) \

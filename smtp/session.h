@@ -40,6 +40,7 @@ struct session {
     bool passes_require_tls;  /* MAIL FROM says REQUIRETLS */
     struct transcript *transcript; /* notify_classes has "protocol"; else NULL */
     bool protocol_trouble;    /* the server says that we do not speak its language, or speaks another one */
+    bool logged_in;           /* by AUTH */
     bool keeps;               /* may be used again: not with TLS unless smtp_tls_connection_reuse = yes */
 };
 

@@ -105,6 +105,8 @@ static void build_mail(const struct exchange *x, struct buffer *out)
         features &= ~EHLO_SIZE;
     if (!x->t->session->passes_require_tls)
         features &= ~EHLO_REQUIRETLS;
+    if (!x->t->session->logged_in || !x->t->params->send_dummy_mail_auth)
+        features &= ~EHLO_AUTH;
     command_mail(envelope, x->sender, features, out);
 }
 
