@@ -1,6 +1,7 @@
 /* hosts.c - MX lookup, host lookup, and not talking to ourselves */
 #include "hosts.h"
 
+#include "address/mail_address.h"
 #include "base/log.h"
 #include "conf/interfaces.h"
 #include "srv.h"
@@ -100,9 +101,9 @@ static void dns_failure(struct host_failure *failure, const struct client_params
         return;
     }
     failure->temporary = status == DNS_TRY_AGAIN || (status == DNS_MALFORMED && params->defer_if_no_mx_address_found);
-    failure->status = failure->temporary ? "4.4.3" : "5.4.4";
-    failure->reason = arena_format(arena, "Host or domain name not found. Name service error for name=" SLICE_FORMAT " type=%s: %s",
-                                   SLICE_ARGS(name), type, dns_status_text(status));
+    failure->status = !failure->temporary ? "5.4.4" : status == DNS_TRY_AGAIN ? "4.4.3" : "4.4.4";
+    failure->reason = arena_format(arena, "%sName service error for name=" SLICE_FORMAT " type=%s: %s",
+                                   status == DNS_MALFORMED ? "" : "Host or domain name not found. ", SLICE_ARGS(name), type, dns_status_text(status));
 }
 
 /* note_mx - note for the hosts from first on whether DNSSEC vouches for the MX record that named them. */
@@ -268,6 +269,27 @@ static void find_exchanges(const struct client_params *params, const struct dest
     }
 }
 
+/* drop_malformed - records whose names no host can have. */
+static void drop_malformed(struct slice domain, struct dns_answer *mx)
+{
+    struct net_address address;
+    size_t kept = 0;
+    const char *why;
+
+    for (size_t i = 0; i < mx->count; i++) {
+        struct slice name = mx->records[i].name;
+        if (net_address_parse(&address, name, 0) || domain_is_valid(name, &why)) {
+            mx->records[kept++] = mx->records[i];
+            continue;
+        }
+        log_warning("valid_hostname: %s: " SLICE_FORMAT, why, SLICE_ARGS(name));
+        log_warning("malformed domain name in resource data of MX record for " SLICE_FORMAT ": " SLICE_FORMAT, SLICE_ARGS(domain), SLICE_ARGS(name));
+    }
+    mx->count = kept;
+    if (kept == 0)
+        mx->status = DNS_MALFORMED;
+}
+
 static bool is_null_mx(const struct dns_answer *mx)
 {
     for (size_t i = 0; i < mx->count; i++)
@@ -284,7 +306,11 @@ static void find_by_mx(const struct client_params *params, const struct destinat
     if (mx.status == DNS_FOUND && is_null_mx(&mx)) {
         failure->status = "5.1.0";
         failure->reason = arena_format(arena, "Domain " SLICE_FORMAT " does not accept mail (nullMX)", SLICE_ARGS(to->host));
-    } else if (mx.status == DNS_FOUND) {
+        return;
+    }
+    if (mx.status == DNS_FOUND)
+        drop_malformed(to->host, &mx);
+    if (mx.status == DNS_FOUND) {
         find_exchanges(params, to, &mx, arena, hosts, count, failure);
     } else if (mx.status == DNS_NO_DOMAIN || mx.status == DNS_NO_DATA || params->ignore_mx_lookup_error) {
         find_plain(params, to, arena, hosts, count, failure);

@@ -158,6 +158,17 @@ def test_alias_of_a_server(make, sink, dns):
     here.wait_log(r"to=<c@remote\.test>, relay=real\.remote\.test\[127\.0\.0\.1\]")
 
 
+def test_mail_exchangers_with_names_of_no_host(make, sink, dns):
+    remote = sink()
+    names = dns("some.test MX 5 -x.test.\nsome.test MX 9 good.test.\ngood.test A 127.0.0.1\n-x.test A 127.0.0.1\nall.test MX 5 -x.test.\n")
+    here = make(main_cf=f"smtp_tcp_port = {remote.port}\n", dns_port=names.port)
+    here.inject("a@here.test", ["x@some.test", "y@all.test"])
+    here.wait_log(r"warning: valid_hostname: misplaced hyphen: -x\.test")
+    here.wait_log(r"warning: malformed domain name in resource data of MX record for some\.test: -x\.test")
+    here.wait_log(r"to=<x@some\.test>, relay=good\.test\[127\.0\.0\.1\]:\d+, .*status=sent")
+    here.wait_log(r"to=<y@all\.test>, .*dsn=5\.4\.4, status=bounced \(Name service error for name=all\.test type=MX: Malformed or unexpected name server reply\)")
+
+
 def test_aliases_that_the_name_server_does_not_follow(make, sink, dns):
     remote = sink()
     names = dns("one.test ALIAS two.test\ntwo.test ALIAS three.test\nthree.test A 127.0.0.1\nring.test ALIAS other.test\nother.test ALIAS ring.test\n"
