@@ -54,6 +54,6 @@ void status_filter_apply(struct arena *arena, struct delivery_status *status)
     if (found == TABLE_TRY_AGAIN)
         log_warning("%s lookup error for \"" SLICE_FORMAT "\"", filter_name, SLICE_ARGS(key));
     else if (found == TABLE_FOUND && !take_result(buffer_slice(&result), arena, status))
-        log_warning("%s: bad result \"%s\" for \"" SLICE_FORMAT "\"", filter_name, buffer_string(&result), SLICE_ARGS(key));
+        log_warning("%s: bad status code: %s", filter_name, buffer_string(&result));
     buffer_release(&result);
 }

@@ -111,7 +111,7 @@ def test_delivery_status_filter(make, sink):
     here.wait_log(r"to=<soon@remote\.test>.* dsn=4\.2\.0, status=deferred")
     here.wait_log(r"to=<yes@remote\.test>.* dsn=2\.1\.5, status=sent \(took it\)")
     here.wait_log(r"to=<bad@remote\.test>.* dsn=5\.2\.1, status=bounced")
-    here.wait_log(r"warning: smtp_delivery_status_filter: bad result \"2\.0\.0 fine\"")
+    here.wait_log(r"warning: smtp_delivery_status_filter: bad status code: 2\.0\.0 fine")
 
 
 def test_best_mx_transport(make, sink, dns):
