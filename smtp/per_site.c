@@ -30,9 +30,9 @@ static bool look_up(const struct client_params *params, struct slice key, enum t
         *level = good ? words[i].level : *level;
     }
     if (found == TABLE_TRY_AGAIN)
-        log_warning("%s_tls_per_site: lookup error for \"" SLICE_FORMAT "\"", params->name, SLICE_ARGS(key));
+        log_warning("%s_tls_per_site: next-hop destination \"" SLICE_FORMAT "\": per-site table lookup error", params->name, SLICE_ARGS(key));
     else if (found == TABLE_FOUND && !good)
-        log_warning("%s_tls_per_site: unknown TLS policy \"" SLICE_FORMAT "\" for \"" SLICE_FORMAT "\"", params->name, SLICE_ARGS(slice_first(word, 60)),
+        log_warning("%s_tls_per_site: unknown TLS policy '" SLICE_FORMAT "' for next-hop destination " SLICE_FORMAT, params->name, SLICE_ARGS(slice_first(word, 60)),
                     SLICE_ARGS(key));
     buffer_release(&value);
     return good || found == TABLE_NOT_FOUND;

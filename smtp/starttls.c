@@ -33,7 +33,9 @@ static void know_anchors(const struct client_params *params, struct table *table
     struct arena *arena = arena_new(0);
     struct tls_policy policy;
 
-    for (bool first = true; table_next(table, first, &key, &value) == TABLE_FOUND; first = false) {
+    bool same = slice_starts(slice_of(table_name(table)), SLICE("static:")); /* whatever the key */
+    enum table_result found = same ? table_lookup(table, SLICE("."), &value) : table_next(table, true, &key, &value);
+    for (; found == TABLE_FOUND; found = same ? TABLE_NOT_FOUND : table_next(table, false, &key, &value)) {
         struct slice text = buffer_slice(&value);
         if (slice_search(text, SLICE("tafile")) < text.len && tls_policy_parse(text, arena, &policy, &why) && policy.anchor_files.len)
             tls_client_know_anchors(params->tls, policy.anchor_files);
@@ -118,7 +120,7 @@ static bool find_policy(const struct client_params *params, struct slice destina
     *policy = (struct tls_policy){.level = params->tls_level, .connection_reuse = -1};
     enum table_result found = params->tls_policies ? find_entry(params, destination, &value) : TABLE_NOT_FOUND;
     if (found == TABLE_TRY_AGAIN) {
-        log_warning("%s_tls_policy_maps: lookup error for \"" SLICE_FORMAT "\"", params->name, SLICE_ARGS(destination));
+        log_warning("%s_tls_policy_maps, next-hop destination \"" SLICE_FORMAT "\": policy table lookup error", params->name, SLICE_ARGS(destination));
         good = false;
     } else if (found == TABLE_FOUND) {
         good = tls_policy_parse(buffer_slice(&value), arena, policy, &why);
@@ -249,11 +251,13 @@ static const char *plan_dane_without_dnssec(struct tls_plan *plan)
 /* check_fingerprints - NULL, or why nobody can be who he should be. */
 static const char *check_fingerprints(const struct client_params *params, const struct tls_plan *plan)
 {
-    if (plan->policy.match.len || params->tls_params.tls_fingerprint_cert_match[0])
+    if (!tls_client_is_ready(params->tls) || tls_client_fingerprints(params->tls, &plan->policy) > 0)
         return NULL;
     log_warning("nexthop domain %s: configured at fingerprint security level, but with no fingerprints to match.", plan->connect.next_hop);
     return "client TLS configuration problem";
 }
+
+static const char no_engine[] = "TLS is required, but our TLS engine is unavailable";
 
 /* check_plan - NULL, or what cannot be. */
 static const char *check_plan(const struct client_params *params, const struct tls_plan *plan)
@@ -262,9 +266,20 @@ static const char *check_plan(const struct client_params *params, const struct t
         log_warning("%s_tls_wrappermode requires \"%s_tls_security_level = encrypt\" (or stronger)", params->name, params->name);
         return "client TLS configuration problem";
     }
-    if (plan->policy.level > TLS_MAY && !tls_client_is_ready(params->tls))
-        return "TLS is required, but our TLS engine is unavailable";
+    if (params->tls_params.tls_wrappermode && !tls_client_is_ready(params->tls))
+        return no_engine;
     return NULL;
+}
+
+/* check_server_name - NULL, or why it cannot be asked for. */
+static const char *check_server_name(const struct client_params *params, const struct tls_plan *plan)
+{
+    const char *name = params->tls_params.tls_servername;
+
+    if (plan->policy.server_name.len > 0 || name[0] == '\0' || tls_server_name_is_valid(slice_of(name)))
+        return NULL;
+    log_warning("\"%s_tls_servername = %s\" specifies an invalid hostname", params->name, name);
+    return "client TLS configuration problem";
 }
 
 /* decide - what DANE, then MTA-STS, make of the level that is configured; an entry of a table stands above MTA-STS.  NULL, or why the host cannot be
@@ -279,10 +294,14 @@ static const char *decide(const struct client_params *params, const struct host 
         trouble = strcmp(params->dns_support_level, "dnssec") == 0 ? plan_dane(params, host, arena, plan) : plan_dane_without_dnssec(plan);
     else if (plan->policy.level == TLS_FINGERPRINT)
         trouble = check_fingerprints(params, plan);
+    else if (plan->policy.level >= TLS_VERIFY && params->tls && !tls_client_has_anchors(params->tls, &plan->policy))
+        trouble = "client TLS configuration problem";
     if (!trouble && by_table)
         trouble = mta_sts_by_plugin(params, arena, plan);
     else if (!trouble && !tls_level_authenticates(plan->policy.level))
         trouble = mta_sts_apply(params, host, arena, plan);
+    if (!trouble && plan->policy.level > TLS_NONE)
+        trouble = check_server_name(params, plan);
     if (trouble) {
         log_warning("TLS policy lookup for %s/%s: %s", plan->connect.next_hop, plan->connect.host, trouble);
         tls_results_fail(params, host, plan, plan->results.failure ? plan->results.failure : "validation-failure", plan->results.reason_code);
@@ -393,8 +412,11 @@ bool starttls_begin(const struct client_params *params, struct session *session,
     }
     if (!(session->features & EHLO_STARTTLS))
         return begin_without(params, session, NULL, arena, failure);
-    if (!tls_client_is_ready(params->tls))
-        return true; /* level may: the others were stopped before */
+    if (!tls_client_is_ready(params->tls)) {
+        if (session->plan->policy.level > TLS_MAY)
+            fail(failure, session, arena, "4.7.5", no_engine);
+        return session->plan->policy.level <= TLS_MAY;
+    }
     session_say(session, SLICE("STARTTLS\r\n"));
     stream_flush(session->stream);
     if (!session_reply(session, params->tls_params.starttls_timeout, &reply)) {

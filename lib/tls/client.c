@@ -11,6 +11,7 @@
 #include "net/address.h"
 #include "run/run.h"
 #include "tls/context.h"
+#include "tls/fingerprints.h"
 #include "tls/layer.h"
 #include "tls/sessions.h"
 #include "tls/settings.h"
@@ -18,12 +19,18 @@
 
 enum { REFRESH_INTERVAL = 5 * MICROSECONDS };
 
+/* Those who are believed as they are, whoever signed them. */
+struct anchors {
+    X509_STORE *store;
+    struct buffer trouble; /* what was wrong with a file: then nobody is believed */
+};
+
 struct tls_client {
     const struct tls_params *params;
     struct tls_credentials *credentials;
     SSL_CTX *ctx;                  /* NULL: TLS is not available */
-    X509_STORE *anchors;           /* smtp_tls_trust_anchor_file, which stand in for the authorities; NULL: none */
-    struct map *policy_anchors;    /* lines of files -> X509_STORE, which policies name; NULL: none do */
+    struct anchors *anchors;       /* smtp_tls_trust_anchor_file, which stand in for the authorities; NULL: none */
+    struct map *policy_anchors;    /* lines of files -> struct anchors, which policies name; NULL: none do */
     X509_STORE *web;               /* authorities of the web, for MTA-STS; NULL: none */
     struct tls_file web_file;
     const struct tls_file_access *access;
@@ -74,29 +81,63 @@ static SSL_CTX *build(struct tls_client *client, struct buffer *why)
     return ctx;
 }
 
-/* read_anchors - they are believed as they are, whoever signed them.  separators: between the names of files. */
-static X509_STORE *read_anchors(struct slice files, const char *separators)
+/* read_anchors - separators: between the names of files.  NULL: there are none. */
+static struct anchors *read_anchors(struct slice files, const char *separators)
 {
+    struct anchors *anchors = NULL;
     struct slice word;
-    X509_STORE *store = NULL;
 
     while (slice_next_token(&files, separators, &word)) {
         char *path = slice_string(word);
-        store = store ? store : X509_STORE_new();
-        if (X509_STORE_load_file(store, path) != 1) {
-            log_warning("error loading trust anchors from %s", path); /* without any nobody is believed */
-            tls_log_library_problems();
+        if (!anchors) {
+            anchors = memory_zalloc(1, sizeof(*anchors));
+            anchors->store = X509_STORE_new();
         }
+        if (anchors->trouble.len == 0 && access(path, R_OK) != 0)
+            buffer_printf(&anchors->trouble, "error opening trust anchor file: %s: %s", path, strerror(errno));
+        else if (anchors->trouble.len == 0 && X509_STORE_load_file(anchors->store, path) != 1)
+            buffer_printf(&anchors->trouble, "no certificate in trust anchor file: %s", path);
         free(path);
     }
-    if (store)
-        X509_STORE_set_flags(store, X509_V_FLAG_PARTIAL_CHAIN);
-    return store;
+    if (anchors)
+        X509_STORE_set_flags(anchors->store, X509_V_FLAG_PARTIAL_CHAIN);
+    ERR_clear_error();
+    return anchors;
 }
 
-static void free_anchors(void *store)
+static void free_anchors(void *which)
 {
-    X509_STORE_free(store);
+    struct anchors *anchors = which;
+
+    if (!anchors)
+        return;
+    X509_STORE_free(anchors->store);
+    buffer_release(&anchors->trouble);
+    free(anchors);
+}
+
+/* anchors_of - those that a policy names, or those of all.  NULL: none, or (*unread) nobody has read them. */
+static const struct anchors *anchors_of(const struct tls_client *client, const struct tls_policy *policy, bool *unread)
+{
+    const struct anchors *anchors = client->anchors;
+
+    if (policy->anchor_files.len)
+        anchors = client->policy_anchors ? map_get(client->policy_anchors, policy->anchor_files) : NULL;
+    *unread = !anchors && policy->anchor_files.len;
+    return anchors;
+}
+
+bool tls_client_has_anchors(const struct tls_client *client, const struct tls_policy *policy)
+{
+    bool unread;
+    const struct anchors *anchors = anchors_of(client, policy, &unread);
+
+    if (unread)
+        log_warning("tafile=" SLICE_FORMAT ": not read at start: the table of policies is of a kind that cannot be listed",
+                    SLICE_ARGS(slice_trim(policy->anchor_files)));
+    if (anchors && anchors->trouble.len)
+        log_warning("%s", anchors->trouble.data);
+    return !unread && (!anchors || anchors->trouble.len == 0);
 }
 
 void tls_client_know_anchors(struct tls_client *client, struct slice files)
@@ -147,7 +188,12 @@ struct tls_client *tls_client_new(const struct tls_params *params, const struct 
         client->sessions = tls_sessions_new(params->tls_session_cache_timeout / MICROSECONDS);
     client->anchors = read_anchors(slice_of(params->tls_trust_anchor_file), ", \t\r\n");
     client->ctx = build(client, &why);
-    if (!client->ctx) {
+    if (!tls_digest_is_known(params->tls_fingerprint_digest)) {
+        SSL_CTX_free(client->ctx);
+        client->ctx = NULL;
+        log_warning("Digest algorithm \"%s\" not found", params->tls_fingerprint_digest);
+        log_warning("disabling TLS support");
+    } else if (!client->ctx) {
         log_warning("%s: disabling TLS support", buffer_string(&why));
         tls_log_library_problems();
     }
@@ -161,7 +207,7 @@ void tls_client_free(struct tls_client *client)
     if (!client)
         return;
     SSL_CTX_free(client->ctx);
-    X509_STORE_free(client->anchors);
+    free_anchors(client->anchors);
     X509_STORE_free(client->web);
     map_free(client->policy_anchors);
     tls_file_forget(&client->web_file);
@@ -265,6 +311,17 @@ static struct slice match_list(const struct tls_client *client, const struct tls
                                                                                             : p->tls_fingerprint_cert_match);
 }
 
+/* fingerprint_separators - colons are part of them; those of the parameter are a list as others are. */
+static const char *fingerprint_separators(const struct tls_policy *policy)
+{
+    return policy->match.len ? "|" : ", \t\r\n";
+}
+
+size_t tls_client_fingerprints(const struct tls_client *client, const struct tls_policy *policy)
+{
+    return fingerprints_count(match_list(client, policy), fingerprint_separators(policy));
+}
+
 /* set_names - OpenSSL compares them with the certificate. */
 static bool set_names(const struct tls_client *client, SSL *ssl, const struct tls_connect *connect)
 {
@@ -362,19 +419,12 @@ static bool is_dane(const struct tls_connect *connect)
 /* set_authorities - where others than those of CAfile and CApath count. */
 static bool set_authorities(const struct tls_client *client, SSL *ssl, const struct tls_policy *policy, struct buffer *key)
 {
-    struct slice files = policy->anchor_files;
-    X509_STORE *store = client->anchors;
+    bool unread;
+    const struct anchors *anchors = anchors_of(client, policy, &unread);
 
-    if (files.len) {
-        store = client->policy_anchors ? map_get(client->policy_anchors, files) : NULL;
-        buffer_printf(key, "/" SLICE_FORMAT, SLICE_ARGS(files));
-        if (!store) {
-            log_warning("tafile=" SLICE_FORMAT ": not read at start: the table of policies is of a kind that cannot be listed",
-                        SLICE_ARGS(slice_trim(files)));
-            return false;
-        }
-    }
-    return !store || SSL_set1_verify_cert_store(ssl, store) == 1;
+    if (policy->anchor_files.len)
+        buffer_printf(key, "/" SLICE_FORMAT, SLICE_ARGS(policy->anchor_files));
+    return !unread && (!anchors || SSL_set1_verify_cert_store(ssl, anchors->store) == 1);
 }
 
 /* prepare - a connection with everything that the policy wants; NULL (logged): that is not possible. */
@@ -407,25 +457,17 @@ static SSL *prepare(const struct tls_client *client, const struct tls_connect *c
 
 /* ---- afterwards ---- */
 
-static bool has_fingerprint(const struct tls_client *client, const struct tls_policy *policy, const struct tls_facts *facts)
-{
-    struct slice rest = match_list(client, policy), word;
-
-    while (slice_next_token(&rest, " \t\r\n,|", &word))
-        if (slice_equal_case(word, slice_of(facts->fingerprint)) || slice_equal_case(word, slice_of(facts->key_fingerprint)))
-            return true;
-    return false;
-}
-
 /* judge - is the server the one that the level demands? */
 static void judge(const struct tls_client *client, SSL *ssl, const struct tls_connect *connect, struct tls_facts *facts)
 {
+    enum fingerprints_found found;
+
     switch (connect->policy->level) {
     case TLS_FINGERPRINT:
-        facts->matched = facts->has_certificate && has_fingerprint(client, connect->policy, facts);
-        facts->trusted = facts->matched;
+        found = fingerprints_compare(match_list(client, connect->policy), fingerprint_separators(connect->policy), facts, connect->peer);
+        facts->matched = facts->trusted = facts->has_certificate && found == FINGERPRINTS_MATCH;
         if (!facts->matched)
-            facts->verify_result = X509_V_ERR_DANE_NO_MATCH;
+            facts->verify_result = found == FINGERPRINTS_DIFFER ? X509_V_ERR_DANE_NO_MATCH : X509_V_ERR_UNSPECIFIED;
         break;
     case TLS_DANE:
     case TLS_DANE_ONLY:

@@ -45,6 +45,10 @@ void tls_client_free(struct tls_client *client);
 void tls_client_trust_web(struct tls_client *client, const char *path);
 /* tls_client_know_anchors - read what entries of a policy table name (tafile=): before the sandbox closes.  An entry with other files cannot be used. */
 void tls_client_know_anchors(struct tls_client *client, struct slice files);
+/* tls_client_has_anchors - can those that the policy names, or those for all, be believed?  Logs why not.  tls_client_fingerprints - how many there are to
+   match; what is none is logged. */
+bool tls_client_has_anchors(const struct tls_client *client, const struct tls_policy *policy);
+size_t tls_client_fingerprints(const struct tls_client *client, const struct tls_policy *policy);
 bool tls_client_is_ready(const struct tls_client *client);
 /* tls_client_connect - the handshake; logs the outcome as "... to PEER".  Afterwards the stream speaks TLS, unless it failed.  facts: in
    the arena.  Waits. */

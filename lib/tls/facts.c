@@ -198,6 +198,24 @@ void tls_facts_log_peer(const struct tls_facts *facts, const char *peer)
                  facts->fingerprint, facts->key_fingerprint);
 }
 
+/* unknown_issuer - who signed the last certificate of the chain that the peer sent: "/O=Org/CN=Name". */
+static const char *unknown_issuer(SSL *ssl, X509 *last, struct arena *arena)
+{
+    STACK_OF(X509) *chain = SSL_get_peer_cert_chain(ssl);
+    char text[512];
+
+    for (int links = 0; links < sk_X509_num(chain); links++)
+        for (int i = 0; i < sk_X509_num(chain); i++) {
+            X509 *other = sk_X509_value(chain, i);
+            if (X509_cmp(other, last) != 0 && X509_check_issued(other, last) == X509_V_OK) {
+                last = other;
+                break;
+            }
+        }
+    return arena_strdup(arena, X509_NAME_oneline(X509_get_issuer_name(last), text, sizeof(text)) ? text : "");
+}
+
+/* The lines of which some begin with the role are those of Postfix 3.7 with OpenSSL 3. */
 void tls_log_verify_error(SSL *ssl, long result, const char *role, const char *peer)
 {
     X509 *certificate = SSL_get1_peer_certificate(ssl);
@@ -205,13 +223,12 @@ void tls_log_verify_error(SSL *ssl, long result, const char *role, const char *p
 
     switch (result) {
     case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
-    case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
-        log_info("%s certificate verification failed for %s: self-signed certificate", role, peer);
+        log_info("certificate verification failed for %s: self-signed certificate", peer);
         break;
+    case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
     case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
     case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
-        log_info("%s certificate verification failed for %s: untrusted issuer %s", role, peer,
-                 certificate ? common_name(X509_get_issuer_name(certificate), arena) : "");
+        log_info("certificate verification failed for %s: untrusted issuer %s", peer, certificate ? unknown_issuer(ssl, certificate, arena) : "");
         break;
     case X509_V_ERR_CERT_NOT_YET_VALID:
     case X509_V_ERR_ERROR_IN_CERT_NOT_BEFORE_FIELD:
@@ -222,7 +239,7 @@ void tls_log_verify_error(SSL *ssl, long result, const char *role, const char *p
         log_info("%s certificate verification failed for %s: certificate has expired", role, peer);
         break;
     case X509_V_ERR_INVALID_PURPOSE:
-        log_info("%s certificate verification failed for %s: not designated for use as a %s certificate", role, peer, role);
+        log_info("certificate verification failed for %s: not designated for use as a %s certificate", peer, role);
         break;
     case X509_V_ERR_CERT_CHAIN_TOO_LONG:
         log_info("%s certificate verification failed for %s: certificate chain longer than limit", role, peer);

@@ -36,6 +36,7 @@ struct attribute {
     struct slice name, value;
     struct arena *arena;
     struct buffer *why;
+    unsigned seen; /* bits of the attributes that were there */
 };
 
 static bool bad(struct attribute *a, const char *what)
@@ -98,10 +99,33 @@ static bool take_match(struct attribute *a)
     return true;
 }
 
+/* is_host_name - labels of letters, digits, underscores and inner hyphens. */
+static bool is_host_name(struct slice text)
+{
+    char before = '.';
+
+    for (size_t i = 0; i < text.len; i++) {
+        char c = text.data[i];
+        if (!isalnum((unsigned char)c) && c != '_' && c != '-' && c != '.')
+            return false;
+        if ((c == '.' || c == '-' || before == '-') && (before == '.' || (before == '-' && c == '.')))
+            return false;
+        before = c;
+    }
+    return before != '.' && before != '-';
+}
+
+bool tls_server_name_is_valid(struct slice name)
+{
+    return slice_equal_case(name, SLICE("hostname")) || slice_equal_case(name, SLICE("nexthop")) || is_host_name(name);
+}
+
 static bool take_server_name(struct attribute *a)
 {
-    if (slice_find_any(a->value, " \t/:") < a->value.len)
-        return bad(a, "invalid servername value");
+    if (!tls_server_name_is_valid(a->value)) {
+        buffer_printf(a->why, "\"servername=" SLICE_FORMAT "\" specifies an invalid hostname", SLICE_ARGS(shown(a->value)));
+        return false;
+    }
     a->policy->server_name = a->value;
     return true;
 }
@@ -110,8 +134,10 @@ static bool take_connection_reuse(struct attribute *a)
 {
     bool yes = slice_equal_case(a->value, SLICE("yes"));
 
-    if (!yes && !slice_equal_case(a->value, SLICE("no")))
-        return bad(a, "invalid connection_reuse value");
+    if (!yes && !slice_equal_case(a->value, SLICE("no"))) {
+        buffer_printf(a->why, "attribute \"connection_reuse\" has bad value: \"" SLICE_FORMAT "\"", SLICE_ARGS(shown(a->value)));
+        return false;
+    }
     a->policy->connection_reuse = yes;
     return true;
 }
@@ -172,18 +198,27 @@ static bool take_attribute(struct attribute *a)
         struct slice name;
         bool (*take)(struct attribute *a);
         bool may_be_empty; /* no list at all */
+        bool once;
     } rows[] = {
-        {{"protocols", 9}, take_protocols, true}, {{"ciphers", 7}, take_ciphers, false}, {{"exclude", 7}, take_exclude, true},
-        {{"match", 5}, take_match, false}, {{"servername", 10}, take_server_name, false}, {{"connection_reuse", 16}, take_connection_reuse, false},
-        {{"enable_rpk", 10}, take_nothing, false}, {{"tafile", 6}, take_anchor_file, false},
-        {{"policy_type", 11}, take_policy_type, false}, {{"policy_domain", 13}, take_policy_domain, false},
-        {{"policy_string", 13}, take_policy_string, false}, {{"mx_host_pattern", 15}, take_mx_pattern, false},
-        {{"policy_ttl", 10}, take_nothing, false}, {{"policy_failure", 14}, take_policy_failure, false},
+        {{"protocols", 9}, take_protocols, true, true}, {{"ciphers", 7}, take_ciphers, false, true}, {{"exclude", 7}, take_exclude, true, true},
+        {{"match", 5}, take_match, false, false}, {{"servername", 10}, take_server_name, true, true},
+        {{"connection_reuse", 16}, take_connection_reuse, false, true},
+        {{"enable_rpk", 10}, take_nothing, false, false}, {{"tafile", 6}, take_anchor_file, false, false},
+        {{"policy_type", 11}, take_policy_type, false, false}, {{"policy_domain", 13}, take_policy_domain, false, false},
+        {{"policy_string", 13}, take_policy_string, false, false}, {{"mx_host_pattern", 15}, take_mx_pattern, false, false},
+        {{"policy_ttl", 10}, take_nothing, false, false}, {{"policy_failure", 14}, take_policy_failure, false, false},
     };
 
-    for (size_t i = 0; i < COUNT_OF(rows); i++)
-        if (slice_equal_case(a->name, rows[i].name))
-            return a->value.len || rows[i].may_be_empty ? rows[i].take(a) : bad_empty(a);
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        if (!slice_equal_case(a->name, rows[i].name))
+            continue;
+        if (rows[i].once && (a->seen & (1u << i))) {
+            buffer_printf(a->why, "attribute \"" SLICE_FORMAT "\" is specified multiple times", SLICE_ARGS(shown(a->name)));
+            return false;
+        }
+        a->seen |= 1u << i;
+        return a->value.len || rows[i].may_be_empty ? rows[i].take(a) : bad_empty(a);
+    }
     buffer_printf(a->why, "invalid attribute name: \"" SLICE_FORMAT "\"", SLICE_ARGS(shown(a->name)));
     return false;
 }
@@ -207,6 +242,7 @@ static bool next_word(struct slice *rest, struct slice *word)
 bool tls_policy_parse(struct slice text, struct arena *arena, struct tls_policy *policy, struct buffer *why)
 {
     struct slice rest = arena_slice(arena, text), word;
+    struct attribute a = {.policy = policy, .arena = arena, .why = why};
 
     *policy = (struct tls_policy){.connection_reuse = -1};
     if (!next_word(&rest, &word)) {
@@ -218,14 +254,13 @@ bool tls_policy_parse(struct slice text, struct arena *arena, struct tls_policy 
         return false;
     }
     while (next_word(&rest, &word)) {
-        struct attribute a = {.policy = policy, .arena = arena, .why = why};
         if (policy->level == TLS_NONE) {
             buffer_clear(why);
             buffer_printf(why, "ignoring attribute \"" SLICE_FORMAT "\" with TLS disabled", SLICE_ARGS(shown(word)));
             continue;
         }
         if (!slice_cut(word, '=', &a.name, &a.value)) {
-            buffer_printf(why, "malformed attribute/value pair \"" SLICE_FORMAT "\"", SLICE_ARGS(shown(word)));
+            buffer_printf(why, "malformed attribute/value pair \"" SLICE_FORMAT "\": missing '=' after attribute name", SLICE_ARGS(shown(word)));
             return false;
         }
         a.name = slice_trim(a.name);

@@ -26,6 +26,8 @@ const char *tls_level_name(enum tls_level level);
 /* tls_level_authenticates - the server must show who it is. */
 static inline bool tls_level_authenticates(enum tls_level level) { return level >= TLS_DANE; }
 
+/* tls_server_name_is_valid - of SNI: a host name, or "hostname", "nexthop". */
+bool tls_server_name_is_valid(struct slice name);
 /* tls_policy_parse - "level name=value ...": fills *policy with slices of the arena.  False with *why: the entry cannot be used.
    True with *why: it can, but part of it says nothing. */
 bool tls_policy_parse(struct slice text, struct arena *arena, struct tls_policy *policy, struct buffer *why);

@@ -92,6 +92,7 @@ def test_names_and_fingerprints(make, base):
     here.wait_log(r"status=sent")
     for policy, answer in (("secure match=elsewhere.test", "deferred (Server certificate not verified)"),
                            ("fingerprint match=00:11", "deferred (Server certificate not verified)"),
+                           ("fingerprint match=hello", "deferred (client TLS configuration problem)"),
                            ("secure surprise=1", "deferred (client TLS configuration problem)")):
         here.write("policies", f"[127.0.0.1]:{there.port} {policy}\n")
         here.reload()
@@ -100,6 +101,9 @@ def test_names_and_fingerprints(make, base):
         here.command("postsuper", "-d", "ALL", check=True)
     here.wait_log("server certificate verification failed for 127.0.0.1\\[127.0.0.1\\]:\\d+: num=62:hostname mismatch")
     here.wait_log("Untrusted TLS connection established to")
+    here.wait_log(r"warning: 127\.0\.0\.1\[127\.0\.0\.1\]:\d+: unusable TLSA RR: 3 [01] 255 0011", 2)
+    here.wait_log(r"warning: 127\.0\.0\.1\[127\.0\.0\.1\]:\d+: all fingerprints unusable")
+    here.wait_log("warning: malformed fingerprint value: hello")
     here.wait_log('warning: smtp_tls_policy_maps, next-hop destination "\\[127.0.0.1\\]:\\d+": invalid attribute name: "surprise"')
 
 
@@ -120,7 +124,12 @@ def test_trust_anchors_stand_in_for_authorities(make, base):
     here.reload()
     here.inject("a@here.test", "b@there.test")
     here.wait_log(r"dsn=4\.7\.5, status=deferred \(Server certificate not verified\)")
-    here.wait_log(r"server certificate verification failed for 127\.0\.0\.1\[127\.0\.0\.1\]:\d+: ")
+    here.wait_log(r"smtp\[\d+\]: certificate verification failed for 127\.0\.0\.1\[127\.0\.0\.1\]:\d+: untrusted issuer /CN=test authority")
+    here.command("postconf", f"smtp_tls_trust_anchor_file = {base}/none.pem", check=True)
+    here.reload()
+    here.inject("a@here.test", "b@there.test")
+    here.wait_log(r"warning: error opening trust anchor file: .*/none\.pem: No such file or directory")
+    here.wait_log(r"relay=none, .* dsn=4\.7\.5, status=deferred \(client TLS configuration problem\)")
 
 
 def test_a_broken_handshake(make, sink):
@@ -236,7 +245,7 @@ def test_per_site(make, base):
     here.write("sites", "127.0.0.1 PERHAPS\n")
     here.reload()
     here.inject("a@here.test", "b@there.test")
-    here.wait_log(r'warning: smtp_tls_per_site: unknown TLS policy "PERHAPS" for "127\.0\.0\.1"')
+    here.wait_log(r"warning: smtp_tls_per_site: unknown TLS policy 'PERHAPS' for next-hop destination 127\.0\.0\.1")
     here.wait_log(r"dsn=4\.7\.5, status=deferred \(client TLS configuration problem\)")
 
 
@@ -276,6 +285,10 @@ def test_trust_anchors_of_one_destination(make, base):
     here.reload()
     here.inject("a@here.test", "b@there.test")
     here.wait_log(r"dsn=4\.7\.5, status=deferred \(Server certificate not verified\)")
+    here.command("postconf", f"smtp_tls_policy_maps = static:{{ secure match=there.test tafile={base}/ca/there.pem }}", check=True)
+    here.reload()
+    here.inject("a@here.test", "c@there.test")
+    here.wait_log(r"to=<c@there\.test>.* status=sent")
 
 
 def test_a_directory_of_authorities_that_changes(make, base):

@@ -2,6 +2,7 @@
 #include "testing.h"
 
 #include "base/log.h"
+#include "tls/fingerprints.h"
 #include "tls/hello.h"
 #include "tls/policy.h"
 #include "tls/settings.h"
@@ -58,10 +59,15 @@ START_TEST(test_policies)
         {"encrypt ciphers=best", -1, "", "", "", "invalid ciphers value \"best\""},
         {"encrypt protocols=TLSv9", -1, "", "", "", "invalid protocols value \"TLSv9\""},
         {"encrypt ciphers=", -1, "", "", "", "attribute \"ciphers\" has empty value"},
-        {"encrypt nonsense", -1, "", "", "", "malformed attribute/value pair \"nonsense\""},
+        {"encrypt nonsense", -1, "", "", "", "malformed attribute/value pair \"nonsense\": missing '=' after attribute name"},
         {"encrypt a=b", -1, "", "", "", "invalid attribute name: \"a\""},
-        {"encrypt servername=a/b", -1, "", "", "", "invalid servername value \"a/b\""},
-        {"encrypt connection_reuse=maybe", -1, "", "", "", "invalid connection_reuse value \"maybe\""},
+        {"encrypt servername=a/b", -1, "", "", "", "\"servername=a/b\" specifies an invalid hostname"},
+        {"encrypt servername=", -1, "", "", "", "\"servername=\" specifies an invalid hostname"},
+        {"encrypt servername=a..b", -1, "", "", "", "\"servername=a..b\" specifies an invalid hostname"},
+        {"encrypt servername=a-.b", -1, "", "", "", "\"servername=a-.b\" specifies an invalid hostname"},
+        {"encrypt servername=a-b.c", TLS_ENCRYPT, "", "", "", ""},
+        {"encrypt ciphers=high ciphers=low", -1, "", "", "", "attribute \"ciphers\" is specified multiple times"},
+        {"encrypt connection_reuse=maybe", -1, "", "", "", "attribute \"connection_reuse\" has bad value: \"maybe\""},
     };
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
         struct arena *arena = arena_new(0);
@@ -115,4 +121,26 @@ START_TEST(test_anchors)
 }
 END_TEST
 
-TEST_MAIN("tls/settings", test_versions, test_ciphers, test_policies, test_hellos, test_anchors)
+START_TEST(test_fingerprints)
+{
+    static const struct { const char *text, *want; } words[] = {{"aa:BB", "AABB"}, {"aabb", "AABB"}, {"a", NULL}, {"aa:b", NULL}, {"aa:", NULL},
+                                                                {":aa", NULL}, {"a:a", NULL}, {"hello", NULL}, {"", NULL}};
+    static const struct { const char *list; enum fingerprints_found want; } lists[] = {
+        {"AA:BB:CC", FINGERPRINTS_UNUSABLE}, {"AA:CC", FINGERPRINTS_DIFFER}, {"AA:BB:CC, aabb", FINGERPRINTS_MATCH}, {"0102", FINGERPRINTS_MATCH},
+        {"", FINGERPRINTS_UNUSABLE}, {"zz,AA:CC", FINGERPRINTS_DIFFER}};
+    const struct tls_facts facts = {.fingerprint = "AA:BB", .key_fingerprint = "01:02"};
+
+    for (size_t i = 0; i < COUNT_OF(words); i++) {
+        struct buffer text = BUFFER_INIT;
+        ck_assert_msg(fingerprint_parse(slice_of(words[i].text), &text) == (words[i].want != NULL), "\"%s\"", words[i].text);
+        if (words[i].want)
+            ck_assert_str_eq(buffer_string(&text), words[i].want);
+        buffer_release(&text);
+    }
+    for (size_t i = 0; i < COUNT_OF(lists); i++)
+        ck_assert_msg(fingerprints_compare(slice_of(lists[i].list), ", ", &facts, "x") == lists[i].want, "\"%s\"", lists[i].list);
+    ck_assert_uint_eq(fingerprints_count(SLICE("AA|zz|BB"), "|"), 2);
+}
+END_TEST
+
+TEST_MAIN("tls/settings", test_versions, test_ciphers, test_policies, test_fingerprints, test_hellos, test_anchors)
