@@ -88,7 +88,9 @@ bool auth_is_user(const struct session *s)
 
 struct slice auth_sender(const struct session *s)
 {
-    return s->mail && s->mail->parameters.has_auth ? s->mail->parameters.auth : (struct slice){0};
+    bool known = s->mail && s->mail->parameters.has_auth && !slice_equal(s->mail->parameters.auth, SLICE("<>"));
+
+    return known ? s->mail->parameters.auth : (struct slice){0};
 }
 
 /* ---- one AUTH command ---- */
@@ -185,6 +187,17 @@ static enum outcome abandon(struct attempt *t)
     return COMMAND_FAILED;
 }
 
+/* put_challenge - of any length: clients take up to 12288 bytes (RFC 4954 4). */
+static void put_challenge(struct session *s, struct slice challenge)
+{
+    struct buffer *out = stream_output(s->stream);
+
+    if (challenge.len + 4 <= SMTP_REPLY_LINE_MAX || slice_has_control(challenge) || !out)
+        answer_text(s, 334, "", challenge);
+    else
+        buffer_printf(out, "334 " SLICE_FORMAT "\r\n", SLICE_ARGS(challenge));
+}
+
 /* converse - challenges and responses until it is decided. */
 static enum outcome converse(struct attempt *t, bool has_response, struct slice response)
 {
@@ -199,7 +212,7 @@ static enum outcome converse(struct attempt *t, bool has_response, struct slice 
             return succeed(t);
         if (t->answer.outcome != SASL_CONTINUE)
             return fail(t);
-        answer_text(s, 334, "", t->answer.challenge);
+        put_challenge(s, t->answer.challenge);
         if (!read_response(s, &response, &outcome))
             return outcome;
         if (slice_equal(response, SLICE("*")))
@@ -244,6 +257,8 @@ enum outcome command_auth(struct session *s, struct slice arguments)
         return answer_failed(s, REPLY_HELO_FIRST);
     if (!auth_is_active(s) || (s->ehlo_hidden & EHLO_AUTH))
         return refuse_inactive(s, arguments);
+    if (limits_auth(s)) /* counts those that come to nothing, too */
+        return answer_failed(s, REPLY_AUTH_RATE, slice_of(s->client.address));
     if (s->mail)
         return answer_failed(s, REPLY_AUTH_IN_MAIL);
     if (s->login)
@@ -253,8 +268,6 @@ enum outcome command_auth(struct session *s, struct slice arguments)
     bool has_response = slice_next_token(&rest, " \t", &response);
     if (slice_next_token(&rest, " \t", &more))
         return answer_failed(s, REPLY_AUTH_SYNTAX);
-    if (limits_auth(s))
-        return answer_failed(s, REPLY_AUTH_RATE, slice_of(s->client.address));
     char *name = arena_string(s->scratch, slice_first(mechanism, 40));
     for (char *at = name; *at; at++)
         *at = isprint((unsigned char)*at) ? (char)toupper((unsigned char)*at) : '?';

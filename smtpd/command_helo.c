@@ -65,7 +65,6 @@ enum outcome command_helo(struct session *s, struct slice arguments)
         return answer_failed(s, REPLY_HELO_SYNTAX, SLICE("HELO"));
     if (!greeted(s, arguments, &welcome))
         return COMMAND_FAILED;
-    s->esmtp = false;
     answer(s, REPLY_HELO_OK, slice_of(s->server->params.myhostname));
     return COMMAND_DONE;
 }

@@ -63,8 +63,9 @@ static struct slice sender_of_connection(const struct question *q)
 static struct slice tls_version(const struct question *q) { return text(q->s->tls ? q->s->tls->protocol : NULL); }
 static struct slice tls_cipher(const struct question *q) { return text(q->s->tls ? q->s->tls->cipher : NULL); }
 static struct slice tls_server_name(const struct question *q) { return text(q->s->tls ? q->s->tls->server_name : NULL); }
-static struct slice tls_subject(const struct question *q) { return text(q->s->tls && q->s->tls->has_certificate ? q->s->tls->subject : NULL); }
-static struct slice tls_issuer(const struct question *q) { return text(q->s->tls && q->s->tls->has_certificate ? q->s->tls->issuer : NULL); }
+/* Names in a certificate that nobody vouches for are whatever the client likes. */
+static struct slice tls_subject(const struct question *q) { return text(q->s->tls && q->s->tls->trusted ? q->s->tls->subject : NULL); }
+static struct slice tls_issuer(const struct question *q) { return text(q->s->tls && q->s->tls->trusted ? q->s->tls->issuer : NULL); }
 
 static struct slice tls_bits(const struct question *q)
 {

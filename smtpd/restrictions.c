@@ -72,36 +72,44 @@ static struct policy *open_policy(struct compiler *c, struct slice text)
     return policy;
 }
 
-/* add_search_words - "cert_fingerprint pubkey_fingerprint" as SEARCH_ letters. */
-static void add_search_words(struct slice words, struct buffer *order)
+/* add_search_words - "cert_fingerprint pubkey_fingerprint" as SEARCH_ letters; false: there is another word. */
+static bool add_search_words(struct slice words, struct buffer *order)
 {
     struct slice word;
 
     while (config_list_next(&words, &word)) {
-        if (slice_equal(word, SLICE("cert_fingerprint")))
-            buffer_append_byte(order, SEARCH_CERTIFICATE);
-        else if (slice_equal(word, SLICE("pubkey_fingerprint")))
-            buffer_append_byte(order, SEARCH_KEY);
-        else
+        bool certificate = slice_equal(word, SLICE("cert_fingerprint"));
+        if (!certificate && !slice_equal(word, SLICE("pubkey_fingerprint"))) {
             log_warning("check_ccert_access: unknown search_order: " SLICE_FORMAT, SLICE_ARGS(word));
+            return false;
+        }
+        buffer_append_byte(order, certificate ? SEARCH_CERTIFICATE : SEARCH_KEY);
     }
+    return true;
 }
 
-/* parse_search_order - "{ type:name, { search_order = ... } }"; the usual order when nothing is said. */
+static bool take_search_option(struct slice option, struct buffer *order)
+{
+    struct slice inside, name, words;
+
+    if (config_braced(option, &inside) && slice_cut(inside, '=', &name, &words) && slice_equal(slice_trim(name), SLICE("search_order")))
+        return add_search_words(words, order);
+    log_warning("check_ccert_access: unknown option: " SLICE_FORMAT, SLICE_ARGS(option));
+    return false;
+}
+
+/* parse_search_order - "{ type:name, { search_order = ... } }"; the usual order when nothing is said.  NULL: it cannot be. */
 static const char *parse_search_order(struct compiler *c, struct slice argument)
 {
-    struct slice inside = argument, option, name, words;
+    struct slice inside = argument, option;
     struct buffer order = BUFFER_INIT;
+    bool good = true;
 
     if (config_braced(argument, &inside))
         config_list_next(&inside, &option); /* the table */
-    while (inside.data != argument.data && config_list_next(&inside, &option)) {
-        if (config_braced(option, &option) && slice_cut(option, '=', &name, &words) && slice_equal(slice_trim(name), SLICE("search_order")))
-            add_search_words(words, &order);
-        else
-            log_warning("check_ccert_access: unknown option: " SLICE_FORMAT, SLICE_ARGS(option));
-    }
-    const char *letters = order.len ? arena_string(c->arena, buffer_slice(&order)) : "ck";
+    while (good && inside.data != argument.data && config_list_next(&inside, &option))
+        good = take_search_option(option, &order);
+    const char *letters = !good ? NULL : order.len ? arena_string(c->arena, buffer_slice(&order)) : "ck";
     buffer_release(&order);
     return letters;
 }
@@ -124,7 +132,7 @@ static bool take_argument(struct compiler *c, struct restriction *item, struct s
         item->tables = open_table(c, argument);
         if (item->row->check == check_ccert_access)
             item->search_order = parse_search_order(c, argument);
-        return item->tables != NULL;
+        return item->tables != NULL && (item->search_order || item->row->check != check_ccert_access);
     case ARGUMENT_POLICY:
         item->policy = open_policy(c, argument);
         return item->policy != NULL;

@@ -225,7 +225,6 @@ void session_greet(struct session *s)
 {
     struct rejection rejection;
 
-    s->where = "CONNECT";
     if (!s->server->params.smtpd_delay_reject && !access_connect(s, &rejection)) {
         answer_rejection(s, &rejection, (struct slice){0});
         s->refused = rejection;

@@ -50,7 +50,7 @@ struct session {
     struct login *login;               /* NULL: not authenticated; the session's arena (auth.h) */
     struct tls_facts *tls;             /* NULL: in the clear; the session's arena */
     char *helo;                        /* NULL before HELO; heap */
-    bool esmtp;                        /* EHLO was the last greeting */
+    bool esmtp;                        /* EHLO was said, or XCLIENT told so; HELO does not take it back */
     const char *where;                 /* stage in log lines: "CONNECT", a verb, "END-OF-MESSAGE" */
     int64_t content_bytes;             /* of an unfinished DATA or BDAT, for "lost connection after DATA (n bytes)"; -1 outside */
     int ehlo_hidden;                   /* EHLO_ bits not offered to this client */

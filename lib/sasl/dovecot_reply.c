@@ -89,15 +89,17 @@ static enum dovecot_verb find_verb(struct slice word)
     return DOVECOT_UNKNOWN;
 }
 
-static bool parse_mechanism(struct slice rest, struct dovecot_reply *reply)
+/* parse_mechanism - what cannot be the name of one is passed over: the others can be used all the same. */
+static void parse_mechanism(struct slice rest, struct dovecot_reply *reply)
 {
     struct slice field;
 
-    if (!take_field(&rest, &reply->mechanism) || !sasl_mechanism_is_name(reply->mechanism))
-        return false;
+    if (!take_field(&rest, &reply->mechanism) || !sasl_mechanism_is_name(reply->mechanism)) {
+        reply->verb = DOVECOT_UNKNOWN;
+        return;
+    }
     while (take_field(&rest, &field))
         reply->properties |= sasl_property(field);
-    return true;
 }
 
 bool dovecot_reply_parse(struct slice line, struct arena *arena, struct dovecot_reply *reply)
@@ -110,7 +112,8 @@ bool dovecot_reply_parse(struct slice line, struct arena *arena, struct dovecot_
     reply->verb = find_verb(field);
     switch (reply->verb) {
     case DOVECOT_MECH:
-        return parse_mechanism(rest, reply);
+        parse_mechanism(rest, reply);
+        return true;
     case DOVECOT_VERSION:
         return take_field(&rest, &field) && slice_to_u64(field, &reply->id);
     case DOVECOT_CONT:

@@ -119,8 +119,9 @@ static bool mail_auth(struct mail_parse *m, struct slice value)
 {
     if (m->p->has_auth)
         return refuse(m->failure, REPLY_MULTIPLE_AUTH);
-    if (!take_xtext(value, false, m->arena, &m->p->auth))
+    if (!slice_is_ascii(value) || slice_has_control(value))
         return refuse(m->failure, REPLY_UNSUPPORTED_OPTION);
+    m->p->auth = arena_slice(m->arena, value);
     m->p->has_auth = true;
     return true;
 }

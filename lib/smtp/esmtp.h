@@ -25,7 +25,7 @@ struct smtp_mail_parameters {
     bool verp;            /* XVERP given; verp_delimiters may be empty: use the default */
     struct slice verp_delimiters;
     bool has_auth;
-    struct slice auth;    /* AUTH=, decoded; "<>" as given */
+    struct slice auth;    /* AUTH=, as given: xtext or "<>" */
 };
 
 struct smtp_rcpt_parameters {

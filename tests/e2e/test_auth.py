@@ -71,7 +71,7 @@ def test_a_table_of_users(make):
         assert smtp.say("RCPT TO:<b@elsewhere.test>") == "250 2.1.5 Ok"
         assert smtp.data("Subject: x\n\nx\n").startswith("250 2.0.0")
     line = here.wait_log(r"client=localhost\[127.0.0.1\], sasl")[0]
-    assert line.endswith(", sasl_method=PLAIN, sasl_username=alice, sasl_sender=e=mc2@example.com")
+    assert line.endswith(", sasl_method=PLAIN, sasl_username=alice, sasl_sender=e+3Dmc2@example.com")
 
 
 def test_login_and_scram(make):
@@ -170,6 +170,9 @@ def test_limits(make):
         assert smtp.say("NOOP") == "250 2.0.0 Ok"
         assert smtp.say(plain("alice", "x")).startswith("535 ")
         assert smtp.say(plain("alice", "Hello world!")) == "450 4.7.1 Error: too many AUTH commands from 127.0.0.1"
+        assert smtp.say("AUTH") == "450 4.7.1 Error: too many AUTH commands from 127.0.0.1"
+        smtp.say("MAIL FROM:<a@b.test>")
+        assert smtp.say("AUTH PLAIN") == "450 4.7.1 Error: too many AUTH commands from 127.0.0.1"
     here.wait_log(r"warning: AUTH command rate limit exceeded: 3 from localhost\[127.0.0.1\] for service")
 
 
@@ -214,6 +217,7 @@ class Dovecot:
         self.connections = []
         self.requests = []
         self.hold = None  # answers wait for this event
+        self.odd = b""    # more lines of the handshake
         threading.Thread(target=self.accept, daemon=True).start()
 
     def accept(self):
@@ -226,9 +230,11 @@ class Dovecot:
             threading.Thread(target=self.serve, args=(connection,), daemon=True).start()
 
     def serve(self, connection):
-        connection.sendall(b"VERSION\t1\t1\nMECH\tPLAIN\tplaintext\nSPID\t1\nCUID\t2\nCOOKIE\tx\nDONE\n")
+        connection.sendall(b"VERSION\t1\t1\nMECH\tPLAIN\tplaintext\n" + self.odd + b"SPID\t1\nCUID\t2\nCOOKIE\tx\nDONE\n")
         for raw in connection.makefile("rb"):
             words = raw.decode().rstrip("\n").split("\t")
+            if words[0] == "CONT":
+                connection.sendall(f"OK\t{words[1]}\tuser=long\n".encode())
             if words[0] == "AUTH":
                 self.requests.append(words)
                 threading.Thread(target=self.answer, args=(connection, words), daemon=True).start()
@@ -237,6 +243,9 @@ class Dovecot:
         user, password = base64.b64decode(words[-1][5:]).decode().split("\0")[1:]
         if self.hold and user == "slow":
             self.hold.wait(20)
+        if user == "long":
+            connection.sendall(f"CONT\t{words[1]}\t{'QUJD' * 3072}\n".encode())
+            return
         good = password == "secret"
         reply = f"OK\t{words[1]}\tuser={user}\n" if good else f"FAIL\t{words[1]}\tuser={user}\tcode=user_disabled\n"
         connection.sendall(reply.encode())
@@ -279,6 +288,20 @@ def test_dovecot_over_one_connection(make):
     with here.smtp() as smtp:
         assert smtp.say(plain("bad", "x")) == "535 5.7.8 Error: authentication failed: (reason unavailable)"
     auth_failed(here, "disabled")
+    dovecot.close()
+
+
+def test_dovecot_says_odd_things(make):
+    dovecot = Dovecot()
+    dovecot.odd = b"MECH\tNAME-OF-MORE-THAN-TWENTY-BYTES\tplaintext\nMECH\nMECH\tA B\n"
+    here = make(main_cf=DOVECOT + f"smtpd_sasl_path = inet:127.0.0.1:{dovecot.port}\nlocal_recipient_maps =\n")
+    with here.smtp() as smtp:
+        assert "250-AUTH PLAIN\n" in smtp.say("EHLO client.test")
+        assert smtp.say(plain("long", "x")) == "334 " + "QUJD" * 3072
+        assert smtp.say("QUJD") == "235 2.7.0 Authentication successful"
+        smtp.say("MAIL FROM:<a@b.test> AUTH=<>")
+        assert smtp.say("RCPT TO:<x@here.test>").startswith("250")
+    assert "sasl_sender=" not in here.wait_log(r"client=localhost.*sasl_username=long")[0]
     dovecot.close()
 
 

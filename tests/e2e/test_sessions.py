@@ -94,6 +94,18 @@ def test_a_session_outlives_a_reload_and_ends_with_the_system(make):
     assert lines_until_closed(smtp.socket) == []
 
 
+def test_helo_does_not_take_ehlo_back(make):
+    here = make(main_cf="smtpd_authorized_xclient_hosts = 127.0.0.1\nsmtpd_delay_reject = no\nsmtpd_client_restrictions = check_client_access inline:{{ {{192.0.2.9 = REJECT}} }}\nmynetworks =\n")
+    with here.smtp() as smtp:
+        for line in ("HELO client.test", "MAIL FROM:<a@b.test>", "RCPT TO:<x@far.test>", "EHLO client.test", "HELO client.test", "MAIL FROM:<a@b.test>", "RCPT TO:<x@far.test>"):
+            smtp.say(line)
+        here.wait_log("reject: RCPT from .*proto=SMTP helo=<client.test>")
+        here.wait_log("reject: RCPT from .*proto=ESMTP helo=<client.test>")
+        smtp.say("RSET")
+        assert smtp.say("XCLIENT ADDR=192.0.2.9").startswith("554 5.7.1 ")
+    here.wait_log(r"NOQUEUE: reject: XCLIENT from localhost\[192.0.2.9\]: 554 5.7.1 ")
+
+
 def test_client_told_by_xclient(make):
     here = make(main_cf="smtpd_authorized_xclient_hosts = 127.0.0.1\nsmtpd_authorized_xforward_hosts = 127.0.0.1\nlocal_recipient_maps =\n"
                         "transport_maps = inline:{{ {{dead@here.test = error:5.1.7 gone}} }}\nlocal_transport = discard\n"

@@ -52,7 +52,9 @@ START_TEST(test_dovecot_replies)
     ck_assert(dovecot_reply_parse(SLICE(""), arena, &r) && r.verb == DOVECOT_UNKNOWN);
     ck_assert(!dovecot_reply_parse(SLICE("OK\tx\tuser=a"), arena, &r));
     ck_assert(!dovecot_reply_parse(SLICE("FAIL"), arena, &r));
-    ck_assert(!dovecot_reply_parse(SLICE("MECH\tA B"), arena, &r));
+    ck_assert(dovecot_reply_parse(SLICE("MECH\tA B"), arena, &r) && r.verb == DOVECOT_UNKNOWN);
+    ck_assert(dovecot_reply_parse(SLICE("MECH\tA-NAME-OF-TOO-MANY-BYTES\tplaintext"), arena, &r) && r.verb == DOVECOT_UNKNOWN);
+    ck_assert(dovecot_reply_parse(SLICE("MECH"), arena, &r) && r.verb == DOVECOT_UNKNOWN);
     arena_free(arena);
 }
 END_TEST

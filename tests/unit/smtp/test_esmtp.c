@@ -36,6 +36,8 @@ START_TEST(mail)
     ASSERT_SLICE(p.envid, "a+b");
     ASSERT_SLICE(p.verp_delimiters, "+=");
     ck_assert(p.smtputf8 && p.verp && p.has_auth);
+    ck_assert(smtp_mail_parameters(SLICE("AUTH=a+3Db+zz"), 0, arena, &p, &why, &word) && p.has_auth);
+    ASSERT_SLICE(p.auth, "a+3Db+zz");
     ck_assert(smtp_mail_parameters(SLICE("requiretls"), SMTP_ALLOW_REQUIRE_TLS, arena, &p, &why, &word) && p.require_tls);
     ck_assert(smtp_mail_parameters(SLICE(""), 0, arena, &p, &why, &word) && p.size == 0);
     arena_free(arena);
