@@ -180,7 +180,8 @@ void options_parse(struct options *options, int argc, char **argv)
     optind = 1;
     opterr = 0;
     while (optind < argc) {
-        bool is_queue = strcmp(argv[optind], "-q") == 0, is_verp = strcmp(argv[optind], "-V") == 0;
+        bool is_queue = strcmp(argv[optind], "-q") == 0;
+        bool is_verp = strcmp(argv[optind], "-V") == 0 && (optind + 1 == argc || argv[optind + 1][0] == '-'); /* else an envelope id follows */
         if (is_queue || is_verp) { /* getopt would take the next word for its argument */
             take_option(options, is_queue ? 'q' : 'V', "");
             optind++;
