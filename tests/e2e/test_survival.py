@@ -55,7 +55,7 @@ def restart(here):
         if here.command("postfix", "start").returncode == 0:
             return
         time.sleep(0.1)
-    raise AssertionError("cannot start again\n" + here.log()[-3000:])
+    raise AssertionError(f"cannot start again {here.pids()}\n" + here.log()[-40000:])
 
 
 def kill_while(here, feeders, choose):

@@ -115,8 +115,10 @@ int main(int argc, char **argv)
     parse_options(&options, argc, argv);
     struct config *config = command_config(options.directory, false);
     int first = optind < argc ? 0 : getc(stdin);
-    if (first == EOF) /* nothing to say: whoever may not write the log does not fail either */
+    if (first == EOF) { /* nothing to say: whoever may not write the log does not fail either */
+        config_free(config);
         return 0;
+    }
     open_target(config, options.tag);
     if (optind < argc)
         log_arguments(options.severity, argv + optind);
