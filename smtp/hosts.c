@@ -87,13 +87,13 @@ static void dns_failure(struct host_failure *failure, const struct client_params
 {
     enum dns_status status = answer->status;
 
+    if (answer->alias.len > 0)
+        name = answer->alias;
     if (answer->endless) {
         failure->status = "5.4.4";
         failure->reason = arena_format(arena, "Name server loop for " SLICE_FORMAT, SLICE_ARGS(name));
         return;
     }
-    if (answer->alias.len > 0)
-        name = answer->alias;
     if (status >= DNS_FILTERED) {
         failure->temporary = true;
         failure->status = status == DNS_FILTERED ? "4.7.0" : "4.4.3";
@@ -220,6 +220,13 @@ static void loop_failure(struct host_failure *failure, struct slice domain, stru
 static void find_plain(const struct client_params *params, const struct destination *to, struct arena *arena, struct host **hosts,
                        size_t *count, struct host_failure *failure)
 {
+    struct net_address literal;
+
+    if (net_address_parse(&literal, to->host, 0) && !(params->families & (literal.u.any.sa_family == AF_INET ? 1 : 2))) {
+        failure->status = "5.4.4"; /* inet_protocols */
+        failure->reason = arena_format(arena, "Name service error for " SLICE_FORMAT ": invalid host or domain name", SLICE_ARGS(to->host));
+        return;
+    }
     struct dns_answer answer = add_addresses(params, to->host, to->port, 0, arena, hosts, count);
 
     if (*count == 0 && params->use_native && answer.status < DNS_FILTERED)

@@ -337,15 +337,17 @@ static void follow_aliases(struct slice name, enum dns_type type, struct arena *
         answer->endless = links == ALIASES_MAX;
         if (answer->endless)
             break;
-        *answer = query_once(alias, type, arena);
+        *answer = query_once(name = alias, type, arena);
         answer->authentic = answer->authentic && authentic;
         if (answer->status == DNS_NO_DATA && answer->alias.len == 0) {
             answer->alias = alias;
             break;
         }
     }
-    if (answer->endless)
-        log_warning("dns_lookup: Name server loop for " SLICE_FORMAT, SLICE_ARGS(name));
+    if (!answer->endless)
+        return;
+    answer->alias = name;
+    log_warning("dns_lookup: Name server loop for " SLICE_FORMAT, SLICE_ARGS(name));
 }
 
 struct dns_answer dns_query(struct slice name, enum dns_type type, struct arena *arena)

@@ -35,7 +35,7 @@ struct dns_answer {
     bool authentic;            /* AD bit: the resolver validated it (dns_options.dnssec) */
     struct dns_record *records;
     size_t count;
-    struct slice alias;        /* of DNS_NO_DATA: where the CNAME chain ends, if there is one */
+    struct slice alias;        /* of DNS_NO_DATA: where the CNAME chain ends, or who was asked for last, if there is one */
     bool endless;              /* of DNS_NO_DATA: it does not end */
     uint32_t seconds;          /* how long it holds: the least TTL of the records, or what the SOA says of there being none; 0: not told */
 };

@@ -158,6 +158,12 @@ def test_alias_of_a_server(make, sink, dns):
     here.wait_log(r"to=<c@remote\.test>, relay=real\.remote\.test\[127\.0\.0\.1\]")
 
 
+def test_an_address_of_a_protocol_that_is_off(make):
+    here = make(main_cf="inet_protocols = ipv4\ndefault_transport = smtp:[::1]:1\n")
+    here.inject("a@here.test", "b@remote.test")
+    here.wait_log(r"relay=none, .*dsn=5\.4\.4, status=bounced \(Name service error for ::1: invalid host or domain name\)")
+
+
 def test_mail_exchangers_with_names_of_no_host(make, sink, dns):
     remote = sink()
     names = dns("some.test MX 5 -x.test.\nsome.test MX 9 good.test.\ngood.test A 127.0.0.1\n-x.test A 127.0.0.1\nall.test MX 5 -x.test.\n")
