@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "service/transcript.h"
+#include "smtp/ehlo_keywords.h"
 #include "smtp/reply.h"
 
 #define REPLY_LINE_MAX 2048   /* what we keep of a line */
@@ -54,6 +55,14 @@ static void set_reply_status(struct slice text, struct reply *reply)
         reply->status = code;
 }
 
+/* advise - what helps with a server that loses count of its replies. */
+static void advise(const struct session *session)
+{
+    if (session->features & EHLO_PIPELINING)
+        log_warning("to prevent loss of mail, turn off command pipelining for %s with the %s parameter", session->address,
+                    session->lmtp ? "lmtp_discard_lhlo_keyword_address_maps" : "smtp_discard_ehlo_keyword_address_maps");
+}
+
 bool session_reply(struct session *session, int64_t timeout, struct reply *reply)
 {
     struct buffer line = BUFFER_INIT_MAX(REPLY_LINE_MAX + 1);
@@ -80,6 +89,7 @@ bool session_reply(struct session *session, int64_t timeout, struct reply *reply
             if (!session->greeted)
                 continue;
             log_warning("non-ESMTP response from %s: %s", session->relay, buffer_string(&line));
+            advise(session);
             good = false;
             break;
         }

@@ -101,6 +101,15 @@ def test_reply_filter(make, sink):
     here.wait_log(r"dsn=5\.2\.0, status=bounced \(host .* said: 550 5\.2\.0 mailbox is gone for ever \(in reply to RCPT TO command\)\)")
 
 
+def test_a_reply_without_a_code(make, sink):
+    remote = sink(replies={"RCPT": "what is this"})
+    here = make(main_cf=f"relayhost = [127.0.0.1]:{remote.port}\n")
+    here.inject("", "b@remote.test")
+    here.wait_log(r"warning: non-ESMTP response from 127\.0\.0\.1\[127\.0\.0\.1\]:\d+: what is this")
+    here.wait_log(r"warning: to prevent loss of mail, turn off command pipelining for 127\.0\.0\.1 with the smtp_discard_ehlo_keyword_address_maps parameter")
+    here.wait_log(r"to=<b@remote\.test>.* status=deferred")
+
+
 def test_delivery_status_filter(make, sink):
     remote = sink(replies={"RCPT TO:<no@": "451 4.2.0 no", "RCPT TO:<soon@": "550 5.2.0 over quota", "RCPT TO:<bad@": "550 5.2.1 bad"})
     here = make(main_cf=braced(f"relayhost = [127.0.0.1]:{remote.port}\n"
