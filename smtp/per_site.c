@@ -14,8 +14,10 @@ struct table_list *per_site_open(struct config *config, const struct client_para
     return table_list_new(name, p->tls_per_site, TABLE_FOLD, config);
 }
 
+const char per_site_again[] = "Temporary lookup error";
+
 /* look_up - the level of one entry; none: TLS_FINGERPRINT, which these tables cannot ask for. */
-static bool look_up(const struct client_params *params, struct slice key, enum tls_level *level)
+static const char *look_up(const struct client_params *params, struct slice key, enum tls_level *level)
 {
     static const struct { struct slice word; enum tls_level level; } words[] = {
         {{"NONE", 4}, TLS_NONE}, {{"MAY", 3}, TLS_MAY}, {{"MUST_NOPEERMATCH", 16}, TLS_ENCRYPT}, {{"MUST", 4}, TLS_VERIFY}};
@@ -35,7 +37,7 @@ static bool look_up(const struct client_params *params, struct slice key, enum t
         log_warning("%s_tls_per_site: unknown TLS policy '" SLICE_FORMAT "' for next-hop destination " SLICE_FORMAT, params->name, SLICE_ARGS(slice_first(word, 60)),
                     SLICE_ARGS(key));
     buffer_release(&value);
-    return good || found == TABLE_NOT_FOUND;
+    return found == TABLE_TRY_AGAIN ? per_site_again : good || found == TABLE_NOT_FOUND ? NULL : "client TLS configuration problem";
 }
 
 /* join - MAY is the least specific, among the others the stronger one counts. */
@@ -48,18 +50,20 @@ static enum tls_level join(enum tls_level a, enum tls_level b)
     return a > b ? a : b;
 }
 
-bool per_site_find(const struct client_params *params, const struct host *host, enum tls_level *level, bool *found)
+const char *per_site_find(const struct client_params *params, const struct host *host, enum tls_level *level, bool *found)
 {
     enum tls_level by_next_hop = TLS_FINGERPRINT, by_host = TLS_FINGERPRINT;
 
     *found = false;
     if (!params->tls_sites)
-        return true;
-    if ((host->destination && !look_up(params, host->destination->host, &by_next_hop)) || !look_up(params, host->name, &by_host))
-        return false;
+        return NULL;
+    const char *trouble = host->destination ? look_up(params, host->destination->host, &by_next_hop) : NULL;
+    trouble = trouble ? trouble : look_up(params, host->name, &by_host);
+    if (trouble)
+        return trouble;
     enum tls_level site = join(by_next_hop, by_host);
     *found = site != TLS_FINGERPRINT;
     if (*found && (site != TLS_MAY || *level < TLS_MAY)) /* MAY gives way to what holds for all */
         *level = site;
-    return true;
+    return NULL;
 }

@@ -134,14 +134,14 @@ static bool find_policy(const struct client_params *params, struct slice destina
     return good;
 }
 
-/* find_site - the same for smtp_tls_per_site. */
-static bool find_site(const struct client_params *params, const struct host *host, struct arena *arena, struct tls_plan *plan, bool *decided)
+/* find_site - the same for smtp_tls_per_site; NULL, or what is wrong. */
+static const char *find_site(const struct client_params *params, const struct host *host, struct arena *arena, struct tls_plan *plan, bool *decided)
 {
-    bool good = per_site_find(params, host, &plan->policy.level, decided);
+    const char *trouble = per_site_find(params, host, &plan->policy.level, decided);
 
     if (*decided)
         plan->origin = arena_printf(arena, "%s_tls_per_site", params->name);
-    return good;
+    return trouble;
 }
 
 /* take_anchors - the usable ones of an answer. */
@@ -313,20 +313,22 @@ struct tls_plan *starttls_plan(const struct client_params *params, const struct 
 {
     struct tls_plan *plan = arena_alloc(arena, sizeof(*plan));
     const struct destination *to = host->destination;
-    const char *trouble;
+    const char *trouble = "client TLS configuration problem";
     bool decided;
 
     plan->connect.policy = &plan->policy;
     plan->connect.host = arena_string(arena, host->name);
     plan->connect.next_hop = arena_string(arena, to ? to->host : host->name);
-    if (!find_policy(params, to ? to->text : host->name, arena, plan, &decided) || (!decided && !find_site(params, host, arena, plan, &decided)))
-        log_warning("TLS policy lookup for %s/%s: %s", plan->connect.next_hop, plan->connect.host, trouble = "client TLS configuration problem");
+    if (find_policy(params, to ? to->text : host->name, arena, plan, &decided))
+        trouble = decided ? NULL : find_site(params, host, arena, plan, &decided);
+    if (trouble)
+        log_warning("TLS policy lookup for %s/%s: %s", plan->connect.next_hop, plan->connect.host, trouble);
     else
         trouble = decide(params, host, arena, plan, decided);
     if (!trouble)
         trouble = check_plan(params, plan);
     if (trouble) {
-        fail(failure, NULL, arena, "4.7.5", trouble);
+        fail(failure, NULL, arena, trouble == per_site_again ? "4.3.0" : "4.7.5", trouble);
         return NULL;
     }
     plan->keep = plan->policy.connection_reuse >= 0 ? plan->policy.connection_reuse : params->tls_params.tls_connection_reuse;

@@ -246,6 +246,10 @@ def test_per_site(make, base):
     here.reload()
     here.inject("a@here.test", "b@there.test")
     here.wait_log(r"warning: smtp_tls_per_site: unknown TLS policy 'PERHAPS' for next-hop destination 127\.0\.0\.1")
+    here.command("postconf", "smtp_tls_per_site = fail:x", check=True)
+    here.reload()
+    here.inject("a@here.test", "c@there.test")
+    here.wait_log(r"to=<c@there\.test>, relay=none, .*dsn=4\.3\.0, status=deferred \(Temporary lookup error\)")
     here.wait_log(r"dsn=4\.7\.5, status=deferred \(client TLS configuration problem\)")
 
 
