@@ -49,15 +49,14 @@ static bool compile(struct table *table, struct slice text, mode_t mode, struct 
     struct table_text how = {.file = table->argument, .alias = is_alias_table(table), .utf8 = (table->flags & TABLE_UTF8) != 0,
                              .fold_off = (table->flags & TABLE_NO_FOLD) != 0, .file_values = (table->flags & TABLE_FILE_VALUES) != 0};
     char *reason = NULL;
-    size_t bad = 0;
     struct table_maker *maker = table_maker_open(slice_of(table->name), &options, table->config, &reason);
     bool ok = maker != NULL;
     if (ok && how.alias)
         how.nis_master = config_string(table->config, "myhostname");
-    if (ok && (!table_compile(maker, &how, text, &bad, why) || bad > 0)) {
+    size_t bad = ok ? table_compile(maker, &how, text) : 0;
+    if (bad > 0) {
         table_maker_abort(maker);
-        if (bad > 0)
-            buffer_printf(why, "%zu line%s of %s cannot be used", bad, bad == 1 ? "" : "s", table->argument);
+        buffer_printf(why, "%zu line%s of %s cannot be used", bad, bad == 1 ? "" : "s", table->argument);
         return false;
     }
     ok = ok && table_maker_commit(maker, &reason);

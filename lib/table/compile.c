@@ -14,10 +14,9 @@ struct compiling {
     struct slice text;
     size_t told;
     struct arena *arena;
-    struct buffer *why;
 };
 
-static bool add(struct compiling *c, struct slice key, struct slice value)
+static void add(struct compiling *c, struct slice key, struct slice value)
 {
     const struct table_text *how = c->how;
     struct buffer folded = BUFFER_INIT, content = BUFFER_INIT, why = BUFFER_INIT;
@@ -31,14 +30,15 @@ static bool add(struct compiling *c, struct slice key, struct slice value)
         ok = table_value_from_files(value, &content, &why);
         value = buffer_slice(&content);
     }
-    if (!ok)
-        buffer_printf(c->why, "%s, line %d: %s", how->file, c->source.lines.first, buffer_string(&why));
-    else if (table_maker_add(c->maker, key, value, how->replace) == MAKER_DUPLICATE && !how->silent_duplicates)
+    if (!ok) {
+        log_warning("%s, line %d: %s: skipping this entry", how->file, c->source.lines.first, buffer_string(&why));
+        c->source.bad++;
+    } else if (table_maker_add(c->maker, key, value, how->replace) == MAKER_DUPLICATE && !how->silent_duplicates) {
         log_warning("%s: duplicate entry: \"" SLICE_FORMAT "\"", table_maker_name(c->maker), SLICE_ARGS(key));
+    }
     buffer_release(&folded);
     buffer_release(&content);
     buffer_release(&why);
-    return ok;
 }
 
 static void tell(struct compiling *c)
@@ -52,15 +52,13 @@ static void tell(struct compiling *c)
 
 /* ---- key whitespace value ----------------------------------------------------------------------------------------- */
 
-static bool add_rows(struct compiling *c)
+static void add_rows(struct compiling *c)
 {
     struct slice key, value;
     while (table_source_next(&c->source, &key, &value)) {
-        if (!add(c, key, value))
-            return false;
+        add(c, key, value);
         tell(c);
     }
-    return true;
 }
 
 /* ---- name: value -------------------------------------------------------------------------------------------------- */
@@ -133,7 +131,7 @@ static struct slice without_escapes(struct arena *arena, struct slice value, boo
     return copy;
 }
 
-static bool add_alias(struct compiling *c, struct slice line)
+static void add_alias(struct compiling *c, struct slice line)
 {
     size_t colon = find_colon(line);
     struct slice name = slice_trim(slice_first(line, colon)), value = slice_trim(slice_from(line, colon + 1));
@@ -142,22 +140,23 @@ static bool add_alias(struct compiling *c, struct slice line)
     if (colon == line.len || name.len == 0 || value.len == 0) {
         log_warning("%s, line %d: need name:value pair", c->how->file, number);
         c->source.bad++;
-        return true;
+        return;
     }
     if (c->how->utf8 && !slice_is_utf8(line)) {
         log_warning("%s, line %d: non-UTF-8 input \"" SLICE_FORMAT "\" -- ignoring this line", c->how->file, number, SLICE_ARGS(line));
         c->source.bad++;
-        return true;
+        return;
     }
-    if (slice_find(name, '@') < name.len && name.data[0] != '"') {
+    size_t quoted = name.data[0] == '"' ? quoted_length(name) : 0;
+    if (slice_find(slice_from(name, quoted), '@') < name.len - quoted) {
         log_warning("%s, line %d: name must be local", c->how->file, number);
         c->source.bad++;
-        return true;
+        return;
     }
     /* "Quoted User" and Quoted User are the same name */
     bool escaped = name.data[0] != '"' && slice_find(name, '\\') < name.len;
     struct slice key = escaped ? without_escapes(c->arena, name, false) : mail_address_internal(name, c->arena);
-    return add(c, key, without_escapes(c->arena, value, true));
+    add(c, key, without_escapes(c->arena, value, true));
 }
 
 /* add_last_rows - what sendmail-style alias files end with, and (as Debian's) what NIS masters look for. */
@@ -172,35 +171,35 @@ static void add_last_rows(struct compiling *c)
     table_maker_add_plain(c->maker, SLICE("YP_MASTER_NAME"), slice_of(c->how->nis_master));
 }
 
-static bool add_aliases(struct compiling *c)
+static void add_aliases(struct compiling *c)
 {
     struct logical_lines *lines = &c->source.lines;
     struct buffer line = BUFFER_INIT;
-    bool ok = true;
-    while (ok && logical_lines_next(lines, &line)) {
+    while (logical_lines_next(lines, &line)) {
         if (lines->orphan) {
             log_warning("%s, line %d: logical line must not start with whitespace: \"%.30s...\"", c->how->file, lines->first, buffer_string(&line));
             c->source.bad++;
         } else {
-            ok = add_alias(c, buffer_slice(&line));
+            add_alias(c, buffer_slice(&line));
         }
         arena_reset(c->arena);
         tell(c);
     }
     buffer_release(&line);
-    if (ok)
-        add_last_rows(c);
-    return ok;
+    add_last_rows(c);
 }
 
-bool table_compile(struct table_maker *maker, const struct table_text *how, struct slice text, size_t *bad, struct buffer *why)
+size_t table_compile(struct table_maker *maker, const struct table_text *how, struct slice text)
 {
-    struct compiling c = {.maker = maker, .how = how, .text = text, .why = why};
+    struct compiling c = {.maker = maker, .how = how, .text = text};
     table_source_start(&c.source, how->file, text, how->utf8);
     c.arena = arena_new(0);
-    bool ok = how->alias ? add_aliases(&c) : add_rows(&c);
-    *bad = c.source.bad;
+    if (how->alias)
+        add_aliases(&c);
+    else
+        add_rows(&c);
+    size_t bad = c.source.bad;
     table_source_end(&c.source);
     arena_free(c.arena);
-    return ok;
+    return bad;
 }

@@ -14,8 +14,8 @@ struct table_text {
     void *context;
 };
 
-/* table_compile - add every row of the text to the maker.  Lines that are no rows are skipped with a warning and counted in *bad.
-   False with *why: a value could not be made (file_values). */
-bool table_compile(struct table_maker *maker, const struct table_text *how, struct slice text, size_t *bad, struct buffer *why);
+/* table_compile - add every row of the text to the maker.  Lines that are no rows, or whose value cannot be made (file_values), are skipped with
+   a warning; the result is their number. */
+size_t table_compile(struct table_maker *maker, const struct table_text *how, struct slice text);
 
 #endif

@@ -49,8 +49,7 @@ static bool add_entry(struct table *table, struct slice element)
             buffer_append_slice(&folded, buffer_slice(&key));
         else
             table_key_fold(buffer_slice(&key), table->flags & TABLE_UTF8, &folded);
-        if (!rows_set(table->state, buffer_slice(&folded), value, false))
-            log_warning("%s: duplicate entry: \"%s\"", table->name, buffer_string(&folded));
+        (void)rows_set(table->state, buffer_slice(&folded), value, true); /* the last of a name counts */
     }
     buffer_release(&key);
     buffer_release(&folded);
@@ -71,7 +70,7 @@ static bool inline_open(struct table *table)
     while (ok && config_list_next(&inside, &element))
         ok = add_entry(table, element);
     if (ok && rows_count(table->state) == 0) {
-        table_fail(table, "\"%s\": empty table; need \"inline:{name=value...}\"", table->name);
+        table_fail(table, "%s: \"%s\"; need \"inline:{name=value...}\"", strchr(table->argument, ' ') ? "empty table" : "bad syntax", table->name);
         ok = false;
     }
     if (!ok) {
@@ -101,6 +100,11 @@ static enum table_result inline_lookup(struct table *table, struct slice key, st
     return TABLE_FOUND;
 }
 
+static enum table_result inline_next(struct table *table, bool first, struct buffer *key, struct buffer *value)
+{
+    return rows_walk(table->state, first, key, value);
+}
+
 static enum table_result internal_update(struct table *table, struct slice key, struct slice value)
 {
     if (!rows_set(table->state, key, value, true))
@@ -113,6 +117,6 @@ static enum table_result internal_remove(struct table *table, struct slice key)
     return rows_remove(table->state, key) ? TABLE_FOUND : TABLE_NOT_FOUND;
 }
 
-const struct table_driver table_driver_inline = {"inline", 0, inline_open, inline_close, inline_lookup, NULL, NULL, NULL};
+const struct table_driver table_driver_inline = {"inline", 0, inline_open, inline_close, inline_lookup, NULL, NULL, inline_next};
 const struct table_driver table_driver_internal = {"internal",      0,    internal_open, inline_close, inline_lookup, internal_update,
-                                                   internal_remove, NULL};
+                                                   internal_remove, inline_next};

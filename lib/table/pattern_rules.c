@@ -19,7 +19,7 @@ struct pattern_rules {
     char *file;
     struct rule *rules;
     size_t count, capacity;
-    bool no_substitution;
+    bool no_substitution, file_values;
 };
 
 static void skip(const struct pattern_rules *rules, int line, const char *why)
@@ -27,32 +27,34 @@ static void skip(const struct pattern_rules *rules, int line, const char *why)
     log_warning("%s map %s, line %d: %s: skipping this rule", rules->engine->type, rules->file, line, why);
 }
 
-/* take_pattern - "/pattern/" off the front, with any delimiter; a backslash hides the delimiter and stays in the pattern otherwise. */
-static bool take_pattern(struct slice *rest, struct buffer *pattern)
+/* take_pattern - "/pattern/" off the front, with any delimiter; a backslash hides the delimiter (and so is none itself), and stays in the
+   pattern otherwise. */
+static bool take_pattern(struct slice *rest, struct buffer *pattern, struct buffer *error)
 {
-    if (rest->len < 2 || isalnum((unsigned char)rest->data[0]) || isspace((unsigned char)rest->data[0]))
-        return false;
+    if (rest->len == 0)
+        return buffer_append_string(error, "no regexp"), false;
     char delimiter = rest->data[0];
     for (size_t i = 1; i < rest->len; i++) {
-        if (rest->data[i] == delimiter) {
-            *rest = slice_from(*rest, i + 1);
-            return true;
-        }
         if (rest->data[i] == '\\' && i + 1 < rest->len) {
             if (rest->data[i + 1] != delimiter)
                 buffer_append_byte(pattern, '\\');
             i++;
+        } else if (rest->data[i] == delimiter) {
+            *rest = slice_from(*rest, i + 1);
+            return true;
         }
         buffer_append_byte(pattern, rest->data[i]);
     }
+    buffer_printf(error, "no closing regexp delimiter \"%c\"", delimiter);
     return false;
 }
 
-static struct slice take_flags(struct slice *rest)
+/* take_flags - up to a blank, or to the "!" of a pair. */
+static struct slice take_flags(struct slice *rest, bool pairs)
 {
     size_t n = 0;
 
-    while (n < rest->len && isalpha((unsigned char)rest->data[n]))
+    while (n < rest->len && !isspace((unsigned char)rest->data[n]) && !(pairs && rest->data[n] == '!'))
         n++;
     struct slice flags = slice_first(*rest, n);
     *rest = slice_from(*rest, n);
@@ -64,14 +66,12 @@ static void *compile_next(const struct pattern_rules *rules, struct slice *rest,
     struct buffer pattern = BUFFER_INIT, error = BUFFER_INIT;
     void *compiled = NULL; /* does not point into the buffers */
 
-    if (!take_pattern(rest, &pattern)) {
-        skip(rules, line, "no closing delimiter, or no pattern");
-    } else {
-        struct slice flags = take_flags(rest);
+    if (take_pattern(rest, &pattern, &error)) {
+        struct slice flags = take_flags(rest, rules->engine->pairs);
         compiled = rules->engine->compile(buffer_string(&pattern), flags, groups, &error);
-        if (compiled == NULL)
-            skip(rules, line, buffer_string(&error));
     }
+    if (compiled == NULL)
+        skip(rules, line, buffer_string(&error));
     buffer_release(&pattern);
     buffer_release(&error);
     /* cppcheck-suppress returnDanglingLifetime */
@@ -179,6 +179,21 @@ static bool take_negation(struct slice *rest)
     return negated;
 }
 
+/* set_result - false: skipped, a file that it names cannot be read. */
+static bool set_result(struct pattern_rules *rules, struct rule *rule, struct slice text)
+{
+    struct buffer content = BUFFER_INIT, why = BUFFER_INIT;
+    bool ok = !rules->file_values || value_from_files(text, &content, &why);
+
+    if (ok)
+        rule->result = slice_string(rules->file_values ? buffer_slice(&content) : text);
+    else
+        skip(rules, rule->line, buffer_string(&why));
+    buffer_release(&content);
+    buffer_release(&why);
+    return ok;
+}
+
 static void parse_match(struct pattern_rules *rules, struct slice text, int line)
 {
     struct rule *rule = add_rule(rules, RULE_MATCH, line);
@@ -199,9 +214,7 @@ static void parse_match(struct pattern_rules *rules, struct slice text, int line
     text = slice_trim(text);
     if (good && text.len == 0)
         log_warning("%s map %s, line %d: no replacement text: using empty string", rules->engine->type, rules->file, line);
-    if (good && check_result(rules, rule, text, groups))
-        rule->result = slice_string(text);
-    else
+    if (!good || !check_result(rules, rule, text, groups) || !set_result(rules, rule, text))
         drop_last(rules);
 }
 
@@ -217,8 +230,12 @@ static void parse_if(struct pattern_rules *rules, struct slice text, int line, s
         drop_last(rules); /* its rules are in force, its endif is warned of */
         return;
     }
-    if (slice_trim(text).len > 0)
-        log_warning("%s map %s, line %d: ignoring extra text after IF statement", rules->engine->type, rules->file, line);
+    text = slice_trim(text);
+    if (text.len > 0) {
+        log_warning("%s map %s, line %d: ignoring extra text after IF statement: \"" SLICE_FORMAT "\"", rules->engine->type, rules->file, line,
+                    SLICE_ARGS(text));
+        log_warning("%s map %s, line %d: do not prepend whitespace to statements between IF and ENDIF", rules->engine->type, rules->file, line);
+    }
     if (*depth == PATTERN_GROUPS) {
         skip(rules, line, "IF is nested too deep");
         drop_last(rules);
@@ -229,12 +246,12 @@ static void parse_if(struct pattern_rules *rules, struct slice text, int line, s
 
 static void parse_endif(struct pattern_rules *rules, struct slice text, int line, size_t *open, size_t *depth)
 {
-    if (slice_trim(text).len > 0)
-        log_warning("%s map %s, line %d: ignoring extra text after ENDIF", rules->engine->type, rules->file, line);
     if (*depth == 0) {
         log_warning("%s map %s, line %d: ignoring ENDIF without matching IF", rules->engine->type, rules->file, line);
         return;
     }
+    if (slice_trim(text).len > 0)
+        log_warning("%s map %s, line %d: ignoring extra text after ENDIF", rules->engine->type, rules->file, line);
     add_rule(rules, RULE_ENDIF, line);
     rules->rules[open[--*depth]].end = rules->count - 1;
 }
@@ -244,23 +261,33 @@ static bool is_word(struct slice text, struct slice word)
     return slice_starts_case(text, word) && (text.len == word.len || !isalnum((unsigned char)text.data[word.len]));
 }
 
-struct pattern_rules *pattern_rules_parse(const struct pattern_engine *engine, const char *file, struct slice text, bool no_substitution)
+static void parse_line(struct pattern_rules *rules, struct slice rule, int line, size_t *open, size_t *depth)
+{
+    if (is_word(rule, SLICE("if")))
+        parse_if(rules, slice_from(rule, 2), line, open, depth);
+    else if (is_word(rule, SLICE("endif")))
+        parse_endif(rules, slice_from(rule, 5), line, open, depth);
+    else if (isalnum((unsigned char)rule.data[0]))
+        log_warning("%s map %s, line %d: ignoring unrecognized request", rules->engine->type, rules->file, line);
+    else
+        parse_match(rules, rule, line);
+}
+
+struct pattern_rules *pattern_rules_parse(const struct pattern_engine *engine, const char *file, struct slice text, int flags)
 {
     struct pattern_rules *rules = memory_zalloc(1, sizeof(*rules));
     struct logical_lines lines;
     struct buffer line = BUFFER_INIT;
     size_t open[PATTERN_GROUPS], depth = 0;
 
-    *rules = (struct pattern_rules){.engine = engine, .file = memory_string(file), .no_substitution = no_substitution};
+    *rules = (struct pattern_rules){.engine = engine, .file = memory_string(file), .file_values = (flags & TABLE_FILE_VALUES) != 0,
+                                    .no_substitution = (flags & (TABLE_NO_SUBSTITUTION | TABLE_PARANOID)) != 0};
     logical_lines_start(&lines, text);
     while (logical_lines_next(&lines, &line)) {
-        struct slice rule = slice_trim(buffer_slice(&line));
-        if (is_word(rule, SLICE("if")))
-            parse_if(rules, slice_from(rule, 2), lines.first, open, &depth);
-        else if (is_word(rule, SLICE("endif")))
-            parse_endif(rules, slice_from(rule, 5), lines.first, open, &depth);
+        if (lines.orphan)
+            log_warning("%s: logical line must not start with whitespace: \"%s\"", file, buffer_string(&line));
         else
-            parse_match(rules, rule, lines.first);
+            parse_line(rules, buffer_slice(&line), lines.first, open, &depth);
     }
     while (depth > 0) {
         log_warning("%s map %s, line %d: IF has no matching ENDIF", engine->type, file, rules->rules[open[depth - 1]].line);
@@ -369,7 +396,7 @@ bool pattern_table_open(struct table *table, const struct pattern_engine *engine
     else
         good = table_read_file(table, table->argument, &text);
     if (good)
-        table->state = pattern_rules_parse(engine, table->argument, buffer_slice(&text), (table->flags & (TABLE_NO_SUBSTITUTION | TABLE_PARANOID)) != 0);
+        table->state = pattern_rules_parse(engine, table->argument, buffer_slice(&text), table->flags);
     buffer_release(&text);
     return good;
 }

@@ -21,8 +21,8 @@ struct pattern_engine {
 
 struct pattern_rules;
 
-/* pattern_rules_parse - what is broken is warned of and left out.  no_substitution: rules with $1 are left out. */
-struct pattern_rules *pattern_rules_parse(const struct pattern_engine *engine, const char *file, struct slice text, bool no_substitution) MUST_CHECK;
+/* pattern_rules_parse - what is broken is warned of and left out.  flags: of the table; without substitution, rules with $1 are left out. */
+struct pattern_rules *pattern_rules_parse(const struct pattern_engine *engine, const char *file, struct slice text, int flags) MUST_CHECK;
 void pattern_rules_free(struct pattern_rules *rules);
 enum table_result pattern_rules_lookup(struct pattern_rules *rules, struct slice key, struct buffer *value);
 /* pattern_table_open - read the file of the table (or "{ {rule} {rule} }" written in place) and parse it. */

@@ -25,7 +25,7 @@ static bool options_of(struct slice flags, uint32_t *options, struct buffer *err
         while (k < COUNT_OF(letters) && letters[k].letter != flags.data[i])
             k++;
         if (k == COUNT_OF(letters))
-            return buffer_printf(error, "unknown PCRE option \"%c\"", flags.data[i]), false;
+            return buffer_printf(error, "unknown regexp option \"%c\"", flags.data[i]), false;
         *options ^= letters[k].option;
     }
     return true;

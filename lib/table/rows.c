@@ -163,3 +163,17 @@ bool rows_next(const struct rows *rows, size_t *position, struct slice *key, str
     }
     return false;
 }
+
+enum table_result rows_walk(const struct rows *rows, bool first, struct buffer *key, struct buffer *value)
+{
+    static size_t position;
+    struct slice k, v;
+
+    if (first)
+        position = 0;
+    if (!rows_next(rows, &position, &k, &v))
+        return TABLE_NOT_FOUND;
+    buffer_append_slice(key, k);
+    buffer_append_slice(value, v);
+    return TABLE_FOUND;
+}

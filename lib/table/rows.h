@@ -2,7 +2,7 @@
 #ifndef POSTERN_TABLE_ROWS_H
 #define POSTERN_TABLE_ROWS_H
 
-#include "base/buffer.h"
+#include "table/table.h"
 
 struct rows;
 
@@ -18,5 +18,7 @@ bool rows_remove(struct rows *rows, struct slice key);
 size_t rows_count(const struct rows *rows);
 /* rows_next - walk in insertion order from *position = 0. */
 bool rows_next(const struct rows *rows, size_t *position, struct slice *key, struct slice *value);
+/* rows_walk - the same for a driver's next: one walk at a time in a process. */
+enum table_result rows_walk(const struct rows *rows, bool first, struct buffer *key, struct buffer *value);
 
 #endif

@@ -14,7 +14,10 @@ static bool static_open(struct table *table)
 {
     struct slice value = slice_of(table->argument);
     struct buffer content = BUFFER_INIT, why = BUFFER_INIT;
-    (void)config_braced(value, &value);
+    if (!config_braced(value, &value) && slice_starts(value, SLICE("{"))) {
+        const char *fault = strchr(table->argument, '}') ? "syntax error after" : "missing";
+        return table_fail(table, "bad static:name syntax: %s '}' in \"%s\"", fault, table->argument), false;
+    }
     bool ok = !(table->flags & TABLE_FILE_VALUES) || value_from_files(value, &content, &why);
     if (!ok)
         table_fail(table, "%s: %s", table->name, buffer_string(&why));

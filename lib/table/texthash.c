@@ -20,7 +20,8 @@ static bool add_row(struct table *table, const struct table_source *source, stru
         value = buffer_slice(&content);
     }
     if (!ok) {
-        table_fail(table, "%s, line %d: %s", source->file, source->lines.last, buffer_string(&why));
+        log_warning("%s, line %d: %s: skipping this entry", source->file, source->lines.last, buffer_string(&why));
+        ok = true;
     } else if (!rows_set(table->state, key, value, false)) {
         if (table->flags & TABLE_SOURCE_MAY_DUPLICATE) {
             log_warning("%s, line %d: duplicate entry: \"" SLICE_FORMAT "\"", source->file, source->lines.last, SLICE_ARGS(key));
@@ -74,19 +75,9 @@ static enum table_result texthash_lookup(struct table *table, struct slice key, 
     return TABLE_FOUND;
 }
 
-/* texthash_next - one walk at a time: for postmap -s. */
 static enum table_result texthash_next(struct table *table, bool first, struct buffer *key, struct buffer *value)
 {
-    static size_t position;
-    struct slice k, v;
-
-    if (first)
-        position = 0;
-    if (!rows_next(table->state, &position, &k, &v))
-        return TABLE_NOT_FOUND;
-    buffer_append_slice(key, k);
-    buffer_append_slice(value, v);
-    return TABLE_FOUND;
+    return rows_walk(table->state, first, key, value);
 }
 
 const struct table_driver table_driver_texthash = {"texthash", 0, texthash_open, texthash_close, texthash_lookup, NULL, NULL, texthash_next};

@@ -34,6 +34,10 @@ static bool open_members(struct table *table)
         goto failed;
     }
     while (config_list_next(&inside, &element) && members->count < MEMBERS_MAX) {
+        if (slice_find(element, ':') == element.len) {
+            table_fail(table, "bad syntax: \"%s\"; need \"%s:{type:name...}\"", table->name, table->driver->type);
+            goto failed;
+        }
         members->tables = memory_resize(members->tables, (members->count + 1) * sizeof(*members->tables));
         members->tables[members->count++] = table_open(element, table->flags, table->config);
     }

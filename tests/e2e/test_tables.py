@@ -177,8 +177,30 @@ def test_words_of_postmap(make):
                         (("-q", "q", f"pcre:{etc}/pc"), f'postmap: warning: pcre map {etc}/pc, line 2: non-numeric replacement index "1z"'),
                         (("-q", "q", f"pcre:{etc}/pc"), f'postmap: warning: pcre map {etc}/pc, line 3: out of range replacement index "2": skipping this rule'),
                         (("-q", "q", f"pcre:{etc}/pc"), f"postmap: warning: truncated macro reference: \"${{1\""),
-                        (("-q", "q", f"pcre:{etc}/pc"), f"postmap: warning: empty macro name: \"a$-\"")):
+                        (("-q", "q", f"pcre:{etc}/pc"), f"postmap: warning: empty macro name: \"a$-\""),
+                        (("-q", "a", "-q", "b", "static:x"), "postmap: fatal: specify only one of -s -q or -d"),
+                        (("-m", "static:x"), 'postmap: fatal: specify -b -h or -m only with "-q -"')):
         assert words in here.command("postmap", *argv).stderr.splitlines()
+
+
+@pytest.mark.parametrize("kind", ["hash", "lmdb", "texthash"])
+def test_files_named_in_values(make, kind):
+    """postmap -F: an entry whose file cannot be read is left out, as Postfix does it."""
+    here = make(started=False, files={"content": "c", "al": '"x y"@z: q\nok: q\n'})
+    path = f"{here.directory}/etc/sni"
+    with open(path, "w", encoding="ascii") as f:
+        f.write(f"a /no/such/file\nb {here.directory}/etc/content\n")
+    done = here.command("postmap", "-F", *(["-s"] if kind == "texthash" else []), f"{kind}:{path}")
+    assert done.returncode == 0 and f"{path}, line 1: open /no/such/file: No such file or directory: skipping this entry" in done.stderr
+    assert here.command("postmap", "-F", "-q", "b", f"{kind}:{path}").stdout == "c\n"
+    assert here.command("postmap", "-F", "-q", "a", f"{kind}:{path}").returncode == 1
+    if kind == "hash":
+        done = here.command("postalias", f"{kind}:{here.directory}/etc/al")
+        assert done.returncode == 0 and "line 1: name must be local" in done.stderr
+
+
+def test_listing_of_inline(make):
+    assert make(started=False).command("postmap", "-s", "inline:{b=2, {a = x y}, b=3}").stdout == "b\t3\na\tx y\n"
 
 
 def test_alias_file_in_another_encoding(make):

@@ -16,18 +16,25 @@ static NO_RETURN void usage(const struct options *o)
     log_fatal("usage: postmap [-bfFhimnNoprsuUvw] [-c config_dir] [-d key] [-q key] [map_type:]file...");
 }
 
+static void take_key(const char **key)
+{
+    if (*key != NULL)
+        log_fatal("specify only one of -s -q or -d");
+    *key = optarg;
+}
+
 static void take_option(struct options *o, int letter)
 {
     switch (letter) {
     case 'N': o->with_nul = true; break;
     case 'c': o->config_directory = optarg; break;
-    case 'd': o->delete_key = optarg; break;
+    case 'd': take_key(&o->delete_key); break;
     case 'f': o->fold_off = true; break;
     case 'i': o->incremental = true; break;
     case 'n': o->without_nul = true; break;
     case 'o': o->keep_root = true; break;
     case 'p': o->default_mode = true; break;
-    case 'q': o->query = optarg; break;
+    case 'q': take_key(&o->query); break;
     case 'r': o->replace = true; break;
     case 's': o->dump = true; break;
     case 'u': o->no_utf8 = true; break;
@@ -51,12 +58,12 @@ static void check_options(struct options *o, int count)
         log_fatal("specify only one of -s -q or -d");
     if (o->query != NULL && strcmp(o->query, "-") == 0 && count == 0 && o->delete_key == NULL)
         usage(o);
+    if ((o->bodies || o->headers || o->mime) && (o->query == NULL || strcmp(o->query, "-") != 0))
+        log_fatal("specify -b -h or -m only with \"-q -\"");
     if (o->mime && !o->bodies && !o->headers) {
         log_warning("ignoring -m option without -b or -h");
         o->mime = false;
     }
-    if ((o->bodies || o->headers) && (o->query == NULL || strcmp(o->query, "-") != 0))
-        log_fatal("specify -b -h or -m only with \"-q -\"");
     if (count == 0)
         usage(o);
 }

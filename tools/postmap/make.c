@@ -77,7 +77,7 @@ static int open_source(const struct options *options, struct slice type, const c
     return fd;
 }
 
-/* compile - all rows; a failure is the end, and the old database stays. */
+/* compile - all rows that can be understood; a failure is the end, and the old database stays. */
 static void compile(const struct options *options, struct table_maker *maker, const char *file, struct slice text)
 {
     struct progress progress = {.name = file, .next = clock_after(2 * PROGRESS_PAUSE)};
@@ -85,19 +85,12 @@ static void compile(const struct options *options, struct table_maker *maker, co
                              .file_values = options->file_values, .replace = options->replace, .silent_duplicates = options->silent_duplicates,
                              .nis_master = config_string(options->config, "myhostname"), .progress = isatty(STDERR_FILENO) ? show : NULL,
                              .context = &progress};
-    struct buffer bad_value = BUFFER_INIT;
-    size_t bad;
     char *why = NULL;
-    bool ok = table_compile(maker, &how, text, &bad, &bad_value);
 
+    (void)table_compile(maker, &how, text);
     hide(&progress);
-    if (!ok) {
-        table_maker_abort(maker);
-        log_fatal("%s", buffer_string(&bad_value));
-    }
     if (!table_maker_commit(maker, &why))
         log_fatal("%s", why);
-    buffer_release(&bad_value);
 }
 
 void make_table(const struct options *options, struct slice type, struct slice path)

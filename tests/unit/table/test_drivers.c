@@ -92,7 +92,7 @@ START_TEST(small_ones)
     static const struct { const char *table, *key, *want; } rows[] = {
         {"static:always", "x", "always"}, {"static:{two words}", "x", "two words"}, {"environ:x", "POSTERN_TEST_KEY", NULL},
         {"environ:x", "no_such_variable", NULL}, {"inline:{a=b}", "A", "b"}, {"inline:{a=b}", "b", NULL}, {"inline:{ {a = b c}, {d=e} }", "a", "b c"},
-        {"inline:{ {\"a b\" = c} }", "a b", "c"}, {"randmap:{only}", "x", "only"}, {"randmap:{ {two words} }", "x", "two words"},
+        {"inline:{a=1, a=2}", "a", "2"}, {"inline:{ {\"a b\" = c} }", "a b", "c"}, {"randmap:{only}", "x", "only"}, {"randmap:{ {two words} }", "x", "two words"},
         {"unionmap:{static:a, inline:{x=b}}", "x", "a,b"}, {"unionmap:{static:a, inline:{x=b}}", "y", "a"}, {"unionmap:{inline:{x=b}}", "y", NULL},
         {"pipemap:{inline:{x=y}, inline:{y=z}}", "X", "z"}, {"pipemap:{inline:{x=y}, inline:{q=z}}", "x", NULL}, {"internal:x", "a", NULL},
         {"pipemap:{pcre:{{/^(.*)@/ $1}}, inline:{bob=yes}}", "bob@x.test", "yes"}, {"unionmap:{pcre:{{/^b/ 1}}, pcre:{{/b$/ 2}}}", "bob", "1,2"},
@@ -111,7 +111,7 @@ END_TEST
 START_TEST(failing_ones)
 {
     static const char *const tables[] = {"fail:x", "unionmap:{static:a, fail:x}", "pipemap:{fail:x, static:a}", "static:", "nosuch:x", "inline:x", "inline:{a}",
-        "inline:{}", "randmap:x", "randmap:{}", "unionmap:{}", "pipemap:x", "unionmap:{static:a", "x", "", ":", "hash:/no/such/file", "btree:/no/such/file",
+        "inline:{}", "static:{a", "static:{a}b", "unionmap:{static}", "randmap:x", "randmap:{}", "unionmap:{}", "pipemap:x", "unionmap:{static:a", "x", "", ":", "hash:/no/such/file", "btree:/no/such/file",
         "lmdb:/no/such/file", "texthash:/no/such/file", "pcre:/no/such/file", "regexp:/no/such/file", "cidr:/no/such/file"};
     struct buffer value = BUFFER_INIT;
 
@@ -216,6 +216,70 @@ START_TEST(networks)
     check_hostile(table);
     ck_assert_msg(strstr(warnings, "host address bits") != NULL, "%s", warnings);
     table_free(table);
+    finish();
+}
+END_TEST
+
+START_TEST(odd_networks)
+{
+    static const struct { const char *rules, *key, *want, *warning; } rows[] = {
+        {"192.0.2.0/24 x\n", "[192.0.2.1]", NULL, ""}, {"::ffff:0:0/96 x\n", "192.0.2.1", NULL, ""}, {"::ffff:0:0/96 x\n", "::ffff:192.0.2.1", "x", ""},
+        {"::/0 x\n", "::ffff:192.0.2.1", "x", ""}, {"! 10.0.0.0/8 x\n", "192.0.2.1", "x", ""}, {"10.0.0.1\n", "10.0.0.1", NULL, "no lookup result: skipping"},
+        {" 10.0.0.1 x\n", "10.0.0.1", NULL, "must not start with whitespace"}, {"if 10.0.0.0/8 x\n", "10.0.0.1", NULL, "bad mask value in \"10.0.0.0/8 x\""},
+        {"10.0.0.1/33 x\n", "10.0.0.1", NULL, "bad mask length in \"10.0.0.1/33\""}, {"[::1 x\n", "::1", NULL, "missing ']' character after \"[::1\""},
+        {"a.test x\n", "a.test", NULL, "bad address pattern: \"a.test\""}, {"if\n", "::1", NULL, "no address pattern: skipping"}, {"endif\n", "::1", NULL, "ENDIF without IF"},
+        {"endif x\n", "::1", NULL, "garbage after ENDIF"}, {"if 10.0.0.0/8\n10.0.0.1 x\n", "10.0.0.1", "x", "line 1: IF has no matching ENDIF"},
+    };
+
+    start();
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        put("odd", rows[i].rules, strlen(rows[i].rules));
+        struct table *table = open_file("cidr", "odd", 0);
+        check(table, rows[i].key, rows[i].want);
+        ck_assert_msg(strstr(warnings, rows[i].warning) != NULL, "%s: %s", rows[i].rules, warnings);
+        table_free(table);
+    }
+    finish();
+}
+END_TEST
+
+START_TEST(odd_rules)
+{
+    static const struct { const char *rules, *key, *want, *warning; } rows[] = {
+        {"  if /a/\n/./ x\nendif\n", "b", "x", "logical line must not start with whitespace: \"  if /a/\""}, {"\\a\\ x\n", "a", NULL, "no closing regexp delimiter \"\\\""},
+        {"a x\n", "a", NULL, "ignoring unrecognized request"}, {"if\n", "a", NULL, "no regexp: skipping this rule"}, {"/a/? x\n", "a", NULL, "unknown regexp option \"?\""},
+        {"if /a/\n  /a/ x\nendif\n", "a", NULL, "ignoring extra text after IF statement: \"/a/ x\""}, {"endif x\n", "a", NULL, "ignoring ENDIF without matching IF"},
+    };
+
+    start();
+    for (size_t i = 0; i < 2 * COUNT_OF(rows); i++) {
+        put("odd", rows[i / 2].rules, strlen(rows[i / 2].rules));
+        struct table *table = open_file(i % 2 ? "pcre" : "regexp", "odd", 0);
+        check(table, rows[i / 2].key, rows[i / 2].want);
+        ck_assert_msg(strstr(warnings, rows[i / 2].warning) != NULL, "%s: %s", rows[i / 2].rules, warnings);
+        table_free(table);
+    }
+    finish();
+}
+END_TEST
+
+START_TEST(files_named_in_rules)
+{
+    struct buffer rules = BUFFER_INIT;
+
+    start();
+    put("content", "c", 1);
+    for (int i = 0; i < 3; i++) {
+        static const char *const types[] = {"regexp", "pcre", "cidr"}, *const patterns[] = {"/^::1$/", "/^::1$/", "::1"};
+        buffer_clear(&rules);
+        buffer_printf(&rules, "%s %s/none\n%s %s/content\n", patterns[i], directory, patterns[i], directory);
+        put("rules", buffer_string(&rules), rules.len);
+        struct table *table = open_file(types[i], "rules", TABLE_FILE_VALUES);
+        check(table, "::1", "c");
+        ck_assert_msg(strstr(warnings, "none: No such file or directory: skipping this rule") != NULL, "%s", warnings);
+        table_free(table);
+    }
+    buffer_release(&rules);
     finish();
 }
 END_TEST
@@ -391,5 +455,5 @@ START_TEST(texts)
 }
 END_TEST
 
-TEST_MAIN("table/drivers", small_ones, failing_ones, random_choice, expressions, broken_expressions, networks, databases, databases_replaced_while_open,
-          broken_databases, broken_while_open, changed_in_place, texts)
+TEST_MAIN("table/drivers", small_ones, failing_ones, random_choice, expressions, broken_expressions, networks, odd_networks, odd_rules,
+          files_named_in_rules, databases, databases_replaced_while_open, broken_databases, broken_while_open, changed_in_place, texts)
