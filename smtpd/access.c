@@ -270,12 +270,12 @@ static enum access_result run_unlisted(struct access *a, const char *parameter, 
     return check(a, NULL);
 }
 
-/* run_sender - the list, then what smtpd_reject_unlisted_sender asks for. */
+/* run_sender - the list, then what smtpd_reject_unlisted_sender asks for (not of sendmail -bs: there it is the queue's errand). */
 static enum access_result run_sender(struct access *a)
 {
     enum access_result result = run(a, a->s->server->access->sender, SUBJECT_SENDER, a->s->mail->sender_shown);
 
-    if (result != ACCESS_REJECT && a->s->server->params.smtpd_reject_unlisted_sender && a->s->mail->sender.len)
+    if (result != ACCESS_REJECT && a->s->server->params.smtpd_reject_unlisted_sender && !a->s->server->stand_alone && a->s->mail->sender.len)
         result = run_unlisted(a, "smtpd_reject_unlisted_sender", check_unlisted_sender);
     return result;
 }
@@ -421,7 +421,7 @@ static enum access_result run_rcpt(struct access *a)
         return refuse(a, a->if_permit.code, a->if_permit.status, TROUBLE_POLICY, a->if_permit.text);
     a->subject = SUBJECT_RECIPIENT;
     a->shown = a->recipient_shown;
-    if (s->server->params.smtpd_reject_unlisted_recipient)
+    if (s->server->params.smtpd_reject_unlisted_recipient && !s->server->stand_alone)
         return run_unlisted(a, "smtpd_reject_unlisted_recipient", check_unlisted_recipient);
     return ACCESS_OK;
 }

@@ -65,6 +65,7 @@ def test_a_time_in_the_future(instance):
     (["-XV-", "x"], "x\n", r"sendmail: fatal: -V requires two characters from -=\+"),
     (["-V#=", "x"], "x\n", r"warning: option -V#= is deprecated with Postfix 2.3; specify -XV#= instead\nsendmail: fatal: -V requires two characters from -=\+"),
     (["-V", "-n", "x"], "x\n", r"warning: option -V is deprecated with Postfix 2.3; specify -XV instead\nsendmail: fatal: -n"),
+    (["-t", "-bv"], "To: x\n", r"sendmail: fatal: -t option cannot be used with -bv"),
     (["-qX"], "", r"sendmail: fatal: -qX is not implemented"),
     (["-qS1"], "", r"sendmail: fatal: -qS is not implemented"),
     (["-n", "x"], "x\n", r"sendmail: fatal: -n option not supported"),
@@ -159,3 +160,20 @@ def test_modes_that_do_not_go_together(make):
     here = make(started=False)
     done = here.command("sendmail", "-bs", "-t", input="")
     assert done.returncode == 75 and "sendmail: fatal: -t can be used only in delivery mode" in done.stderr
+
+
+@pytest.mark.parametrize("arguments, complaint, expected", [
+    (["-V", "id+1"], "", b"envelope_id=id+1"),
+    (["-V", "e"], "", b"envelope_id=e"),
+    (["-V", ""], "sendmail: warning: bad syntax in -V option value -- ignored\n", b""),
+    (["-V", "y" * 101], "sendmail: warning: too long -V option value -- ignored\n", b""),
+    (["-F", "two\nlines"], "", b"two lines"),
+])
+def test_odd_words(instance, arguments, complaint, expected):
+    """Postfix's sendmail -V takes the next word for the envelope id; -F is one line."""
+    instance.command("postfix", "check", check=True)
+    done = submit(instance, *arguments, "x")
+    assert done.returncode == 0 and done.stderr == complaint
+    with open(f"{instance.directory}/spool/maildrop/{maildrop(instance)[0]}", "rb") as file:
+        content = file.read()
+    assert expected in content and (expected or b"envelope_id" not in content)

@@ -58,11 +58,22 @@ static void put_gecos(struct buffer *out, const struct passwd *entry)
     }
 }
 
+/* without_controls - one line, however it was given. */
+static const char *without_controls(struct arena *arena, const char *text)
+{
+    char *copy = arena_strdup(arena, text);
+
+    for (char *at = copy; *at != '\0'; at++)
+        if (*at == '\n' || *at == '\r')
+            *at = ' ';
+    return copy;
+}
+
 static const char *full_name(const struct submission_state *state)
 {
     const char *given = state->options->full_name ? state->options->full_name : getenv("NAME");
     if (given && (*given || state->options->full_name))
-        return given;
+        return without_controls(state->arena, given);
     const struct passwd *entry = getpwuid(getuid());
     struct buffer name = BUFFER_INIT;
     if (entry)

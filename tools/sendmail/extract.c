@@ -21,11 +21,12 @@ void extract_recipients(struct slice header, struct recipient_list *list, struct
     if (!slice_cut(header, ':', &name, &value))
         return;
     name = slice_trim_right(name);
-    if (!list->resent && slice_starts_case(name, SLICE("Resent-"))) {
+    bool is_resent = is_one_of(name, resent, COUNT_OF(resent));
+    if (is_resent && !list->resent) {
         list->resent = true;
         list->count = 0;
     }
-    if (!(list->resent ? is_one_of(name, resent, COUNT_OF(resent)) : is_one_of(name, plain, COUNT_OF(plain))))
+    if (!is_resent && (list->resent || !is_one_of(name, plain, COUNT_OF(plain))))
         return;
     size_t count = address_list_addresses(value, ADDRESSES_MAX, arena, &found);
     if (count == 0)

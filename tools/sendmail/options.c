@@ -5,6 +5,8 @@
 #include "ipc/message.h"
 #include "sendmail.h"
 
+enum { ENVELOPE_ID_MAX = 100 }; /* RFC 3461 4.4 */
+
 #define LETTERS "A:B:C:F:GIL:N:O:R:UV:X:b:ce:f:h:imno:p:r:q:tvx"
 
 static void unsupported(int letter, const char *value)
@@ -82,16 +84,26 @@ static void take_setting(struct options *options, const char *value)
         options->require_tls = slice_equal_case(slice_trim(setting), SLICE("yes"));
 }
 
+/* take_envelope_id - two bytes are delimiters, as before there were envelope ids. */
 static void take_envelope_id(struct options *options, const char *value)
 {
-    if (*value == '\0' || strlen(value) == 2) { /* as before there were envelope ids */
+    if (strlen(value) == 2) {
         log_warning("option -V%s is deprecated with Postfix 2.3; specify -XV%s instead", value, value);
         options->verp = value;
+    } else if (strlen(value) > ENVELOPE_ID_MAX) {
+        log_warning("too long -V option value -- ignored");
     } else if (*value && slice_is_ascii(slice_of(value)) && !slice_has_control(slice_of(value))) {
         options->envelope_id = value;
     } else {
         log_warning("bad syntax in -V option value -- ignored");
     }
+}
+
+/* take_old_verp - "-V" before a word of two bytes (such as "-f"), which is not its argument. */
+static void take_old_verp(struct options *options)
+{
+    log_warning("option -V is deprecated with Postfix 2.3; specify -XV instead");
+    options->verp = "";
 }
 
 static void take_queue(struct options *options, const char *value)
@@ -181,9 +193,12 @@ void options_parse(struct options *options, int argc, char **argv)
     opterr = 0;
     while (optind < argc) {
         bool is_queue = strcmp(argv[optind], "-q") == 0;
-        bool is_verp = strcmp(argv[optind], "-V") == 0 && (optind + 1 == argc || argv[optind + 1][0] == '-'); /* else an envelope id follows */
+        bool is_verp = strcmp(argv[optind], "-V") == 0 && optind + 1 < argc && strlen(argv[optind + 1]) == 2;
         if (is_queue || is_verp) { /* getopt would take the next word for its argument */
-            take_option(options, is_queue ? 'q' : 'V', "");
+            if (is_queue)
+                take_queue(options, "");
+            else
+                take_old_verp(options);
             optind++;
             continue;
         }
@@ -202,4 +217,6 @@ void options_parse(struct options *options, int argc, char **argv)
     options->word_count = argc - optind;
     if (options->extract && options->mode != MODE_ENQUEUE)
         log_fatal("-t can be used only in delivery mode");
+    if (options->extract && options->verify_only)
+        log_fatal("-t option cannot be used with -bv");
 }

@@ -28,6 +28,7 @@ END_TEST
 
 START_TEST(resent_headers_win)
 {
+    check((const char *const[]){"To: alice", "Resent-Sender: x", NULL}, "alice"); /* only recipients tell */
     check((const char *const[]){"To: alice", "Resent-From: x", "Resent-To: bob", "Cc: carol", "Resent-Bcc: dave", NULL}, "bob dave");
 }
 END_TEST
