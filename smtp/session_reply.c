@@ -45,6 +45,17 @@ static void filter_line(struct session *session, struct buffer *line)
     buffer_release(&value);
 }
 
+/* append_printable - notices say it in UTF-8, whatever the server speaks. */
+static void append_printable(struct buffer *out, struct slice line)
+{
+    bool utf8 = slice_is_utf8(line);
+
+    for (size_t i = 0; i < line.len; i++) {
+        unsigned char c = (unsigned char)line.data[i];
+        buffer_append_byte(out, c < 32 || c == 127 || (c > 127 && !utf8) ? '?' : (char)c);
+    }
+}
+
 static void set_reply_status(struct slice text, struct reply *reply)
 {
     struct status_code code;
@@ -81,7 +92,7 @@ bool session_reply(struct session *session, int64_t timeout, struct reply *reply
             filter_line(session, &line);
         if (session->reply_text.len > 0)
             buffer_append_byte(&session->reply_text, ' ');
-        buffer_append_slice(&session->reply_text, buffer_slice(&line));
+        append_printable(&session->reply_text, buffer_slice(&line));
         if (!smtp_reply_parse(buffer_slice(&line), &reply->code, &more, &text)) {
             /* A line without a code.  In the handshake it is passed over.  Later replies might be taken for those of other commands (as Postfix does):
                such a connection cannot be trusted further. */

@@ -112,6 +112,8 @@ static bool notify_sender(struct notice *notice, struct arena *arena)
     struct slice queue_id;
 
     struct slice to = envelope->dsn_sender.len > 0 ? envelope->dsn_sender : envelope->sender; /* a list's owner hears in the sender's place */
+    if (notice->request->verp_sender.len > 0)
+        to = notice->request->verp_sender;
     if (!send_notice(notice, (struct slice){0}, to, arena, &queue_id))
         return false;
     log_info(SLICE_FORMAT ": sender %s: " SLICE_FORMAT, SLICE_ARGS(envelope->queue_id), notice_name(notice->request->kind), SLICE_ARGS(queue_id));

@@ -74,14 +74,14 @@ static bool ask(struct qmgr *q, int kind, const struct bounce_request *request, 
     return done;
 }
 
-/* send_request - about all of them in one notice, from that sender's point of view. */
-static bool send_request(struct qmgr *q, int kind, const struct message *m, struct slice sender, struct bounce_recipient *recipients, size_t count,
+/* send_request - about all of them in one notice. */
+static bool send_request(struct qmgr *q, int kind, const struct message *m, struct slice verp, struct bounce_recipient *recipients, size_t count,
                          struct arena *arena)
 {
     struct bounce_request request = {.kind = kind, .envelope = m->envelope, .recipients = recipients, .recipients_count = count};
     int fd;
     uint64_t key;
-    request.envelope.sender = sender;
+    request.verp_sender = verp;
     request.envelope.recipients = NULL;
     request.envelope.recipients_count = request.envelope.expanded_count = 0;
     semaphore_take(&q->notices->places, CLOCK_NEVER);
@@ -103,7 +103,7 @@ bool notices_send(struct qmgr *q, int kind, const struct message *m, struct boun
     bool one_by_one = m->envelope.verp_delimiters.len && kind == NOTICE_FAILURE && !q->params.disable_verp_bounces;
     bool done = true;
     if (!one_by_one)
-        done = send_request(q, kind, m, m->envelope.sender, recipients, count, arena);
+        done = send_request(q, kind, m, (struct slice){0}, recipients, count, arena);
     for (size_t i = 0; one_by_one && i < count; i++) {
         struct slice sender = verp_sender(m->envelope.verp_delimiters, m->envelope.sender, recipient_original(&recipients[i].recipient), arena);
         done = send_request(q, kind, m, sender, &recipients[i], 1, arena) && done;

@@ -394,7 +394,7 @@ class Sink:
             if text == "HANG":
                 time.sleep(60)
                 raise OSError
-            connection.sendall(text.replace("\n", "\r\n").encode() + b"\r\n")
+            connection.sendall(text.replace("\n", "\r\n").encode(errors="surrogateescape") + b"\r\n")
 
         answer(self._scripted("CONNECT") or "220 sink ESMTP")
         while line := lines.readline().decode("utf-8", "replace").rstrip("\r\n"):

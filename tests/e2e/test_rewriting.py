@@ -143,6 +143,16 @@ def test_variable_return_path_of_an_alias(make, sink):
     assert remote.wait_messages(1)[0][:2] == ("sender+list=here.test@here.test", ["one@remote.test"])
 
 
+def test_bounce_of_a_variable_return_path_shows_the_sender(make, sink):
+    remote = sink(replies={"RCPT TO:<gone@remote.test>": "550 5.1.1 no \udce9 here"})
+    here = make(main_cf=f"relayhost = [127.0.0.1]:{remote.port}\n")
+    here.command("sendmail", "-XV", "-f", "sender@there.test", "gone@remote.test", input="Subject: x\n\nbody\n")
+    notice, = remote.wait_messages(1)
+    assert notice[:2] == ("", ["sender+gone=remote.test@there.test"])
+    assert "\r\nX-Postfix-Sender: rfc822; sender@there.test\r\n" in notice[2] and "\r\nReturn-Path: <sender@there.test>\r\n" in notice[2]
+    assert "\r\nDiagnostic-Code: smtp; 550 5.1.1 no ? here\r\n" in notice[2]
+
+
 def test_success_notice_for_an_alias_is_not_sent_again_by_a_requeue(make):
     here = make(main_cf=braced("virtual_alias_maps = inline:{ {list@here.test = one@here.test} }\nlocal_recipient_maps =\n"
                                "local_transport = retry:4.0.0 later\ntransport_maps = inline:{ {a@here.test = box:} }\n"),
