@@ -98,7 +98,8 @@ static void expand(struct job *job, struct target *target, struct slice text, st
         log_warning("no recipient in alias lookup result for " SLICE_FORMAT, SLICE_ARGS(target->user));
         report_format(job, target->address, OUTCOME_DEFERRED, "4.3.0", "alias database unavailable");
     }
-    forward_flush(job);
+    if (tells || forward_is_due(job, target))
+        forward_flush(job);
     if (tells)
         report_expansion_end(job, target->address, slice_equal(job->sender, kept_sender) ? "expanded" : "delivered");
     job->sender = kept_sender;

@@ -104,7 +104,8 @@ bool dotforward_deliver(struct job *job, struct target *target, const struct acc
         if (!job->params->frozen_delivered_to)
             job->delivered = target->address;
         done = members_deliver(job, &member, buffer_slice(&text), true) > 0; /* an empty file: the mailbox */
-        forward_flush(job);
+        if (tells || forward_is_due(job, target))
+            forward_flush(job);
         job->delivered = kept;
         if (tells && done)
             report_expansion_end(job, target->address, "expanded");

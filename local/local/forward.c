@@ -130,6 +130,11 @@ static void send_on(struct job *job, const struct forward *forward)
                   "unable to forward message: " SLICE_FORMAT, SLICE_ARGS(outcome.reply));
 }
 
+bool forward_is_due(const struct job *job, const struct target *target)
+{
+    return target->level == 0 || !job->params->frozen_delivered_to;
+}
+
 void forward_flush(struct job *job)
 {
     size_t count = job->forward_count;

@@ -95,8 +95,10 @@ void last_mailbox(struct job *job, struct target *target);
 void last_unknown(struct job *job, struct target *target);
 /* pass.c - hand the recipient to another transport ("transport:nexthop"). */
 void pass_on(struct job *job, const struct target *target, struct slice transport_and_next_hop);
-/* forward.c - collect and send on. */
+/* forward.c - collect and send on; due: behind the outermost of nested aliases and .forward files, so that one message goes to all, and where
+   Delivered-To is about to change. */
 void forward_add(struct job *job, struct slice address);
+bool forward_is_due(const struct job *job, const struct target *target);
 void forward_flush(struct job *job);
 /* owner.c - a failure within a list with an owner: tells the owner, logs it, and settles the recipient; false: not such a list, or the owner could not be told.
    Waits. */

@@ -196,6 +196,17 @@ def test_lists_with_an_owner(make, sink):
     assert "\r\nX-Postfix-Sender: rfc822; a@client.test\r\n" in notice[0][2] and "Original-Recipient" not in notice[0][2]
 
 
+def test_nested_aliases_make_one_message(make, sink):
+    remote = sink()
+    here = make(started=False, main_cf=f"relayhost = [127.0.0.1]:{remote.port}\nalias_maps = texthash:{{directory}}/etc/alias_rows\n")
+    here.write("alias_rows", "outer inner, a@remote.test\ninner b@remote.test, innermost\ninnermost c@remote.test\n")
+    here.start()
+    here.inject("a@client.test", "outer@here.test")
+    here.wait_queue_empty()
+    message, = remote.wait_messages(1)
+    assert sorted(message[1]) == ["a@remote.test", "b@remote.test", "c@remote.test"] and message[2].count("\r\nDelivered-To: outer@here.test\r\n") == 1
+
+
 def test_comsat_hears_of_mail(make):
     listener = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     try:
