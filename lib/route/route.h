@@ -41,6 +41,8 @@ void route_resolve(struct route *route, struct slice sender, struct slice recipi
 /* route_class - only the address class of a domain. */
 enum match_result route_is_local_domain(struct route *route, struct slice domain);
 
+/* How often the result of a canonical map is looked up in it again, as in Postfix. */
+#define ROUTE_MAP_NESTING_MAX 10
 /* route_map_address - one step of a canonical-like map (canonical, generic): 1 and *result changed, 0 unchanged, -1 temporary failure.
    propagate: append the unmatched extension.  Waits. */
 int route_map_address(struct route *route, struct table_list *tables, struct slice address, bool propagate, struct arena *arena,

@@ -1,17 +1,27 @@
 /* address_map.c - canonical maps and masquerading */
+#include "base/log.h"
 #include "transaction.h"
 
-/* map_step - one canonical map; false: the table failed. */
+/* map_step - one canonical map, until a result has no entry or is its own; false: the table failed. */
 static bool map_step(struct transaction *t, struct table_list *maps, const char *name, struct slice *address)
 {
     struct slice result;
     if (table_list_is_empty(maps) || address->len == 0)
         return true;
-    if (route_map_address(t->cleanup->route, maps, *address, t->cleanup->propagate_canonical, t->arena, &result) < 0) {
-        transaction_map_failed(t, name, *address);
-        return false;
+    for (int i = 0; i < ROUTE_MAP_NESTING_MAX && address->len > 0; i++) {
+        int found = route_map_address(t->cleanup->route, maps, *address, t->cleanup->propagate_canonical, t->arena, &result);
+        if (found < 0) {
+            transaction_map_failed(t, name, *address);
+            return false;
+        }
+        bool same = found == 0 || slice_equal_case(*address, result);
+        *address = result;
+        if (same)
+            return true;
     }
-    *address = result;
+    if (address->len > 0)
+        log_warning(SLICE_FORMAT ": unreasonable %s map nesting for " SLICE_FORMAT " -- the rest is not looked up", SLICE_ARGS(t->queue_id), name,
+                    SLICE_ARGS(*address));
     return true;
 }
 

@@ -8,6 +8,7 @@ struct entry {
     struct slice address;
     int64_t depth;
     bool final; /* not looked up again */
+    bool own;   /* its own result */
 };
 
 struct worklist {
@@ -17,7 +18,7 @@ struct worklist {
     size_t count, room;
 };
 
-static void push(struct worklist *list, struct slice address, int64_t depth, bool final)
+static void push(struct worklist *list, struct entry entry)
 {
     if (list->count == list->room) {
         size_t room = list->room ? list->room * 2 : 8;
@@ -27,7 +28,7 @@ static void push(struct worklist *list, struct slice address, int64_t depth, boo
         list->entries = larger;
         list->room = room;
     }
-    list->entries[list->count++] = (struct entry){address, depth, final};
+    list->entries[list->count++] = entry;
 }
 
 /* unreasonable - a limit is exceeded: what says which. */
@@ -37,6 +38,15 @@ static bool unreasonable(struct worklist *list, const char *what)
     log_warning(SLICE_FORMAT ": unreasonable virtual_alias_maps %s for " SLICE_FORMAT " -- message not accepted, try again later",
                 SLICE_ARGS(t->queue_id), what, SLICE_ARGS(list->recipient));
     transaction_refuse(t, SUBMIT_STATUS_TEMPORARY, 451, SLICE("4.6.0 Alias expansion error"));
+    return false;
+}
+
+/* is_known - an address that was found to stand for itself (and others) is that address wherever it comes up again. */
+static bool is_known(const struct worklist *list, struct slice address)
+{
+    for (size_t i = 0; i < list->count; i++)
+        if (list->entries[i].own && slice_equal_case(list->entries[i].address, address))
+            return true;
     return false;
 }
 
@@ -51,11 +61,12 @@ static bool replace(struct worklist *list, size_t at, struct slice value, struct
         struct slice result = route_map_result(c->route, old.address, results[i], extension, list->transaction->arena);
         if (result.len > (size_t)c->params.virtual_alias_address_length_limit)
             return unreasonable(list, "map result");
-        bool final = slice_equal_case(result, old.address);
+        bool own = slice_equal_case(result, old.address);
+        struct entry entry = {result, old.depth + 1, own || is_known(list, result), own};
         if (i == 0)
-            list->entries[at] = (struct entry){result, old.depth + 1, final};
+            list->entries[at] = entry;
         else
-            push(list, result, old.depth + 1, final);
+            push(list, entry);
         if (list->count > (size_t)c->params.virtual_alias_expansion_limit)
             return unreasonable(list, "map expansion size");
     }
@@ -98,7 +109,7 @@ bool recipients_expand(struct transaction *t, struct slice address, struct slice
     struct worklist list = {.transaction = t, .recipient = address};
     struct buffer value = BUFFER_INIT;
     bool good = true;
-    push(&list, address, 0, false);
+    push(&list, (struct entry){.address = address});
     for (size_t i = 0; good && i < list.count; i++)
         good = expand_entry(&list, i, &value);
     buffer_release(&value);

@@ -70,23 +70,26 @@ static struct slice rewrite(struct explain *e, const char *address)
     return result;
 }
 
-/* map - one canonical-like parameter. */
-static struct slice map(struct explain *e, const char *parameter, const char *extension, struct slice address)
+/* map - one canonical-like parameter; nested: the result is looked up again. */
+static struct slice map(struct explain *e, const char *parameter, const char *extension, struct slice address, bool nested)
 {
     struct table_list *maps = open_list(e, parameter, 0);
-    struct slice result = address;
-    if (!table_list_is_empty(maps) && address.len > 0) {
+    if (!table_list_is_empty(maps) && address.len > 0)
         explain_step("  %s", parameter);
-        if (route_map_address(e->route, maps, address, propagates(e, extension), e->arena, &result) > 0)
-            changed(parameter, address, result);
+    for (int i = 0; i < (nested ? ROUTE_MAP_NESTING_MAX : 1) && address.len > 0; i++) {
+        struct slice result;
+        if (route_map_address(e->route, maps, address, propagates(e, extension), e->arena, &result) <= 0 || slice_equal(address, result))
+            break;
+        changed(parameter, address, result);
+        address = result;
     }
     table_list_free(maps);
-    return result;
+    return address;
 }
 
 static struct slice map_if_class(struct explain *e, const char *parameter, const char *classes, const char *class, struct slice address)
 {
-    return config_list_has(config_string(e->config, classes), class) ? map(e, parameter, "canonical", address) : address;
+    return config_list_has(config_string(e->config, classes), class) ? map(e, parameter, "canonical", address, true) : address;
 }
 
 /* masquerade - masquerade_domains, for envelope addresses of the class. */
@@ -247,8 +250,8 @@ static void explain_end(struct explain *e, struct slice sender, struct slice rec
         explain_local(e, r.recipient);
     struct slice shown_sender = sender, shown = r.recipient;
     if (strcmp(service, "smtp") == 0 || strcmp(service, "relay") == 0) {
-        shown_sender = map(e, "smtp_generic_maps", "generic", sender);
-        shown = map(e, "smtp_generic_maps", "generic", r.recipient);
+        shown_sender = map(e, "smtp_generic_maps", "generic", sender, false);
+        shown = map(e, "smtp_generic_maps", "generic", r.recipient, false);
     }
     explain_step("=> transport %s, next hop " SLICE_FORMAT ", recipient " SLICE_FORMAT, service, SLICE_ARGS(r.next_hop), SLICE_ARGS(shown));
     if (!slice_equal(shown_sender, sender))

@@ -46,6 +46,17 @@ START_TEST(canonical_and_masquerade)
     ASSERT_RECIPIENTS(o, "u@host.lab.test");
     o = submit(canonical, "root@host.lab.test", "u@host.lab.test", BODY);
     ASSERT_SLICE(o->envelope.sender, "root@host.lab.test");
+    static const char nested[] = "canonical_maps = inline:{ {one@lab.test=two@lab.test}, {two@lab.test=three@lab.test}, {ping@lab.test=pong@lab.test}, "
+                                 "{pong@lab.test=ping@lab.test}, {same@lab.test=same@lab.test}, {gone@lab.test=<>} }\n";
+    o = submit(nested, "one@lab.test", "two@lab.test same@lab.test", BODY);
+    ASSERT_SLICE(o->envelope.sender, "three@lab.test");
+    ASSERT_RECIPIENTS(o, "three@lab.test(two@lab.test) same@lab.test");
+    o = submit(nested, "ping@lab.test", "u@lab.test", BODY);
+    ASSERT_STORED(o);
+    ASSERT_SLICE(o->envelope.sender, "ping@lab.test");
+    ASSERT_LOGGED(o, "unreasonable canonical_maps map nesting for ping@lab.test");
+    o = submit(nested, "gone@lab.test", "u@lab.test", BODY);
+    ASSERT_SLICE(o->envelope.sender, "");
     struct job job = {.config = canonical, .content = BODY, .submitted = {.options = SUBMIT_NO_ADDRESS_MAPPING}};
     o = submit_job(&job, "old@lab.test", "x@whole.test");
     ASSERT_SLICE(o->envelope.sender, "old@lab.test");
@@ -57,7 +68,8 @@ static const char aliases[] = "virtual_alias_domains = virtual.test, other.virtu
     "virtual_alias_maps = inline:{ {one@virtual.test=alice}, {two@virtual.test=alice bob@lab.test}, {three@virtual.test=two@virtual.test carol},"
     " {@other.virtual.test=alice+catchall@lab.test}, {same@other.virtual.test=@lab.test}, {loop@virtual.test=loop@virtual.test},"
     " {bob@lab.test=carol@lab.test bob@lab.test}, {grow@virtual.test=grow@virtual.test alice}, {ping@virtual.test=pong@virtual.test},"
-    " {pong@virtual.test=ping@virtual.test}, {big@virtual.test=big@virtual.test.2 b1 b2 b3 b4 b5 b6} }\n";
+    " {pong@virtual.test=ping@virtual.test}, {self@virtual.test=self@virtual.test other@virtual.test},"
+    " {other@virtual.test=self@virtual.test alice}, {big@virtual.test=big@virtual.test.2 b1 b2 b3 b4 b5 b6} }\n";
 
 START_TEST(virtual_aliases)
 {
@@ -71,6 +83,8 @@ START_TEST(virtual_aliases)
         {"same@other.virtual.test", "same@lab.test(same@other.virtual.test)"},
         {"bob@lab.test", "carol@lab.test(bob@lab.test) bob@lab.test"},
         {"loop@virtual.test", "loop@virtual.test"},
+        {"self@virtual.test", "self@virtual.test alice@lab.test(self@virtual.test)"},
+        {"other@virtual.test", "self@virtual.test(other@virtual.test) alice@lab.test(other@virtual.test)"},
         {"grow@virtual.test", "grow@virtual.test alice@lab.test(grow@virtual.test)"},
         {"alice@lab.test alice@lab.test Alice@Lab.test", "alice@lab.test"},
         {"alice@lab.test one@virtual.test", "alice@lab.test alice@lab.test(one@virtual.test)"},
