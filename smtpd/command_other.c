@@ -40,7 +40,8 @@ enum outcome command_vrfy(struct session *s, struct slice arguments)
     if (p->disable_vrfy_command)
         return answer_failed(s, REPLY_VRFY_DISABLED);
     size_t blank = slice_find_last(text, ' ');
-    if (blank < text.len && p->smtputf8_enable && slice_equal_case(slice_from(text, blank + 1), SLICE("SMTPUTF8")))
+    bool announced = blank < text.len && p->smtputf8_enable && slice_equal_case(slice_from(text, blank + 1), SLICE("SMTPUTF8"));
+    if (announced)
         text = slice_trim(slice_first(text, blank));
     if (text.len == 0)
         return answer_failed(s, REPLY_VRFY_SYNTAX);
@@ -52,6 +53,8 @@ enum outcome command_vrfy(struct session *s, struct slice arguments)
             log_warning("Illegal address syntax from %s in VRFY command: " SLICE_FORMAT, s->client.text, SLICE_ARGS(text));
         return answer_failed(s, REPLY_BAD_RECIPIENT);
     }
+    if (p->strict_smtputf8 && !announced && !slice_is_ascii(address))
+        return answer_failed(s, REPLY_NEED_SMTPUTF8);
     if (!filters_allow(s))
         return COMMAND_FAILED;
     if (!access_rcpt(s, address, mail_address_internal(address, s->scratch), &rejection))

@@ -216,6 +216,15 @@ static struct restriction_list *compile_parameter(struct access_rules *rules, co
     return compile(&c, slice_of(value), arena_alloc(rules->arena, sizeof(struct restriction_list)));
 }
 
+/* undefined - a class that says nothing would let everything pass that it is there to stop. */
+static void undefined(struct access_rules *rules, struct slice name, struct restriction_list *class)
+{
+    log_warning("restriction class \"" SLICE_FORMAT "\" needs a definition", SLICE_ARGS(name));
+    struct restriction *item = arena_alloc(rules->arena, sizeof(*item));
+    *item = (struct restriction){.word = arena_string(rules->arena, name), .row = &unknown_row};
+    *class = (struct restriction_list){.items = item, .count = 1};
+}
+
 /* compile_classes - names first, so that classes may name each other. */
 static void compile_classes(struct access_rules *rules)
 {
@@ -226,9 +235,11 @@ static void compile_classes(struct access_rules *rules)
         map_set(rules->classes, name, arena_alloc(rules->arena, sizeof(struct restriction_list)));
     while (config_list_next(&names, &name)) {
         const char *value = config_string(rules->server->config, arena_string(rules->arena, name));
+        struct restriction_list *class = map_get(rules->classes, name);
         if (value[0] == '\0')
-            log_warning("restriction class \"" SLICE_FORMAT "\" needs a definition", SLICE_ARGS(name));
-        compile(&c, slice_of(value), map_get(rules->classes, name));
+            undefined(rules, name, class);
+        else
+            compile(&c, slice_of(value), class);
     }
 }
 

@@ -41,6 +41,7 @@ struct message_scanner {
     enum mime_encoding encoding;
     struct buffer boundary;
     struct buffer too_deep; /* the header that asks for one level too much */
+    struct buffer encoding_text; /* what encoding was read from, when it is another */
     bool body_8bit_reported;
 };
 
@@ -74,6 +75,7 @@ void message_scanner_free(struct message_scanner *s)
     buffer_release(&s->partial);
     buffer_release(&s->boundary);
     buffer_release(&s->too_deep);
+    buffer_release(&s->encoding_text);
     free(s);
 }
 
@@ -148,6 +150,9 @@ static void note_mime_header(struct message_scanner *s, struct slice name, struc
         break;
     case HEADER_CONTENT_TRANSFER_ENCODING:
         s->encoding = mime_parse_encoding(value);
+        buffer_clear(&s->encoding_text);
+        if (s->encoding == MIME_ENCODING_OTHER && s->limits.strict_mime_encoding_domain)
+            buffer_append_slice(&s->encoding_text, slice_trim(value));
         break;
     default:
         break;
@@ -254,7 +259,7 @@ static void end_block(struct message_scanner *s, bool event)
     if (!s->limits.mime_processing)
         return;
     if (s->limits.strict_mime_encoding_domain && is_composite(s->type) && s->encoding == MIME_ENCODING_OTHER)
-        report(s, "invalid message/* or multipart/* encoding domain", (struct slice){"", 0});
+        report(s, "invalid message/* or multipart/* encoding domain", buffer_slice(&s->encoding_text));
     if ((s->type == MIME_TYPE_MULTIPART || s->type == MIME_TYPE_DIGEST) && s->boundary.len) {
         push_boundary(s);
     } else if (s->type == MIME_TYPE_RFC822 && s->encoding != MIME_ENCODING_OTHER) { /* ends where the part does that it is in */

@@ -101,8 +101,7 @@ static bool minds_nesting(const struct cleanup *c)
 static void on_mime_error(void *context, const char *what, struct slice text)
 {
     struct transaction *t = context;
-    if (transaction_is_over(t) || t->refused || (t->options & SUBMIT_NO_HEADER_BODY_CHECKS) ||
-        (t->envelope.smtputf8 && strstr(what, "message header")))
+    if (transaction_is_over(t) || t->refused || (t->options & SUBMIT_NO_HEADER_BODY_CHECKS))
         return;
     if (strstr(what, "nesting") && !minds_nesting(t->cleanup))
         return;

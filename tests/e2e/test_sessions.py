@@ -106,6 +106,17 @@ def test_helo_does_not_take_ehlo_back(make):
     here.wait_log(r"NOQUEUE: reject: XCLIENT from localhost\[192.0.2.9\]: 554 5.7.1 ")
 
 
+def test_smtputf8_where_it_must_be_declared(make):
+    here = make(main_cf="strict_smtputf8 = yes\nstrict_7bit_headers = yes\nlocal_recipient_maps =\nlocal_transport = discard\n")
+    with here.smtp() as smtp:
+        smtp.say("EHLO client.test")
+        assert smtp.say("VRFY \u00fc@here.test") == "553 5.6.7 Must declare SMTPUTF8 to send unicode address"
+        assert smtp.say("VRFY \u00fc@here.test SMTPUTF8").startswith("252 2.0.0 ")
+        smtp.say("MAIL FROM:<\u00fc@b.test> SMTPUTF8")
+        smtp.say("RCPT TO:<x@here.test>")
+        assert smtp.data("Subject: \u00fc\n\nx\n") == "550 5.6.0 improper use of 8-bit data in message header"
+
+
 def test_client_told_by_xclient(make):
     here = make(main_cf="smtpd_authorized_xclient_hosts = 127.0.0.1\nsmtpd_authorized_xforward_hosts = 127.0.0.1\nlocal_recipient_maps =\n"
                         "transport_maps = inline:{{ {{dead@here.test = error:5.1.7 gone}} }}\nlocal_transport = discard\n"

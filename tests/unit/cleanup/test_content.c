@@ -163,6 +163,8 @@ START_TEST(limits)
     ASSERT_SLICE(o->content, "Message-Id: a\nDate: d\nFrom: f@a.test\nMIME-Error: primary header was terminated with non-empty line\n\nno header\n");
     o = submit("strict_7bit_headers = yes\n", "a@b.test", "x@y.test", "Subject: \xe9\n\n");
     ck_assert_str_eq(o->reply, "550 5.6.0 improper use of 8-bit data in message header");
+    o = submit("strict_mime_encoding_domain = yes\n", "a@b.test", "x@y.test", "Content-Type: message/rfc822\nContent-Transfer-Encoding: base64\n\nx\n");
+    ASSERT_LOGGED(o, "ABCDE123456: reject: mime-error invalid message/* or multipart/* encoding domain: base64 from ");
 }
 END_TEST
 

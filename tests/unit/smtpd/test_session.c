@@ -124,14 +124,14 @@ START_TEST(access_actions)
         {"DEFER_IF_PERMIT", "450 4.7.1 <alice@lab.test>: Recipient address rejected: Service unavailable"},
         {"DEFER_IF_REJECT x", "250 2.1.5 Ok"}, {"reject_foo", "451 4.3.5 Server configuration error"},
         {"warn_if_reject reject", "250 2.1.5 Ok"}, {"permit", "250 2.1.5 Ok"}, {"strict", "554 5.7.1 <alice@lab.test>: Recipient address rejected: Access denied"},
-        {"loop", "451 4.3.5 Server configuration error"}, {"check_policy_service inet:x:1", "451 4.3.5 Server configuration error"},
+        {"loop", "451 4.3.5 Server configuration error"}, {"undefined", "451 4.3.5 Server configuration error"}, {"check_policy_service inet:x:1", "451 4.3.5 Server configuration error"},
         {"defer_if_permit", "450 4.7.1"}, {"HOLD", "250 2.1.5 Ok"}, {"DISCARD", "250 2.1.5 Ok"}, {"check_client_access hash:/not/open", "451 4.3.5"},
     };
 
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
         char main_cf[512];
         snprintf(main_cf, sizeof(main_cf), "smtpd_recipient_restrictions = check_recipient_access inline:{ { alice@lab.test = %s } }\n"
-                 "smtpd_restriction_classes = strict, loop\nstrict = reject\nloop = loop\n", rows[i].action);
+                 "smtpd_restriction_classes = strict, loop, undefined\nstrict = reject\nloop = loop\n", rows[i].action);
         const char *got = talk(main_cf, MAIL);
         ck_assert_msg(strstr(got, rows[i].reply) != NULL, "%s: got \"%s\" want \"%s\"", rows[i].action, got, rows[i].reply);
     }
