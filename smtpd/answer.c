@@ -2,6 +2,7 @@
 #include "answer.h"
 
 #include "address/mail_address.h"
+#include "auth.h"
 #include "base/log.h"
 #include "base/verdict.h"
 #include "template.h"
@@ -197,6 +198,8 @@ void log_action(struct session *s, const char *verb, struct slice recipient, con
     va_end(args);
     buffer_append_byte(&line, ';');
     append_place(s, recipient, &line);
+    if (s->login && slice_starts(slice_of(verb), SLICE("milter-"))) /* of the others, Postfix 3.7 does not say it */
+        buffer_printf(&line, " sasl_username=<%s>", s->login->user);
     log_info("%s", buffer_string(&line));
     buffer_release(&line);
 }

@@ -143,14 +143,15 @@ static bool settle(struct session *s, const struct milter_outcome *o, struct sli
     return false;
 }
 
+/* is_listening - of a message that is discarded, by whomever, they hear no more. */
 static bool is_listening(const struct session *s)
 {
-    return s->filters && !s->filters->silent;
+    return s->filters && !s->filters->silent && !(s->mail && s->mail->discard);
 }
 
-static struct slice only_recipient(const struct session *s)
+static struct slice first_recipient(const struct session *s)
 {
-    return s->mail && s->mail->recipient_count == 1 ? s->mail->recipients[0].address : (struct slice){0};
+    return s->mail && s->mail->recipient_count > 0 ? s->mail->recipients[0].address : (struct slice){0};
 }
 
 /* in_brackets - a path that came without them gets them. */
@@ -267,7 +268,7 @@ bool filters_data(struct session *s)
     if (!is_listening(s))
         return true;
     milters_data(s->filters->milters, &outcome);
-    return settle(s, &outcome, only_recipient(s));
+    return settle(s, &outcome, first_recipient(s));
 }
 
 bool filters_unknown(struct session *s, struct slice word)

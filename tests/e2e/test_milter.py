@@ -149,6 +149,19 @@ def test_refusals(system, filter, stage, action, reply, log):
     assert ("from=<a@mail.test>" in line) == (stage != "UNKNOWN")
 
 
+def test_who_is_told_and_what_is_logged(system, filter):
+    """Of a message that an access table discards, filters hear no more; log lines name the first recipient and who logged in."""
+    server = filter({"DATA": "discard", "MAIL <gone@mail.test>": "continue"})
+    here = system(server, main_cf="smtpd_authorized_xclient_hosts = 127.0.0.1\nsmtpd_sender_restrictions = check_sender_access inline:{{ {{ gone@mail.test = DISCARD }} }}\n")
+    talk(here, "XCLIENT LOGIN=joe", "EHLO client.test", MAIL, RCPT, RCPT, "DATA", ".", "MAIL FROM:<gone@mail.test>", RCPT, "DATA", ".", "QUIT")
+    line = here.wait_log("milter-discard: DATA from ")[0]
+    assert line.endswith(" proto=ESMTP helo=<client.test> sasl_username=<joe>") and " to=<" in line
+    session = server.sessions[-1]
+    wait_until(lambda: "QUIT" in session.events, "the end")
+    at = session.events.index("MAIL <gone@mail.test>")
+    assert not [e for e in session.events[at + 1:] if e.startswith(("RCPT", "DATA"))]
+
+
 def test_refused_for_the_session(system, filter):
     server = filter({"HELO bad": "reply 554 5.7.1 bad helo", "HELO later": "reply 450 4.7.1 not now", "HELO gone": "reply 421 4.7.1 go away"})
     here = system(server)
