@@ -2,6 +2,7 @@
 #include "reception.h"
 
 #include "access.h"
+#include "auth.h"
 #include "base/log.h"
 #include "base/verdict.h"
 #include "filters.h"
@@ -293,8 +294,9 @@ static void log_filter(struct session *s, const char *verb, struct slice reply)
 {
     const struct transaction *t = s->mail;
 
-    log_info("proxy-%s: END-OF-MESSAGE: " SLICE_FORMAT "; from=<" SLICE_FORMAT "> to=<" SLICE_FORMAT "> proto=%s helo=<%s>", verb, SLICE_ARGS(reply),
-             SLICE_ARGS(t->sender), SLICE_ARGS(t->recipients[0].address), session_protocol(s), s->helo ? s->helo : "");
+    log_info("proxy-%s: END-OF-MESSAGE: " SLICE_FORMAT "; from=<" SLICE_FORMAT "> to=<" SLICE_FORMAT "> proto=%s helo=<%s>%s%s%s", verb, SLICE_ARGS(reply),
+             SLICE_ARGS(t->sender), SLICE_ARGS(t->recipients[0].address), session_protocol(s), s->helo ? s->helo : "",
+             s->login ? " sasl_username=<" : "", s->login ? s->login->user : "", s->login ? ">" : "");
 }
 
 /* texts_of - a whole reply without codes and status, its lines separated by LF as answer_text wants them; *status is that of the last. */
