@@ -52,7 +52,8 @@ class Feeder(threading.Thread):
 def restart(here):
     """Start master again after it was killed; its workers end first."""
     for _ in range(100):
-        if here.command("postfix", "start").returncode == 0:
+        done = here.command("postfix", "start")
+        if done.returncode == 0 or "already running" in done.stderr: # on a busy machine master may be up later than postfix start waits for it
             return
         time.sleep(0.1)
     raise AssertionError(f"cannot start again {here.pids()}\n" + here.log()[-40000:])

@@ -80,7 +80,7 @@ static void answer_bounce(struct lane *lane, const struct bounce_request *r)
 {
     struct bounce_reply reply = {.done = refuse_notices <= 0};
     refuse_notices--;
-    note("notice %d %s" SLICE_FORMAT, (int)r->kind, reply.done ? "" : "refused ", SLICE_ARGS(r->envelope.sender));
+    note("notice %d %s" SLICE_FORMAT, (int)r->kind, reply.done ? "" : "refused ", SLICE_ARGS(r->verp_sender.len ? r->verp_sender : r->envelope.sender));
     for (size_t i = 0; i < r->recipients_count; i++)
         note("about " SLICE_FORMAT " " SLICE_FORMAT " " SLICE_FORMAT, SLICE_ARGS(r->recipients[i].recipient.address),
              SLICE_ARGS(r->recipients[i].result.action), SLICE_ARGS(r->recipients[i].result.status));
