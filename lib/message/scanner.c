@@ -336,7 +336,8 @@ static void body_line(struct message_scanner *s, struct slice line, bool more)
 static void header_line(struct message_scanner *s, struct slice line, bool more)
 {
     struct slice text = chomp(line), name, value;
-    if (s->continues_line) { /* the rest of a very long line */
+    if (s->continues_line) { /* the rest of a very long line, which may have been a boundary: what was raw comes first */
+        flush_raw(s);
         add_to_header(s, line);
         return;
     }
