@@ -93,6 +93,10 @@ static pid_t start(const char *program, const char *key, struct output *output)
     int saved = errno;
     close(out[1]);
     close(complaints[1]);
+    if (pid < 0) {
+        close(out[0]);
+        close(complaints[0]);
+    }
     output->fd[0] = out[0];
     output->fd[1] = complaints[0];
     errno = saved;
