@@ -14,6 +14,7 @@ struct trace {
     struct buffer lines;
 };
 
+/* trace_index - known from the first tls_trace_begin on: no other thread asks before that. */
 static int trace_index(void)
 {
     static int number = -1;
@@ -77,13 +78,14 @@ void tls_trace_add(SSL *ssl, const char *format, ...)
 void tls_trace_begin(SSL *ssl, int log, const char *peer)
 {
     struct trace *trace;
+    int number = trace_index();
 
     if (!(log & TLS_LOG_STEPS))
         return;
     trace = memory_zalloc(1, sizeof(*trace));
     trace->peer = peer;
     trace->lines = (struct buffer)BUFFER_INIT_MAX(TRACE_MAX);
-    SSL_set_ex_data(ssl, trace_index(), trace);
+    SSL_set_ex_data(ssl, number, trace);
     SSL_set_info_callback(ssl, note);
     if (!SSL_get_verify_callback(ssl))
         SSL_set_verify(ssl, SSL_get_verify_mode(ssl), tls_trace_verify);
