@@ -153,14 +153,19 @@ def test_bounce_of_a_variable_return_path_shows_the_sender(make, sink):
     assert "\r\nDiagnostic-Code: smtp; 550 5.1.1 no ? here\r\n" in notice[2]
 
 
-def test_success_notice_for_an_alias_is_not_sent_again_by_a_requeue(make):
-    here = make(main_cf=braced("virtual_alias_maps = inline:{ {list@here.test = one@here.test} }\nlocal_recipient_maps =\n"
-                               "local_transport = retry:4.0.0 later\ntransport_maps = inline:{ {a@here.test = box:} }\n"),
-                master_cf="box unix - n n - - pipe\n  user={user} argv=/bin/sh -c {{ cat >> {directory}/mail/box }}\n")
+def success_wanted(here):
+    """A message to an alias whose sender wants to hear of success."""
     with here.smtp() as smtp:
         for line in ("EHLO client.test", "MAIL FROM:<a@here.test>", "RCPT TO:<list@here.test> NOTIFY=SUCCESS", "DATA"):
             smtp.say(line)
         assert smtp.say("Subject: x\r\n\r\nHello.\r\n.").startswith("250")
+
+
+def test_success_notice_for_an_alias_is_not_sent_again_by_a_requeue(make):
+    here = make(main_cf=braced("virtual_alias_maps = inline:{ {list@here.test = one@here.test} }\nlocal_recipient_maps =\n"
+                               "local_transport = retry:4.0.0 later\ntransport_maps = inline:{ {a@here.test = box:} }\n"),
+                master_cf="box unix - n n - - pipe\n  user={user} argv=/bin/sh -c {{ cat >> {directory}/mail/box }}\n")
+    success_wanted(here)
     here.wait_log(r"to=<one@here\.test>.*status=deferred")
     here.wait_log(r"to=<a@here\.test>.*status=sent")
     here.command("postsuper", "-r", "ALL", check=True)
@@ -177,10 +182,7 @@ def test_success_notice_for_an_alias_is_not_sent_again_by_forwarding(make):
                                "alias_maps = inline:{ {one = c@away.test} }\n"
                                "transport_maps = inline:{ {a@here.test = box:} {c@away.test = discard:} }\n"),
                 master_cf="box unix - n n - - pipe\n  user={user} argv=/bin/sh -c {{ cat >> {directory}/mail/box }}\n")
-    with here.smtp() as smtp:
-        for line in ("EHLO client.test", "MAIL FROM:<a@here.test>", "RCPT TO:<list@here.test> NOTIFY=SUCCESS", "DATA"):
-            smtp.say(line)
-        assert smtp.say("Subject: x\r\n\r\nHello.\r\n.").startswith("250")
+    success_wanted(here)
     here.wait_log(r"to=<c@away\.test>.*status=sent")
     here.wait_log(r"to=<a@here\.test>.*status=sent")
     here.wait_queue_empty()
