@@ -3,13 +3,10 @@
 
 #include "base/log.h"
 #include "ipc/lane_pool.h"
-#include "net/address.h"
-#include "run/run.h"
+#include "lane_service.h"
 
 static char directory[] = "/tmp/postern-test-XXXXXX";
 static char path[64];
-static int listener = -1;
-static bool stopping;
 static unsigned lanes, questions, deaths; /* deaths: so many questions are its end */
 static char warnings[1000];
 
@@ -43,27 +40,6 @@ static void serve_lane(void *arg)
     arena_free(mine);
 }
 
-static void serve(void *arg UNUSED)
-{
-    while (!stopping) {
-        if (fiber_wait_fd(listener, WAIT_READ, clock_after(5000)) != WAIT_READY)
-            continue;
-        int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (fd >= 0)
-            fiber_start("lane", serve_lane, stream_new_fd(fd));
-    }
-}
-
-static void start_service(void)
-{
-    struct net_address address;
-
-    ck_assert(net_address_unix(&address, slice_of(path)));
-    listener = net_listen(&address, 10);
-    ck_assert_int_ge(listener, 0);
-    fiber_start("serve", serve, NULL);
-}
-
 static bool ask(struct lane_pool *pool, int tries)
 {
     struct arena *arena = arena_new(256);
@@ -85,14 +61,7 @@ static void test_main(void *arg)
         lane_pool_new(&(struct lane_pool_settings){.path = path, .lanes = 2, .kept = 1, .pause = MICROSECONDS / 10, .loss = "going on without "});
     ((void (*)(struct lane_pool *))(*(void **)arg))(pool);
     lane_pool_free(pool);
-    stopping = true;
-    while (fiber_count() > 1)
-        fiber_sleep(1000);
-    if (listener >= 0) {
-        fiber_forget_fd(listener);
-        close(listener);
-    }
-    unlink(path);
+    service_end(path);
     rmdir(directory);
 }
 
@@ -105,7 +74,7 @@ static void run_with(void (*test)(struct lane_pool *pool))
 
 static void one_by_one(struct lane_pool *pool)
 {
-    start_service();
+    service_start(path);
     for (int i = 0; i < 5; i++)
         ck_assert(ask(pool, 1));
     ck_assert_uint_eq(lanes, 1);
@@ -128,7 +97,7 @@ static void busy_caller(struct lane_pool *pool)
 
     ck_assert(!ask(pool, 1));
     ck_assert_msg(strstr(warnings, "service: No such file or directory: going on without it\n") != NULL, "got \"%s\"", warnings);
-    start_service();
+    service_start(path);
     ck_assert(!ask(pool, 1));
     while (!answered && clock_monotonic() < deadline) {
         fiber_sleep(MICROSECONDS / 100);
@@ -146,7 +115,7 @@ END_TEST
 
 static void ask_the_dying(struct lane_pool *pool)
 {
-    start_service();
+    service_start(path);
     deaths = 1;
     ck_assert(ask(pool, 2));
     ck_assert_uint_eq(questions, 2);

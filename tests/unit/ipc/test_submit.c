@@ -5,14 +5,11 @@
 
 #include "base/log.h"
 #include "ipc/submit.h"
-#include "net/address.h"
-#include "run/run.h"
+#include "lane_service.h"
 
 static char directory[] = "/tmp/postern-test-XXXXXX";
 static char path[64];
-static int listener;
 static struct arena *arena;
-static bool stopping;
 
 /* What the scripted cleanup saw. */
 static unsigned lanes, opened, aborted, accepted;
@@ -80,37 +77,18 @@ static void serve_lane(void *arg)
     arena_free(mine);
 }
 
-static void serve(void *arg UNUSED)
-{
-    while (!stopping) {
-        if (fiber_wait_fd(listener, WAIT_READ, clock_after(5000)) != WAIT_READY)
-            continue;
-        int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (fd >= 0)
-            fiber_start("lane", serve_lane, stream_new_fd(fd));
-    }
-}
-
 static void test_main(void *arg)
 {
-    struct net_address address;
     ck_assert_ptr_nonnull(mkdtemp(directory));
     snprintf(path, sizeof(path), "%s/cleanup", directory);
-    ck_assert(net_address_unix(&address, slice_of(path)));
-    listener = net_listen(&address, 10);
     arena = arena_new(0);
-    fiber_start("serve", serve, NULL);
+    service_start(path);
     struct submit_pool *pool = submit_pool_new(path);
     ((void (*)(struct submit_pool *))(*(void **)arg))(pool);
     submit_pool_free(pool);
-    stopping = true;
-    while (fiber_count() > 1)
-        fiber_sleep(1000);
+    service_end(path);
     arena_free(arena);
     buffer_release(&content);
-    fiber_forget_fd(listener);
-    close(listener);
-    unlink(path);
     rmdir(directory);
 }
 
